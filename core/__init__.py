@@ -1,0 +1,1 @@
+"""The engine of Earshot: no Streamlit in here, and torch only where it is needed."""
