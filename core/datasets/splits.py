@@ -1,0 +1,187 @@
+"""Named splits, and the rule that a group (song, recording, singer) never lies on two sides of one.
+
+official            the publisher's train and test; validation is 1/9 of the training groups (seed 0)
+grouped:S           80 / 10 / 10 by group, shuffled with seed S
+cv10:S.F            ten folds by group: fold F is test, the next one validation; `cv10:S` is fold 0
+leave-source:NAME   everything from one source is test, the rest 90 / 10 by group
+random:S            80 / 10 / 10 by item, groups ignored: a leak wherever items share a group
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.datasets import Dataset
+
+PARTS = ("train", "validation", "test")
+FOLDS = 10
+CHOICES = "official, grouped:S, cv10:S, cv10:S.F, leave-source:NAME, random:S"
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split's name taken apart; `name` puts it together again in one spelling (`cv10:0` is `cv10:0.0`)."""
+
+    kind: str
+    seed: int = 0
+    fold: int = 0
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """The one spelling of this split."""
+        tail = {
+            "official": "",
+            "cv10": f":{self.seed}.{self.fold}",
+            "leave-source": f":{self.source}",
+        }
+        return self.kind + tail.get(self.kind, f":{self.seed}")
+
+
+def parse(name: str) -> Split:
+    """The split that `name` asks for; ValueError for an unknown one, a seed that is no number, a fold past 9."""
+    kind, colon, rest = name.partition(":")
+    if kind == "official" and not colon:
+        return Split("official")
+    if kind == "leave-source" and rest:
+        return Split("leave-source", source=rest)
+    if kind not in ("grouped", "cv10", "random"):
+        raise ValueError(f"There is no split {name!r}; there are {CHOICES}.")
+    seed, dot, fold = rest.partition(".") if kind == "cv10" else (rest, "", "")
+    if not _is_number(seed):
+        raise ValueError(f"The seed in the split {name!r} must be a whole number from 0, as in {kind}:0.")
+    if dot and not (_is_number(fold) and int(fold) < FOLDS):
+        raise ValueError(f"The fold in the split {name!r} must be 0 to {FOLDS - 1}, as in cv10:{seed}.3.")
+    return Split(kind, seed=int(seed), fold=int(fold or 0))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
+def assign(dataset: Dataset, split_name: str) -> np.ndarray:
+    """The part of each item: an array of n strings, "train", "validation", "test", or "" for items left out.
+
+    The same data set and name always give the same parts, in whatever order the items come. Raises ValueError for a
+    name it cannot read, a split this data set has not, and fewer groups than parts.
+    """
+    split = parse(split_name)
+    groups = np.asarray(dataset.groups, dtype=str)
+    everywhere = np.ones(len(groups), dtype=bool)
+    if split.kind == "official":
+        return _official(dataset, groups)
+    if split.kind == "leave-source":
+        return _leave_source(dataset, groups, split.source)
+    if split.kind == "cv10":
+        return _folds(dataset, groups, split)
+    units = np.asarray(dataset.items, dtype=str) if split.kind == "random" else groups
+    return _divide(dataset, split_name, units, everywhere, {"test": 0.1, "validation": 0.1}, split.seed)
+
+
+def is_leaky(dataset: Dataset, split_name: str) -> bool:
+    """Whether some group lies on more than one side of this split, so that its scores flatter."""
+    parts, groups = assign(dataset, split_name), np.asarray(dataset.groups, dtype=str)
+    used = parts != ""
+    pairs = set(zip(groups[used], parts[used], strict=True))
+    return len(pairs) > len({group for group, _ in pairs})
+
+
+def check_for_training(dataset: Dataset, assignment: np.ndarray) -> None:
+    """Raises ValueError where this split cannot train: an empty part, one class only, labels that never change."""
+    for part in PARTS:
+        if not (assignment == part).any():
+            raise ValueError(f"The {part} part of {dataset.name} is empty with this split; choose another split.")
+    train = np.asarray(dataset.targets)[assignment == "train"]
+    if not train.shape[1]:
+        return
+    constant = np.ptp(train, axis=0) == 0
+    if dataset.task == "instruments" and constant.all():
+        present = [label for label, value in zip(dataset.labels, train[0], strict=True) if value > 0]
+        only = f"only {present[0]}" if len(present) == 1 else "the same labels on every item"
+        raise ValueError(f"The training part of {dataset.name} has {only}: there is nothing to tell apart.")
+    if dataset.task != "instruments" and constant.any():
+        label = dataset.labels[int(np.flatnonzero(constant)[0])]
+        raise ValueError(f"Every item in the training part of {dataset.name} has the same {label}: nothing to learn.")
+
+
+def _official(dataset: Dataset, groups: np.ndarray) -> np.ndarray:
+    if not dataset.official:
+        raise ValueError(f"{dataset.name} has no official split; use {dataset.default_split} or another of {CHOICES}.")
+    given = np.array([dataset.official.get(str(item), "") for item in dataset.items], dtype="<U10")
+    given[(given == "train") & np.isin(groups, groups[given == "test"])] = ""  # a group of the test side stays there
+    parts = _divide(dataset, "official", groups, given == "train", {"validation": 1 / 9}, seed=0)
+    parts[given == "test"] = "test"
+    return parts
+
+
+def _leave_source(dataset: Dataset, groups: np.ndarray, source: str) -> np.ndarray:
+    sources = np.asarray(dataset.sources if dataset.sources is not None else [""] * len(groups), dtype=str)
+    known = sorted(set(sources) - {""})
+    if source not in known:
+        choices = f"it has {', '.join(known)}" if known else "its items carry no source"
+        raise ValueError(f"{dataset.name} has no source {source!r}; {choices}.")
+    held_out = sources == source
+    rest = ~held_out & ~np.isin(groups, groups[held_out])  # a group with a foot in the test source is left out
+    parts = _divide(dataset, f"leave-source:{source}", groups, rest, {"validation": 0.1}, seed=0)
+    parts[held_out] = "test"
+    return parts
+
+
+def _folds(dataset: Dataset, groups: np.ndarray, split: Split) -> np.ndarray:
+    names, which, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    _enough(dataset, split.name, len(names), FOLDS)
+    order = np.random.default_rng(split.seed).permutation(len(names))
+    order = order[np.argsort(-sizes[order], kind="stable")]  # the largest first, each to the fold with fewest items
+    fold_of, filled = np.zeros(len(names), dtype=int), np.zeros(FOLDS, dtype=int)
+    for group in order:
+        fold_of[group] = filled.argmin()
+        filled[fold_of[group]] += sizes[group]
+    fold = fold_of[which]
+    parts = np.full(len(groups), "train", dtype="<U10")
+    parts[fold == split.fold] = "test"
+    parts[fold == (split.fold + 1) % FOLDS] = "validation"
+    return parts
+
+
+def _divide(
+    dataset: Dataset, name: str, groups: np.ndarray, among: np.ndarray, shares: dict[str, float], seed: int
+) -> np.ndarray:
+    """Whole groups of the items `among` into parts of about `shares` of their number; the rest is "train"."""
+    parts = np.full(len(groups), "", dtype="<U10")
+    names, sizes = np.unique(groups[among], return_counts=True)
+    _enough(dataset, name, len(names), len(shares) + 1)
+    left = [int(i) for i in np.random.default_rng(seed).permutation(len(names))]
+    for rank, (part, share) in enumerate(shares.items()):
+        spare = len(left) - (len(shares) - rank)  # every part still to come needs a group
+        chosen = _fill(left, sizes, round(share * int(among.sum())), spare)
+        left = [group for group in left if group not in chosen]
+        parts[among & np.isin(groups, names[list(chosen)])] = part
+    parts[among & (parts == "")] = "train"
+    return parts
+
+
+def _fill(candidates: Sequence[int], sizes: np.ndarray, target: int, most: int) -> set[int]:
+    """Groups from `candidates`, in their order, whose sizes add up to `target` as nearly as one pass finds."""
+    chosen: set[int] = set()
+    total = 0
+    for group in candidates:
+        if total + sizes[group] <= target and len(chosen) < most:
+            chosen.add(group)
+            total += sizes[group]
+    if len(chosen) < most:  # one more, where overshooting comes nearer than stopping short
+        rest = [group for group in candidates if group not in chosen]
+        nearest = min(rest, key=lambda group: abs(total + sizes[group] - target))
+        if not chosen or abs(total + sizes[nearest] - target) < abs(total - target):
+            chosen.add(nearest)
+    return chosen
+
+
+def _enough(dataset: Dataset, name: str, have: int, need: int) -> None:
+    if have < need:
+        raise ValueError(
+            f"The split {name} needs at least {need} groups (songs, recordings) and {dataset.name} has {have}; "
+            "add data or choose another split."
+        )

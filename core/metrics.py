@@ -1,0 +1,389 @@
+"""Metrics: one function each, whose docstring gives range, unit, better direction and source.
+
+A docstring's first line is the sentence a page shows; then come `Range:`, `Unit:`, `Better:` and `Source:`.
+Arrays: continuous metrics take truth [n] and prediction [n]; class metrics take truth [n, classes] of 0 and 1 and
+scores [n, classes]. What is undefined (constant truth, a class without items) is NaN, never an exception.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+THRESHOLD = 0.5
+PRIMARY = {"emotion": "ccc", "instruments": "macro_f1"}
+UNDEFINED = float("nan")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a logged number means. `better` is "higher", "lower" or "neither"; `function` is None for what a
+    trainer reports of itself (loss, learning rate) rather than what is computed from predictions."""
+
+    name: str
+    range: str
+    unit: str
+    better: str
+    sentence: str
+    function: Callable[..., float] | None
+    source: str = ""
+
+
+def _usable(truth: np.ndarray, prediction: np.ndarray) -> bool:
+    """Whether a continuous metric is defined: two items or more, all finite, and a truth that varies."""
+    if len(truth) < 2 or not (np.isfinite(truth).all() and np.isfinite(prediction).all()):
+        return False
+    return not _is_constant(truth)
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    return bool(np.ptp(values) <= 1e-12 * (1 + np.abs(values).max()))  # a mean over windows rounds
+
+
+def ccc(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Concordance: 1 only where every prediction equals the label; a shift or a wrong scale lowers it.
+
+    Range: -1 to 1. Unit: none. Better: higher.
+    Source: Lin 1989, Biometrics 45(1), 255–268; 2 cov / (var + var + difference of means squared), divisor n
+    """
+    if not _usable(truth, prediction):
+        return UNDEFINED
+    covariance = np.mean((truth - truth.mean()) * (prediction - prediction.mean()))
+    return float(2 * covariance / (truth.var() + prediction.var() + (truth.mean() - prediction.mean()) ** 2))
+
+
+def r2(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Share of the labels' variance that is explained; 0 is what predicting their mean gets, below 0 is worse.
+
+    Range: -∞ to 1. Unit: none. Better: higher.
+    Source: coefficient of determination, 1 − residual / total sum of squares (scikit-learn r2_score)
+    """
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(truth, prediction)) if _usable(truth, prediction) else UNDEFINED
+
+
+def mse(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean squared distance between prediction and label.
+
+    Range: 0 to ∞. Unit: squared unit of the label. Better: lower.
+    Source: scikit-learn mean_squared_error
+    """
+    if not len(truth) or not (np.isfinite(truth).all() and np.isfinite(prediction).all()):
+        return UNDEFINED
+    return float(np.mean((truth - prediction) ** 2))
+
+
+def rmse(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Typical distance between prediction and label: the root of the mean squared error.
+
+    Range: 0 to ∞. Unit: unit of the label. Better: lower.
+    Source: scikit-learn root_mean_squared_error
+    """
+    return float(np.sqrt(mse(truth, prediction)))
+
+
+def r(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Pearson correlation: whether predictions rise and fall with the labels, whatever their scale.
+
+    Range: -1 to 1. Unit: none. Better: higher.
+    Source: Pearson 1895, Proc. R. Soc. London 58, 240–242
+    """
+    if not _usable(truth, prediction) or _is_constant(prediction):
+        return UNDEFINED
+    return float(np.corrcoef(truth, prediction)[0, 1])
+
+
+def accuracy(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Share of single-label items whose highest score is on the right class.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn accuracy_score on the argmax; items with several labels are left out
+    """
+    single = truth.sum(axis=1) == 1
+    if not single.any() or not np.isfinite(scores[single]).all():
+        return UNDEFINED
+    return float(np.mean(truth[single].argmax(axis=1) == scores[single].argmax(axis=1)))
+
+
+def _of_classes(kind: str, truth: np.ndarray, scores: np.ndarray, average: str, threshold: float) -> float:
+    """F1, precision or recall: `average` "micro", or "macro" over the classes that the truth holds."""
+    from sklearn import metrics as sk
+
+    if not np.isfinite(scores).all() or not truth.any():
+        return UNDEFINED
+    function = {"f1": sk.f1_score, "precision": sk.precision_score, "recall": sk.recall_score}[kind]
+    truth, positive = truth > 0, scores >= threshold
+    if average == "micro":
+        return float(function(truth.ravel(), positive.ravel(), zero_division=0.0))
+    present = np.flatnonzero(truth.any(axis=0))
+    return float(np.mean([function(truth[:, c], positive[:, c], zero_division=0.0) for c in present]))
+
+
+def f1(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """F1 of one class: the harmonic mean of precision and recall; 0 where nothing was found.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: van Rijsbergen 1979, Information Retrieval, ch. 7 (scikit-learn f1_score)
+    """
+    return _of_classes("f1", truth.reshape(-1, 1), scores.reshape(-1, 1), "macro", threshold)
+
+
+def precision(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """Of the items said to be of the class, the share that is; 0 where none was said to be.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn precision_score
+    """
+    return _of_classes("precision", truth.reshape(-1, 1), scores.reshape(-1, 1), "macro", threshold)
+
+
+def recall(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """Of the items of the class, the share that was found.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn recall_score
+    """
+    return _of_classes("recall", truth.reshape(-1, 1), scores.reshape(-1, 1), "macro", threshold)
+
+
+def micro_f1(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """F1 over all decisions pooled: common classes weigh more.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn f1_score, average="micro"
+    """
+    return _of_classes("f1", truth, scores, "micro", threshold)
+
+
+def macro_f1(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """Mean F1 over the classes that occur: a rare class counts as much as a common one.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn f1_score, average="macro" over the classes present
+    """
+    return _of_classes("f1", truth, scores, "macro", threshold)
+
+
+def micro_precision(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """Of all labels given, the share that is right.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn precision_score, average="micro"
+    """
+    return _of_classes("precision", truth, scores, "micro", threshold)
+
+
+def macro_precision(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """Mean precision over the classes that occur.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn precision_score, average="macro" over the classes present
+    """
+    return _of_classes("precision", truth, scores, "macro", threshold)
+
+
+def micro_recall(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """Of all true labels, the share that was found.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn recall_score, average="micro"
+    """
+    return _of_classes("recall", truth, scores, "micro", threshold)
+
+
+def macro_recall(truth: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> float:
+    """Mean recall over the classes that occur.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn recall_score, average="macro" over the classes present
+    """
+    return _of_classes("recall", truth, scores, "macro", threshold)
+
+
+def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Chance that a random item of the class scores above a random item without it; 0.5 is guessing.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: Hanley & McNeil 1982, Radiology 143(1), 29–36 (scikit-learn roc_auc_score)
+    """
+    from sklearn.metrics import roc_auc_score
+
+    truth, scores = np.asarray(truth).ravel() > 0, np.asarray(scores).ravel()
+    if truth.all() or not truth.any() or not np.isfinite(scores).all():
+        return UNDEFINED
+    return float(roc_auc_score(truth, scores))
+
+
+def micro_roc_auc(truth: np.ndarray, scores: np.ndarray) -> float:
+    """ROC-AUC over all decisions pooled, one threshold for every class.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn roc_auc_score, average="micro"
+    """
+    return roc_auc(truth, scores)
+
+
+def macro_roc_auc(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Mean ROC-AUC over the classes that some items have and others have not.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: scikit-learn roc_auc_score, average="macro" over the classes where it is defined
+    """
+    values = [roc_auc(truth[:, c], scores[:, c]) for c in range(truth.shape[1])]
+    defined = [value for value in values if np.isfinite(value)]
+    return float(np.mean(defined)) if defined and np.isfinite(scores).all() else UNDEFINED
+
+
+def lrap(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Label-ranking average precision: how near the top an item's true labels are ranked; 1 is all of them first.
+
+    Range: 0 to 1. Unit: none. Better: higher.
+    Source: Tsoumakas, Katakis & Vlahavas 2010 (scikit-learn label_ranking_average_precision_score); items without
+        a label are left out
+    """
+    from sklearn.metrics import label_ranking_average_precision_score
+
+    labelled = truth.any(axis=1)
+    if not labelled.any() or truth.shape[1] < 2 or not np.isfinite(scores).all():
+        return UNDEFINED
+    return float(label_ranking_average_precision_score(truth[labelled] > 0, scores[labelled]))
+
+
+CONTINUOUS = (ccc, r2, rmse, r)
+PER_CLASS = (f1, precision, recall, roc_auc)
+OVER_CLASSES = (micro_f1, macro_f1, micro_precision, macro_precision, micro_recall, macro_recall)
+RANKING = (micro_roc_auc, macro_roc_auc, lrap)
+
+_REPORTED = (
+    Metric("loss", "see the trainer", "see the trainer (cross-entropy in nats)", "lower",
+           "What the trainer minimises; comparable between runs of one trainer and one objective only.", None),
+    Metric("learning_rate", "0 to ∞", "none", "neither", "Step size of the optimiser at this step.", None),
+    Metric("gradient_norm", "0 to ∞", "loss per unit of weight", "neither",
+           "Length of the gradient over all weights before clipping; a sudden rise announces divergence.", None),
+)  # fmt: skip
+
+
+def _described(function: Callable[..., float]) -> Metric:
+    """The Metric that a function's docstring describes."""
+    text = " ".join((function.__doc__ or "").split())
+    form = r"(.+?) Range: (.+?)\. Unit: (.+?)\. Better: (higher|lower)\. Source: (.+)"
+    found = re.fullmatch(form, text)
+    assert found, f"the docstring of {function.__name__} lacks one of Range, Unit, Better, Source"
+    sentence, value_range, unit, better, source = found.groups()
+    return Metric(function.__name__, value_range, unit, better, sentence, function, source)
+
+
+METRICS: dict[str, Metric] = {
+    **{f.__name__: _described(f) for f in (*CONTINUOUS, mse, accuracy, *PER_CLASS, *OVER_CLASSES, *RANKING)},
+    **{metric.name: metric for metric in _REPORTED},
+}
+
+
+def about(name: str) -> Metric:
+    """The Metric behind a logged name such as `validation/ccc_valence` or `optim/learning_rate`.
+
+    Raises ValueError for a name that no metric explains.
+    """
+    bare = name.rpartition("/")[2]
+    for candidate in sorted(METRICS, key=len, reverse=True):
+        if bare == candidate or bare.startswith(candidate + "_"):
+            return METRICS[candidate]
+    raise ValueError(f"No metric explains the name {name!r}; there are {', '.join(METRICS)}.")
+
+
+def primary(task: str) -> str:
+    """The metric a board of this task is ranked by; "loss" where the task has none of its own."""
+    return PRIMARY.get(task, "loss")
+
+
+def per_item(
+    task: str, truth: np.ndarray, prediction: np.ndarray, items: Sequence[str] | np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One row per item: predictions averaged, truth averaged (emotion) or its maximum (instruments).
+
+    Returns truth [m, labels], prediction [m, labels] and the row [m] where each item first occurs, items in name
+    order. Without `items` every row is its own item.
+    """
+    truth, prediction = np.asarray(truth, dtype=float), np.asarray(prediction, dtype=float)
+    assert truth.shape == prediction.shape and truth.ndim == 2, (truth.shape, prediction.shape)
+    if items is None:
+        return truth, prediction, np.arange(len(truth))
+    assert len(items) == len(truth), (len(items), len(truth))
+    names, first, which = np.unique(np.asarray(items, dtype=str), return_index=True, return_inverse=True)
+    if len(names) == len(truth):
+        return truth[first], prediction[first], first
+    counts = np.bincount(which, minlength=len(names))[:, None]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        total = np.zeros((len(names), values.shape[1]))
+        np.add.at(total, which, values)
+        return total / counts
+
+    if task != "instruments":
+        return mean(truth), mean(prediction), first
+    highest = np.zeros((len(names), truth.shape[1]))
+    np.maximum.at(highest, which, truth)
+    return highest, mean(prediction), first
+
+
+def score(
+    task: str,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    labels: Sequence[str],
+    items: Sequence[str] | np.ndarray | None = None,
+    threshold: float = THRESHOLD,
+) -> dict[str, float]:
+    """All metrics of a task by name, computed per item; what is undefined is left out.
+
+    truth and prediction are [n, labels], `items` n names (rows of one item are averaged first). "emotion" gives
+    ccc_, r2_, rmse_ and r_ of each label, and their means `ccc` and `r2`; "instruments" accuracy, F1, precision,
+    recall and ROC-AUC (micro, macro, per class) and lrap. A task without metrics of its own gives {}.
+    """
+    truth, prediction, _ = per_item(task, truth, prediction, items)
+    assert truth.shape[1] == len(labels), (truth.shape, labels)
+    values: dict[str, float] = {}
+    if task == "emotion":
+        for k, label in enumerate(labels):
+            values |= {f"{f.__name__}_{label}": f(truth[:, k], prediction[:, k]) for f in CONTINUOUS}
+        for name in ("ccc", "r2"):
+            values[name] = float(np.mean([values[f"{name}_{label}"] for label in labels]))
+    elif task == "instruments":
+        values["accuracy"] = accuracy(truth, prediction)
+        values |= {f.__name__: f(truth, prediction, threshold) for f in OVER_CLASSES}
+        values |= {f.__name__: f(truth, prediction) for f in RANKING}
+        for k, label in enumerate(labels):
+            for f in (f1, precision, recall):
+                values[f"{f.__name__}_{label}"] = f(truth[:, k], prediction[:, k], threshold)
+            values[f"roc_auc_{label}"] = roc_auc(truth[:, k], prediction[:, k])
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def baseline(task: str, train_targets: np.ndarray, n: int) -> np.ndarray:
+    """What a model without ears predicts for n items, [n, labels]: the mean of the training labels.
+
+    For classes that mean is each class's base rate, so its highest entry is the majority class.
+    """
+    assert len(train_targets), f"no training targets for a {task} baseline"
+    return np.tile(np.asarray(train_targets, dtype=float).mean(axis=0), (n, 1))
+
+
+def threshold_f1(truth: np.ndarray, scores: np.ndarray) -> float:
+    """The one threshold for all classes with the best micro F1 on these items: choose it on validation data.
+
+    A class is present where score >= threshold. Thresholds lie half-way between neighbouring scores; 0.5 where the
+    truth has no label at all or a score is not finite.
+    """
+    order = np.argsort(-np.asarray(scores, dtype=float).ravel(), kind="stable")
+    sorted_scores, hits = np.asarray(scores, dtype=float).ravel()[order], np.asarray(truth).ravel()[order] > 0
+    if not hits.any() or not np.isfinite(sorted_scores).all():
+        return THRESHOLD
+    taken = np.arange(1, len(hits) + 1)
+    f1_values = 2 * np.cumsum(hits) / (taken + hits.sum())
+    ends = np.append(sorted_scores[:-1] > sorted_scores[1:], True)  # a threshold cannot part equal scores
+    best = int(np.flatnonzero(ends)[np.argmax(f1_values[ends])])
+    return float(sorted_scores[best] if best == len(hits) - 1 else (sorted_scores[best] + sorted_scores[best + 1]) / 2)
