@@ -40,8 +40,11 @@ def standardise(inputs: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndar
 def standardise_foreign(inputs: Inputs, model: dict[str, Any]) -> tuple[np.ndarray, list[str]]:
     """Rows the model has not seen as z [n, d], with what should be said about them.
 
-    Values that are not numbers become the training mean (z = 0). Raises ValueError for another number of columns.
+    Values that are not numbers become the training mean (z = 0). Raises ValueError for another representation
+    or another number of columns.
     """
+    if inputs.name != model["input"]:
+        raise ValueError(f"The model was trained on {model['input']} and was given {inputs.name}.")
     mean, sd = np.asarray(model["mean"]), np.asarray(model["sd"])
     values = np.asarray(inputs.values, dtype=np.float64).reshape(len(inputs.values), -1)
     if values.shape[1] != mean.size:
@@ -69,13 +72,28 @@ def clip_to_unit(values: np.ndarray, unit: str) -> tuple[np.ndarray, list[str]]:
 
 
 def validation_values(data: FitData, prediction: np.ndarray, loss: float) -> dict[str, float]:
-    """`validation/loss` and the task's scores of a prediction [n, labels]; only the loss where one is not finite."""
+    """`validation/loss` and the task's scores of a prediction [n, labels]; only the loss where one is not finite.
+
+    Scores are those of what `predict` will say, that is, clipped to the unit's range.
+    """
     values = {"validation/loss": float(loss)}
     if np.isfinite(prediction).all():
-        part = data.validation
-        found = metrics.score(data.task, part.targets, prediction, data.labels, part.items)
+        part, (inside, _) = data.validation, clip_to_unit(prediction, data.unit)
+        found = metrics.score(data.task, part.targets, inside, data.labels, part.items)
         values |= {f"validation/{name}": float(value) for name, value in found.items()}
     return values
+
+
+def regression_values(data: FitData, train: np.ndarray, validation: np.ndarray) -> dict[str, float]:
+    """Losses (mean squared error over rows and labels) and validation scores of two predictions [n, labels]."""
+    train_loss = float(np.mean((train - data.train.targets) ** 2))
+    loss = float(np.mean((validation - data.validation.targets) ** 2))
+    return {"train/loss": train_loss} | validation_values(data, validation, loss)
+
+
+def card(data: FitData) -> dict[str, Any]:
+    """What every model says of itself: what it eats and what its outputs mean."""
+    return {"input": data.input, "columns": list(data.columns), "labels": list(data.labels), "unit": data.unit}
 
 
 def moved(config: C, changes: Changes | None, changed: dict[str, Any]) -> C:

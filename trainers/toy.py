@@ -24,6 +24,7 @@ DEVICES = ("cpu",)
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "slow motion: five steps a second": {"seconds_per_step": 0.2}}
 MONITOR = "validation/loss"
 ARE_SEEDS_POOLED = True
+BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,7 @@ def _start(data: FitData, inputs: np.ndarray, targets: np.ndarray, generator: np
         "mean": mean,
         "sd": sd,
         "is_logistic": is_logistic,
-        "labels": list(data.labels),
-        "unit": data.unit,
-    }
+    } | common.card(data)
 
 
 def _inputs(rows: np.ndarray, model: dict[str, Any]) -> np.ndarray:
@@ -180,12 +179,9 @@ def _loss_and_gradient(model: dict[str, Any], z: np.ndarray, targets: np.ndarray
 
 def _epoch_values(model: dict[str, Any], data: FitData) -> dict[str, float]:
     part = data.validation
-    blocks = [
-        _forward(
-            model, _inputs(part.inputs[start : start + 1024].reshape(len(part.inputs[start : start + 1024]), -1), model)
-        )
-        for start in range(0, len(part), 1024)
-    ]
+    starts = range(0, len(part), BLOCK_ROWS)
+    flat = part.inputs.reshape(len(part), -1)
+    blocks = [_forward(model, _inputs(flat[start : start + BLOCK_ROWS], model)) for start in starts]
     prediction = np.concatenate(blocks)
     return common.validation_values(data, prediction, _loss(model, prediction, part.targets))
 
