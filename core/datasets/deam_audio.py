@@ -1,0 +1,59 @@
+"""DEAM's songs as audio, with their labels over time: for models that hear windows and follow the music."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from core.config import fingerprint
+from core.datasets import Dataset, Missing, Progress
+from core.datasets._deam import ADDRESS, LICENCE, annotations, emotion_set, locate
+from core.events import Part
+
+TASKS = ("emotion",)
+INPUTS = ("lib164", "logmel")
+WINDOW_S = {"lib164": 5.0, "logmel": 3.0}
+FOLDERS = ("DEAM_audio/MEMD_audio", "MEMD_audio")
+SUFFIXES = (".mp3", ".wav", ".ogg", ".flac")
+
+
+def load(task: str, progress: Progress) -> Dataset:
+    """All songs with `lib164` and `logmel`; Missing where labels are not here or a song has no audio file."""
+    ids, _, _, _, labels_version = annotations()
+    folder = _folder()
+    files = {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES}
+    absent = [str(song) for song in ids if str(song) not in files]
+    if absent:
+        raise Missing(
+            f"{len(absent)} of DEAM's {len(ids)} songs have no audio file in {folder} (the first is song "
+            f"{absent[0]}: expected {absent[0]}.mp3). Get the audio from {ADDRESS} (about 1.3 GB; {LICENCE})."
+        )
+    version = fingerprint([labels_version, [(str(song), files[str(song)].stat().st_size) for song in ids]])
+
+    def audio(index: int) -> Path:
+        return files[str(ids[index])]
+
+    def rows(input: str, indices: Sequence[int] | np.ndarray, window_s: float, progress: Progress) -> Part:
+        from core.datasets._audio_rows import audio_rows  # brings torch, which a list of data sets can do without
+
+        if input not in INPUTS:
+            raise ValueError(f"deam-audio has no input {input!r}; it offers {', '.join(INPUTS)}.")
+        return audio_rows(
+            f"deam-audio-{version}", made.items, made.groups, made.targets, made.traces, audio, input, indices,
+            window_s, progress,
+        )  # fmt: skip
+
+    about = f"{len(ids):,} songs of 45 s with song-level labels and labels every half second from 15 s on."
+    made = emotion_set("deam-audio", ids, version, about, INPUTS, rows, window_s=WINDOW_S, audio=audio)
+    return made
+
+
+def _folder() -> Path:
+    for relative in FOLDERS[:-1]:
+        try:
+            return locate(relative, "audio", "about 1.3 GB")
+        except Missing:
+            continue
+    return locate(FOLDERS[-1], "audio", "about 1.3 GB")
