@@ -19,7 +19,7 @@ from core.events import Changes, Checkpoint, Done, Event, FitData, Inputs, Metri
 from trainers import _common as common
 
 TASKS = ("emotion", "instruments", "digits", "images", "generation")
-INPUTS = ("lib164", "lib73", "opensmile260", "logmel", "pixels")
+INPUTS = ("toy12", "lib164", "lib73", "opensmile260", "logmel", "pixels")
 DEVICES = ("cpu",)
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "slow motion: five steps a second": {"seconds_per_step": 0.2}}
 MONITOR = "validation/loss"

@@ -3,6 +3,8 @@
 A data set module has
 
     TASKS: tuple[str, ...]                      what it can be asked for, "emotion", "instruments" …
+    DEFAULT_SPLITS: dict[str, str]              task → split where that is not "grouped:0" (optional)
+    IS_MADE_HERE: bool                          whether it is rendered, so that it can never be missing (optional)
     def load(task, progress) -> Dataset         raises Missing when its files are not on this machine
 
 `progress(fraction, sentence)` is called while something slow is made. A module may take a folder after a colon in
@@ -103,6 +105,16 @@ def module(name: str) -> ModuleType:
     if base not in names():
         raise ValueError(f"There is no data set {name!r}; there are {', '.join(names())}.")
     return importlib.import_module(f"core.datasets.{base.replace('-', '_')}")
+
+
+def default_split(name: str, task: str) -> str:
+    """The split a run on this data set uses unless told otherwise, known without loading it."""
+    return getattr(module(name), "DEFAULT_SPLITS", {}).get(task, "grouped:0")
+
+
+def is_made_here(name: str) -> bool:
+    """Whether the data set is rendered on first use rather than found on the disk."""
+    return getattr(module(name), "IS_MADE_HERE", False)
 
 
 def load(name: str, task: str | None = None, progress: Progress = no_progress) -> Dataset:

@@ -5,6 +5,7 @@ grouped:S           80 / 10 / 10 by group, shuffled with seed S
 cv10:S.F            ten folds by group: fold F is test, the next one validation; `cv10:S` is fold 0
 leave-source:NAME   everything from one source is test, the rest 90 / 10 by group
 random:S            80 / 10 / 10 by item, groups ignored: a leak wherever items share a group
+all                 everything is test: to score a run on data it never saw
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from core.datasets import Dataset
 
 PARTS = ("train", "validation", "test")
 FOLDS = 10
-CHOICES = "official, grouped:S, cv10:S, cv10:S.F, leave-source:NAME, random:S"
+CHOICES = "official, grouped:S, cv10:S, cv10:S.F, leave-source:NAME, random:S, all"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Split:
         """The one spelling of this split."""
         tail = {
             "official": "",
+            "all": "",
             "cv10": f":{self.seed}.{self.fold}",
             "leave-source": f":{self.source}",
         }
@@ -44,8 +46,8 @@ class Split:
 def parse(name: str) -> Split:
     """The split that `name` asks for; ValueError for an unknown one, a seed that is no number, a fold past 9."""
     kind, colon, rest = name.partition(":")
-    if kind == "official" and not colon:
-        return Split("official")
+    if kind in ("official", "all") and not colon:
+        return Split(kind)
     if kind == "leave-source" and rest:
         return Split("leave-source", source=rest)
     if kind not in ("grouped", "cv10", "random"):
@@ -71,6 +73,8 @@ def assign(dataset: Dataset, split_name: str) -> np.ndarray:
     split = parse(split_name)
     groups = np.asarray(dataset.groups, dtype=str)
     everywhere = np.ones(len(groups), dtype=bool)
+    if split.kind == "all":
+        return np.full(len(groups), "test", dtype="<U10")
     if split.kind == "official":
         return _official(dataset, groups)
     if split.kind == "leave-source":

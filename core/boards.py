@@ -1,0 +1,115 @@
+"""A board: the configurations that can be compared, with the two rows nobody may omit (baseline and ceiling)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from core import metrics
+from core.store import Store
+
+SHORT = [
+    "rank",
+    "name",
+    "n",
+    "validation",
+    "test",
+    "test_low",
+    "test_high",
+    "varied",
+    "seconds",
+    "note",
+    "data",
+    "split",
+]
+BESIDE = {
+    "emotion": ("r2_valence", "r2_arousal", "ccc_valence", "ccc_arousal"),
+    "instruments": ("micro_f1", "accuracy", "lrap"),
+}
+"""Scores on the test part that stand beside the metric the board is ranked by."""
+
+
+def table(
+    store: Store, task: str, data: str | None = None, split: str | None = None, metric: str | None = None
+) -> pd.DataFrame:
+    """All rows of the boards of `task` (of one data set or split where given), ranked by validation within each.
+
+    `kind` is "configuration", "baseline" or "ceiling". Raises ValueError for a metric that does not exist.
+    """
+    metric = metric or metrics.primary(task)
+    about = metrics.about(f"validation/{metric}")
+    found = store.boards()
+    chosen = found[found["task"] == task]
+    if data is not None:
+        chosen = chosen[chosen["data"] == data]
+    if split is not None:
+        chosen = chosen[chosen["split"] == split]
+    frames = [
+        _board(store, task, str(row["data"]), str(row["split"]), metric, about.better != "lower")
+        for _, row in chosen.iterrows()
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _board(store: Store, task: str, data: str, split: str, metric: str, higher_is_better: bool) -> pd.DataFrame:
+    rows = store.leaderboard(task, data, split, metric, higher_is_better=higher_is_better)
+    rows.insert(0, "kind", "configuration")
+    is_ranked = rows["validation"].notna() & ~rows["leaky"].fillna(False).astype(bool)
+    rows.insert(0, "rank", is_ranked.cumsum().where(is_ranked).astype("Int64"))
+    rows["name"] = [_name(trainer, knobs) for trainer, knobs in _moved(rows)]
+    rows["note"] = [_note(row) for _, row in rows.iterrows()]
+    beside = [name for name in BESIDE.get(task, ()) if name != metric]
+    runs = [run for pooled in rows["runs"] for run in pooled]
+    scores = store.scores(runs)
+    scores = scores[(scores["part"] == "test") & (scores["data"] == data) & (scores["split"] == split)]
+    for name in beside:
+        values = scores[scores["metric"] == name].set_index("run")["value"]
+        rows[name] = [values.reindex(pooled).mean() for pooled in rows["runs"]]
+    anchors = store.anchors(task, data, split)
+    extra = [_anchor(anchors, kind, metric, beside) for kind in ("baseline", "ceiling")]
+    rows = pd.concat([rows, pd.DataFrame([row for row in extra if row])], ignore_index=True)
+    return rows.assign(task=task, data=data, split=split, metric=metric)
+
+
+def _moved(rows: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
+    """Per row the trainer and the knobs in which it differs from the other rows of the same trainer."""
+    configs = [json.loads(text) for text in rows["config"]]
+    found = []
+    for trainer, config in zip(rows["trainer"], configs, strict=True):
+        family = [other for name, other in zip(rows["trainer"], configs, strict=True) if name == trainer]
+        found.append((trainer, {k: v for k, v in config.items() if any(other.get(k) != v for other in family)}))
+    return found
+
+
+def _name(trainer: str, knobs: dict[str, Any]) -> str:
+    moved = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in knobs.items()
+    )
+    return f"{trainer} ({moved})" if moved else trainer
+
+
+def _note(row: pd.Series) -> str:
+    """What a reader must know before comparing this row."""
+    notes = []
+    if row["leaky"] is True:
+        notes.append("leak: groups cross this split, not ranked")
+    if row["steered"] is True:
+        notes.append("steered")
+    unfinished = [state for state in row["states"] if state != "done"]
+    if unfinished:
+        notes.append(", ".join(sorted(unfinished)))
+    if row["starter"]:
+        notes.append("starter")
+    return "; ".join(notes)
+
+
+def _anchor(anchors: pd.DataFrame, kind: str, metric: str, beside: list[str]) -> dict[str, Any] | None:
+    values = anchors[anchors["kind"] == kind].set_index(["part", "metric"])["value"].to_dict()
+    if not values:
+        return None
+    names = {"baseline": "predict the mean of the training labels", "ceiling": "label noise allows no more"}
+    row: dict[str, Any] = {"kind": kind, "name": names[kind], "test": values.get(("test", metric))}
+    row["validation"] = values.get(("validation", metric))
+    return row | {name: values.get(("test", name)) for name in beside}

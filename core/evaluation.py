@@ -1,0 +1,137 @@
+"""Scores of a finished model: per item, with an interval, the predict-the-mean row and the ceiling beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import checkpoints, metrics, rundir, stats
+from core.datasets import Dataset, Progress, no_progress, splits
+from core.events import Inputs, Part
+
+BASELINE_NAMES = {"emotion": "predict the mean", "instruments": "predict the base rate"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A run's model, ready for its trainer's `predict`. `window_s` is the length of audio it learned from."""
+
+    run: str
+    trainer: str
+    task: str
+    data: str
+    input: str
+    window_s: float
+    model: dict[str, Any]
+    weights: str
+
+
+def load_model(folder: Path, weights: str = "final") -> Model:
+    """The model of a run; where it never finished, the best or last checkpoint's.
+
+    `weights` may name a checkpoint: "final", "best", "last", "epoch-0003". Raises ValueError where the run has none.
+    """
+    spec = rundir.read_spec(folder)
+    for name in dict.fromkeys((weights, "best", "last") if weights == "final" else (weights,)):
+        path = folder / "checkpoints" / f"{name}.safetensors"
+        if path.exists():
+            state = checkpoints.load_state(path)
+            return Model(
+                spec.id, spec.trainer, spec.task, spec.data, state["input"], state["window_s"], state["model"], name
+            )
+    raise ValueError(f"Run {spec.id} has no checkpoint {weights!r} to predict with.")
+
+
+def evaluate(
+    trainer: ModuleType,
+    model: Model,
+    dataset: Dataset,
+    assignment: np.ndarray,
+    parts: tuple[str, ...] = ("validation", "test"),
+    progress: Progress = no_progress,
+    device: str = "cpu",
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Score `model` on the named parts of a data set.
+
+    Returns (report, predictions). The report has, per part, n items and groups and `metrics` name → value, low,
+    high (95 % bootstrap over groups), and the same metrics of the baseline, which knows the training targets only.
+    The predictions are rows (part, item, group, time_s, label, truth, prediction).
+    """
+    if model.input not in dataset.inputs:
+        offered = ", ".join(dataset.inputs)
+        raise ValueError(f"{dataset.name} offers {offered}; run {model.run} eats {model.input}.")
+    report: dict[str, Any] = {"data": dataset.name, "data_version": dataset.version, "task": dataset.task, "parts": {}}
+    tables = []
+    for part in parts:
+        chosen = np.flatnonzero(assignment == part)
+        if len(chosen) == 0:
+            continue
+        rows = dataset.rows(model.input, chosen, model.window_s, progress)
+        predicted = predict(trainer, model, rows, device)
+        report["parts"][part] = _score(dataset, rows, predicted, dataset.targets[assignment == "train"])
+        tables.append(_table(part, dataset, rows, predicted))
+    report["ceiling"] = dict(dataset.ceiling)
+    return report, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def predict(trainer: ModuleType, model: Model, rows: Part, device: str = "cpu") -> np.ndarray:
+    """Predictions [n, labels] for the rows of a data set."""
+    inputs = Inputs(model.input, rows.inputs, rows.times_s)
+    return trainer.predict(model.model, inputs, device=device).values
+
+
+def refuse_leak(spec: rundir.Spec, trained: Dataset, dataset: Dataset, assignment: np.ndarray) -> None:
+    """ValueError where the test part of `assignment` holds items or groups that `spec`'s run learned from."""
+    if trained.name != dataset.name or trained.version != dataset.version:
+        return
+    learned = splits.assign(trained, spec.split) == "train"
+    scored = assignment == "test"
+    items = set(trained.items[learned]) & set(dataset.items[scored])
+    groups = set(trained.groups[learned]) & set(dataset.groups[scored])
+    if items or groups:
+        raise ValueError(
+            f"Run {spec.id} learned from {len(items)} items and {len(groups)} groups of this test part "
+            f"(it was trained on split {spec.split}); a score on them would be a leak. Use --split {spec.split}."
+        )
+
+
+def _score(dataset: Dataset, rows: Part, predicted: np.ndarray, train_targets: np.ndarray) -> dict[str, Any]:
+    values = metrics.score(dataset.task, rows.targets, predicted, dataset.labels, rows.items)
+    intervals = stats.bootstrap_scores(
+        dataset.task, rows.targets, predicted, dataset.labels, rows.items, rows.groups, n_resamples=1000, seed=0
+    )
+    baseline: dict[str, float] = {}
+    if len(train_targets):
+        guess = metrics.baseline(dataset.task, train_targets, len(rows))
+        baseline = metrics.score(dataset.task, rows.targets, guess, dataset.labels, rows.items)
+    scores = {}
+    for name, value in values.items():
+        low, high = intervals.get(name, (None, None))
+        scores[name] = {"value": value, "low": low, "high": high}
+    return {
+        "n_items": len(set(rows.items)),
+        "n_groups": len(set(rows.groups)),
+        "metrics": scores,
+        "baseline": baseline,
+        "varied": "items, by group (bootstrap, 1,000 resamples)",
+    }
+
+
+def _table(part: str, dataset: Dataset, rows: Part, predicted: np.ndarray) -> pd.DataFrame:
+    n, n_labels = predicted.shape
+    return pd.DataFrame(
+        {
+            "part": part,
+            "item": np.repeat(rows.items, n_labels),
+            "group": np.repeat(rows.groups, n_labels),
+            "time_s": np.repeat(rows.times_s, n_labels),
+            "label": np.tile(np.asarray(dataset.labels), n),
+            "truth": rows.targets.reshape(-1),
+            "prediction": predicted.reshape(-1),
+        }
+    )

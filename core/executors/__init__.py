@@ -1,0 +1,1 @@
+"""Where a runner process is started: one file per kind of place."""

@@ -1,0 +1,188 @@
+"""What the stored models say about a clip, second by second: the numbers behind Listen and `lab.py predict`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import evaluation, metrics, paths, rundir, windows
+from core.audio import Clip
+from core.config import fingerprint
+from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
+from core.events import Prediction
+from core.features import FEATURES_VERSION
+from core.runner import load_trainer
+from core.store import Store
+
+HOP_S = 0.5
+LONG_WINDOW_S = 20.0
+"""A model that learned from longer stretches knows statistics of whole songs; it is never given shorter windows."""
+
+AUDIO_INPUTS = ("lib164", "lib73", "logmel")
+"""Representations that can be made from any clip here; a model that eats something else cannot listen."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One model's view of a clip: values [t, labels] at times_s [t], and how it was made."""
+
+    model: evaluation.Model
+    window_s: float
+    prediction: Prediction
+
+    @property
+    def song(self) -> dict[str, float]:
+        """The value for the whole clip, per label: the mean over its windows."""
+        means = self.prediction.values.mean(axis=0)
+        return {label: float(mean) for label, mean in zip(self.prediction.labels, means, strict=True)}
+
+    def about(self) -> dict[str, Any]:
+        """Which run this comes from, for a page or a file."""
+        known = self.model
+        return {
+            "run": known.run,
+            "trainer": known.trainer,
+            "data": known.data,
+            "input": known.input,
+            "weights": known.weights,
+            "window_s": self.window_s,
+        }
+
+
+def listen(clip: Clip, model: evaluation.Model, *, window_s: float | None = None, hop_s: float = HOP_S) -> Heard:
+    """What `model` says about `clip` every `hop_s` seconds; computed once per clip and model, then read from the cache.
+
+    `window_s` None means the length the model learned from. Raises ValueError where the model's input cannot be made.
+    """
+    if hop_s <= 0 or (window_s is not None and window_s <= 0):
+        raise ValueError("Window and hop must be longer than 0 s.")
+    learned = model.window_s or LONG_WINDOW_S
+    used = learned if window_s is None or learned >= LONG_WINDOW_S else window_s
+    what = [clip.sha256, model.run, model.weights, used, hop_s, FEATURES_VERSION, _model_stamp(model)]
+    path = paths.cache() / "predictions" / clip.sha256[:2] / f"{fingerprint(what)}.json"
+    prediction = _read(path)
+    if prediction is None:
+        times_s = windows.grid(clip.seconds, hop_s)
+        inputs = windows.inputs(clip, model.input, times_s, used)
+        prediction = load_trainer(model.trainer).predict(model.model, inputs)
+        if clip.seconds < used:
+            text = f"{model.trainer} learned from {used:g} s at a time; this clip has {clip.seconds:.1f} s."
+            prediction.warnings.append(text)
+        _write(path, prediction)
+    return Heard(model, used, prediction)
+
+
+def report(clip: Clip, emotion: list[Heard], instruments: Heard | None) -> dict[str, Any]:
+    """One JSON object for a clip. The first of `emotion` gives the curves; all of them give a song-level value."""
+    first = emotion[0] if emotion else None
+    any_heard = first or instruments
+    times_s = any_heard.prediction.times_s if any_heard else np.zeros(0)
+    warnings = list(clip.warnings)
+    for heard in [*emotion, *([instruments] if instruments else [])]:
+        warnings += [text for text in heard.prediction.warnings if text not in warnings]
+    song: dict[str, Any] = {label: _rounded(first.song[label]) for label in EMOTION_LABELS} if first else {}
+    song["by_run"] = {heard.model.run: {k: _rounded(v) for k, v in heard.song.items()} for heard in emotion}
+    if instruments:
+        song["instruments"] = {label: _rounded(score) for label, score in instruments.song.items()}
+    return {
+        "clip": clip.name,
+        "seconds": round(clip.seconds, 3),
+        "unit": "1–9",
+        "window_s": any_heard.window_s if any_heard else None,
+        "times_s": [round(float(t), 3) for t in times_s],
+        "valence": _column(first, "valence"),
+        "arousal": _column(first, "arousal"),
+        "instruments": {
+            "labels": list(instruments.prediction.labels if instruments else IRMAS_CLASSES),
+            "scores": [[_rounded(s) for s in row] for row in instruments.prediction.values] if instruments else [],
+        },
+        "song": song,
+        "models": {
+            "emotion": [heard.about() for heard in emotion],
+            "instruments": instruments.about() if instruments else None,
+        },
+        "warnings": warnings,
+    }
+
+
+def choices(store: Store, task: str) -> list[str]:
+    """Runs that can listen for `task`, in the order they are offered: pinned, then the best of each board.
+
+    Among boards those whose models learned from short windows come first, since only their curves move with the
+    music; the rest follows by validation score.
+    """
+    frame = store.best_runs(task, metrics.primary(task))
+    frame = frame[frame["input"].isin(AUDIO_INPUTS) & (frame["data"] != "toy")]
+    frame = frame.assign(is_song_level=frame["input"] == "lib73")
+    leaders = frame.drop_duplicates(["data", "split", "is_song_level"])
+    leaders = leaders.sort_values(["is_song_level", "validation"], ascending=[True, False])
+    order = [*pins().get(task, []), *leaders["run"], *frame["run"]]
+    usable = set(frame["run"])
+    return [run for run in dict.fromkeys(order) if run in usable]
+
+
+def load(run: str, weights: str = "final") -> evaluation.Model:
+    """A run's model, for listening; ValueError where it has none or its input cannot be made from audio."""
+    model = evaluation.load_model(rundir.find(run), weights)
+    if model.input not in AUDIO_INPUTS:
+        raise ValueError(f"Run {run} eats {model.input}, which cannot be made from audio here; choose another run.")
+    return model
+
+
+def pins() -> dict[str, list[str]]:
+    """The runs the user pinned to Listen, per task, newest first."""
+    path = paths.cache() / "pins.json"
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def pin(task: str, run: str) -> None:
+    """Put a run first on Listen."""
+    kept = pins()
+    kept[task] = [run, *(other for other in kept.get(task, []) if other != run)][:5]
+    rundir.write_json(paths.cache() / "pins.json", kept)
+
+
+def _model_stamp(model: evaluation.Model) -> float:
+    """A resumed run overwrites its checkpoints; predictions of the old weights must not survive."""
+    return os.path.getmtime(rundir.find(model.run) / "checkpoints" / f"{model.weights}.safetensors")
+
+
+def _read(path: Path) -> Prediction | None:
+    try:
+        saved = json.loads(path.read_text())
+        values = np.asarray(saved["values"], dtype=float).reshape(len(saved["times_s"]), len(saved["labels"]))
+        return Prediction(
+            np.asarray(saved["times_s"]), values, tuple(saved["labels"]), saved["unit"], list(saved["warnings"])
+        )
+    except (FileNotFoundError, ValueError, KeyError):  # not computed yet, or damaged: computed again
+        return None
+
+
+def _write(path: Path, prediction: Prediction) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = {
+        "times_s": prediction.times_s.tolist(),
+        "values": prediction.values.tolist(),
+        "labels": list(prediction.labels),
+        "unit": prediction.unit,
+        "warnings": prediction.warnings,
+    }
+    rundir.write_json(path, saved)
+
+
+def _column(heard: Heard | None, label: str) -> list[float | None]:
+    if heard is None:
+        return []
+    return [_rounded(value) for value in heard.prediction.values[:, heard.prediction.labels.index(label)]]
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None

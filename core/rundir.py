@@ -1,0 +1,308 @@
+"""The run directory: the truth about a run, and the only code that reads or writes its files.
+
+spec.json       frozen: trainer, config, data, split, seed, inputs, versions, device, revision, parent
+status.json     state, reason, process, heartbeat; replaced atomically
+events.jsonl    one numbered line per event, append-only; acknowledged = the newline is written
+control/        what the user asks, one numbered file each, consumed in order
+checkpoints/    last, best, final and per-epoch weights (core/checkpoints.py)
+evaluations/    <data>-<split>.json;  predictions.parquet;  snapshots/;  stdout.log
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from core import paths
+from core.config import fingerprint
+
+VERSION = 1
+WAITING, ACTIVE = ("queued",), ("starting", "running", "paused")
+FINISHED = ("done", "stopped", "diverged", "failed")
+LOST_AFTER_S = 15.0
+"""A run whose heartbeat is older counts as lost; the runner beats once a second."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a run is: everything needed to make it again. `inputs` maps knob names to the runs used as input."""
+
+    id: str
+    trainer: str
+    config: dict[str, Any]
+    data: str
+    task: str
+    split: str
+    seed: int
+    device: str
+    are_seeds_pooled: bool = True
+    inputs: dict[str, str] = field(default_factory=dict)
+    parent: str | None = None
+    parent_step: int | None = None
+    created_at: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    revision: str = ""
+    format: int = VERSION
+
+    @property
+    def config_id(self) -> str:
+        """Names the configuration: runs that differ in the seed alone share it."""
+        what = [self.trainer, self.config, self.data, self.split, self.inputs, self.parent, self.parent_step]
+        return fingerprint(what)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands. `state` is as written, or "lost" where a reader sees that its process is gone."""
+
+    state: str
+    reason: str = ""
+    pid: int = 0
+    pid_started: float = 0.0
+    host: str = ""
+    beat: int = 0
+    heartbeat: float = 0.0
+    note: str = ""
+    fraction: float = 0.0
+    step: int = 0
+    epoch: float = 0.0
+    device: str = ""
+    started_at: float = 0.0
+    ended_at: float = 0.0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will happen unless someone resumes it."""
+        return self.state in FINISHED or self.state == "lost"
+
+
+def new_id(trainer: str) -> str:
+    """A run's name: when (UTC), what, and four random digits; sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{trainer}-{secrets.token_hex(2)}"
+
+
+def create(spec: Spec, state: str = "queued") -> Path:
+    """Make the directory of a new run and freeze its spec; returns the directory."""
+    folder = paths.runs() / spec.id
+    making = folder.with_name(f".{spec.id}.making")  # appears under its name complete, or not at all
+    for name in ("control", "checkpoints", "evaluations", "snapshots"):
+        (making / name).mkdir(parents=True)
+    _replace(making / "spec.json", json.dumps(asdict(spec), indent=1))
+    _replace(making / "status.json", json.dumps(asdict(Status(state))))
+    (making / "events.jsonl").touch()
+    os.replace(making, folder)
+    return folder
+
+
+def find(run: str) -> Path:
+    """The directory of a run by its id, or by the unique start of one; ValueError where there is none.
+
+    `latest` is the newest run. The user's runs come before the starter runs.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", run):
+        raise ValueError(f"{run!r} is not the name of a run.")
+    folders = list(directories())
+    if run == "latest" and folders:
+        return max((folder for folder in folders), key=lambda folder: folder.name)
+    exact = [folder for folder in folders if folder.name == run]
+    matches = exact or [folder for folder in folders if folder.name.startswith(run)]
+    if len(matches) == 1 or exact:
+        return matches[0]
+    if not matches:
+        raise ValueError(f"There is no run {run!r}; `python lab.py runs` lists them.")
+    raise ValueError(f"{run!r} fits {len(matches)} runs: {', '.join(sorted(f.name for f in matches)[:5])} …")
+
+
+def directories() -> Iterator[Path]:
+    """All run directories, the user's first, then the starter runs."""
+    for root in (paths.runs(), paths.starter()):
+        if root.is_dir():
+            yield from (Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != ".")
+
+
+def read_spec(folder: Path) -> Spec:
+    """The frozen spec; fields of a newer version are ignored. Raises ValueError where it is missing or torn."""
+    try:
+        raw = json.loads((folder / "spec.json").read_text())
+        known = {key: raw[key] for key in raw if key in Spec.__dataclass_fields__}
+        return Spec(**known)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"Run {folder.name} has no readable spec.json ({error}).") from error
+
+
+def read_status(folder: Path, now: float | None = None) -> Status:
+    """Where the run stands. "lost" is derived: its process is gone, or it has not beaten for LOST_AFTER_S."""
+    try:
+        raw = json.loads((folder / "status.json").read_text())
+        status = Status(**{key: raw[key] for key in raw if key in Status.__dataclass_fields__})
+    except (OSError, ValueError, TypeError) as error:
+        return Status("failed", reason=f"status.json cannot be read ({error}).")
+    if status.state not in ACTIVE:
+        return status
+    same_host = status.host == socket.gethostname()
+    gone = same_host and status.pid and not _is_alive(status.pid, status.pid_started)
+    silent = (time.time() if now is None else now) - status.heartbeat > LOST_AFTER_S
+    if gone or (silent and not same_host) or (silent and not status.pid):
+        return Status(**{**asdict(status), "state": "lost", "reason": "Its process ended without a word."})
+    return status
+
+
+def _is_alive(pid: int, started: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 2.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+def read_events(folder: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Events from byte `offset` on, and the offset to go on from. A torn last line waits; a broken one is skipped."""
+    path = folder / "events.jsonl"
+    if not path.exists():
+        return [], offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        blob = file.read()
+    end = blob.rfind(b"\n") + 1
+    events = []
+    for line in blob[:end].splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict) and "n" in event and "kind" in event:
+            if event["kind"] == "metrics":
+                event["values"] = {name: float(value) for name, value in event["values"].items()}
+            events.append(event)
+    return events, offset + end
+
+
+def set_status(folder: Path, status: Status) -> None:
+    """Replace status.json (for a run that no process owns: queued, or dead)."""
+    _replace(folder / "status.json", json.dumps(asdict(status)))
+
+
+def ask(folder: Path, kind: str, **values: Any) -> None:
+    """Leave a wish for the runner ("stop", or "changes" with knobs); it takes them in the order of their names."""
+    assert kind in ("stop", "changes"), kind
+    name = f"{time.time_ns():020d}-{kind}.json"
+    _replace(folder / "control" / name, json.dumps({"kind": kind, **values}))
+
+
+def wishes(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """What was asked and not yet taken, oldest first."""
+    found = []
+    for name in sorted(os.listdir(folder / "control")):
+        if name.endswith(".json") and name[0] != ".":
+            path = folder / "control" / name
+            found.append((path, json.loads(path.read_text())))
+    return found
+
+
+def stop_asked_at(folder: Path) -> float | None:
+    """When stop was asked for (Unix seconds), None if it was not."""
+    times = [int(path.name.partition("-")[0]) / 1e9 for path, wish in wishes(folder) if wish["kind"] == "stop"]
+    return min(times, default=None)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A JSON file of the run, replaced atomically."""
+    _replace(path, json.dumps(_finite(value), indent=1))
+
+
+class Writer:
+    """The runner's hand: appends events, keeps status.json. One process owns a run; its threads may share this."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        path = folder / "events.jsonl"
+        events, end = read_events(folder)
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file.truncate(end)  # a torn last line was never acknowledged
+        self._file.seek(end)
+        self._number = max((event["n"] for event in events), default=0)
+        self._state_told = ""
+        self._sync_directory()
+        previous = read_status(folder)
+        me = psutil.Process()
+        self.status = Status(
+            "starting",
+            pid=me.pid,
+            pid_started=me.create_time(),
+            host=socket.gethostname(),
+            heartbeat=time.time(),
+            started_at=previous.started_at or time.time(),
+        )
+        self.set(state="starting")
+
+    def event(self, kind: str, **values: Any) -> None:
+        """Append one event; acknowledged when this returns."""
+        with self._lock:
+            self._number += 1
+            line = json.dumps({"n": self._number, "t": time.time(), "kind": kind, **_finite(values)})
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+
+    def set(self, **values: Any) -> None:
+        """Change fields of the status; a change of state is also an event, and synced to the disk."""
+        with self._lock:
+            self.status = Status(**{**asdict(self.status), **values, "heartbeat": time.time()})
+            _replace(self.folder / "status.json", json.dumps(_finite(asdict(self.status))))
+        if "state" in values and values["state"] != self._state_told:
+            self._state_told = values["state"]
+            self.event("state", state=self.status.state, reason=self.status.reason)
+            self.sync()
+
+    def beat(self) -> None:
+        """Say "still here"."""
+        self.set(beat=self.status.beat + 1)
+
+    def sync(self) -> None:
+        """Force what was written to the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Sync and close."""
+        self.sync()
+        self._file.close()
+
+    def _sync_directory(self) -> None:
+        handle = os.open(self.folder, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN or infinity: as text, so that any reader can parse the line (`float("nan")` reads it back)."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if hasattr(value, "item") and not hasattr(value, "__len__"):
+        return _finite(value.item())
+    return value

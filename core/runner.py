@@ -1,0 +1,283 @@
+"""One process, one run: `python -m core.runner RUN_DIRECTORY`.
+
+Drives a trainer's `fit`, writes its events, obeys control, keeps checkpoints, and when `fit` is done scores the test
+part once. Started on a directory that already has a checkpoint, it goes on from there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from core import checkpoints, config, datasets, evaluation, rundir
+from core.datasets import Dataset, splits
+from core.events import Changes, Checkpoint, Done, FitData, Metrics, Snapshot
+
+BEAT_S = 1.0
+DENSE_STEPS = 1000
+"""Every step is kept up to here; later ones are thinned to one in ten, a hundred … per decade."""
+
+
+class Stopped(Exception):
+    """The user asked this run to stop."""
+
+
+def load_trainer(name: str) -> ModuleType:
+    """The one place where the core imports a trainer, by name."""
+    return importlib.import_module("trainers").load(name)
+
+
+def main(folder: Path) -> int:
+    """Run the run in `folder` to its end; returns the exit status (0 done or stopped, 1 failed or diverged)."""
+    writer = rundir.Writer(folder)
+    signal.signal(signal.SIGTERM, _on_terminate)
+    ended = threading.Event()
+    heart = threading.Thread(target=_beat, args=(writer, ended), daemon=True)
+    heart.start()
+    outcome: dict[str, Any]
+    try:
+        reason = _Run(folder, writer).go()
+        outcome = {"state": "done", "reason": reason, "fraction": 1.0}
+    except Stopped as stop:
+        outcome = {"state": "stopped", "reason": str(stop)}
+    except FloatingPointError as error:
+        outcome = {"state": "diverged", "reason": str(error)}
+    except Exception as error:  # whatever a trainer throws becomes the run's reason; the traceback is in stdout.log
+        traceback.print_exc()
+        outcome = {"state": "failed", "reason": _sentence(error)}
+    ended.set()
+    heart.join()
+    writer.set(**outcome, note="", ended_at=time.time())
+    writer.close()
+    return 0 if outcome["state"] in ("done", "stopped") else 1
+
+
+class _Run:
+    """The steps of one run; state that they share."""
+
+    def __init__(self, folder: Path, writer: rundir.Writer) -> None:
+        self.folder, self.writer = folder, writer
+        self.spec = rundir.read_spec(folder)
+        self.trainer = load_trainer(self.spec.trainer)
+        self.config = config.make(self.trainer.Config, self.spec.config)
+        self.total_epochs = float(getattr(self.config, "epochs", 0) or 0)
+        self.step, self.epoch, self.best = 0, 0.0, math.inf
+        self.monitored = math.inf
+        self.last_note_at = 0.0
+
+    def go(self) -> str:
+        """Load, fit, score. Returns the reason why training ended."""
+        dataset = datasets.load(self.spec.data, self.spec.task, self.note)
+        assignment = splits.assign(dataset, self.spec.split)
+        splits.check_for_training(dataset, assignment)
+        data = self.fit_data(dataset, assignment)
+        device = self.spec.device
+        self.writer.set(state="running", note="", device=device)
+        started, self.epoch_before = time.monotonic(), self.epoch
+        done = self.fit(data, device)
+        seconds = time.monotonic() - started
+        self.note(1.0, "Scoring the test part")
+        saved = {"model": done.model, "input": done.input, "window_s": data.window_s, "columns": list(data.columns)}
+        checkpoints.save_state(self.folder / "checkpoints" / "final.safetensors", saved)
+        self.score(dataset, assignment, device)
+        epochs = max(self.epoch - self.epoch_before, 0.0)
+        self.writer.event(
+            "summary",
+            seconds=seconds,
+            items_per_s=len(data.train) * epochs / seconds if epochs and seconds > 0 else None,
+            peak_memory_mb=_peak_memory_mb(device),
+            epochs=self.epoch,
+            stopped_because=done.reason,
+        )
+        return done.reason
+
+    def fit_data(self, dataset: Dataset, assignment: np.ndarray) -> FitData:
+        """The training and validation rows, and only these, in the first representation both sides know."""
+        usable = [name for name in self.trainer.INPUTS if name in dataset.inputs]
+        if not usable:
+            raise ValueError(
+                f"{self.spec.trainer} eats {', '.join(self.trainer.INPUTS)}; "
+                f"{dataset.name} offers {', '.join(dataset.inputs)}."
+            )
+        window_s = float(dataset.window_s.get(usable[0], getattr(self.config, "window_seconds", 0.0)))
+        parts = {}
+        for part in ("train", "validation"):
+            chosen = np.flatnonzero(assignment == part)
+            parts[part] = dataset.rows(usable[0], chosen, window_s, self.note)
+        sizes = {f"n_{part}": int((assignment == part).sum()) for part in ("train", "validation", "test")}
+        rows = {f"{part}_rows": len(parts[part]) for part in parts}
+        self.writer.event("data", version=dataset.version, input=usable[0], window_s=window_s, **sizes, **rows)
+        return FitData(
+            parts["train"],
+            parts["validation"],
+            dataset.task,
+            dataset.labels,
+            dataset.unit,
+            usable[0],
+            tuple(dataset.columns.get(usable[0], ())),
+            window_s,
+        )
+
+    def fit(self, data: FitData, device: str) -> Done:
+        """Drive the trainer's generator; hand in changes; stop where asked."""
+        state, replay = self.resume_point()
+        generator = np.random.default_rng(self.spec.seed)
+        steps = self.trainer.fit(data, self.config, generator=generator, device=device, state=state)
+        changes: Changes | None = None
+        try:
+            while True:
+                event = steps.send(changes)
+                if isinstance(event, Done):
+                    return event
+                self.take(event, data)
+                changes = self.obey(replay)
+        except StopIteration:
+            raise RuntimeError(f"{self.spec.trainer} ended without saying Done.") from None
+        finally:
+            steps.close()
+
+    def resume_point(self) -> tuple[dict[str, Any] | None, list[tuple[int, Changes]]]:
+        """The last checkpoint's state, if any, and the changes that the user made after it, to be made again."""
+        path = self.folder / "checkpoints" / "last.safetensors"
+        if not path.exists():
+            return None, []
+        saved = checkpoints.load_state(path)
+        self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
+        events, _ = rundir.read_events(self.folder)
+        self.writer.event("rewound", to_step=self.step)
+        later = [(e["step"], e["values"]) for e in events if e["kind"] == "changes" and e["step"] > self.step]
+        return saved["state"], later
+
+    def take(self, event: Metrics | Snapshot | Checkpoint, data: FitData) -> None:
+        """Write one event of the trainer."""
+        if isinstance(event, Metrics):
+            self.step, self.epoch = event.step, event.epoch
+            if self.is_kept(event):
+                self.writer.event("metrics", step=event.step, epoch=event.epoch, values=event.values)
+            self.monitored = event.values.get(self.trainer.MONITOR, self.monitored)
+            for name, value in event.values.items():
+                if name.endswith("/loss") and not math.isfinite(value):
+                    raise FloatingPointError(
+                        f"{name} became {value} at step {event.step}; try a smaller learning rate."
+                    )
+            self.progress()
+        elif isinstance(event, Checkpoint):
+            self.keep(event, data)
+        elif isinstance(event, Snapshot):
+            name = f"{self.step:08d}-{event.name}.json"
+            rundir.write_json(self.folder / "snapshots" / name, event.payload)
+            self.writer.event("snapshot", step=self.step, name=event.name, file=name)
+
+    def is_kept(self, event: Metrics) -> bool:
+        """Per-epoch numbers always; per-step ones all at first, then one in ten per decade."""
+        if event.step <= DENSE_STEPS or any(name.startswith("validation/") for name in event.values):
+            return True
+        return event.step % 10 ** math.floor(math.log10(event.step / DENSE_STEPS * 10)) == 0
+
+    def keep(self, event: Checkpoint, data: FitData) -> None:
+        """Full state as last (and best), the weights alone per epoch."""
+        folder = self.folder / "checkpoints"
+        about = {"input": data.input, "window_s": data.window_s, "columns": list(data.columns)}
+        is_best = self.monitored < self.best
+        self.best = min(self.best, self.monitored)
+        full = {"state": event.state, "model": event.state["model"], "step": self.step, "epoch": self.epoch}
+        full |= {"best": str(self.best), **about}
+        checkpoints.save_state(folder / "last.safetensors", full)
+        if is_best:
+            checkpoints.save_state(folder / "best.safetensors", full)
+        weights = folder / f"epoch-{round(self.epoch):04d}.safetensors"
+        checkpoints.save_state(weights, {"model": event.state["model"], "step": self.step, **about})
+        checkpoints.thin(folder)
+        self.writer.event("checkpoint", step=self.step, epoch=self.epoch, file=weights.name, is_best=is_best)
+        self.writer.sync()
+
+    def obey(self, replay: list[tuple[int, Changes]]) -> Changes | None:
+        """What the user asked since the last yield; hot changes are logged before they are applied."""
+        changes: Changes = {}
+        while replay and replay[0][0] <= self.step:
+            changes |= replay.pop(0)[1]
+        for path, wish in rundir.wishes(self.folder):
+            if wish["kind"] == "stop":
+                path.unlink()
+                raise Stopped(f"Stopped by the user at epoch {self.epoch:.3g}.")
+            changes |= config.hot_changes(self.trainer.Config, wish["values"])
+            self.writer.event("changes", step=self.step, values=wish["values"])
+            path.unlink()
+        return changes or None
+
+    def score(self, dataset: Dataset, assignment: np.ndarray, device: str) -> None:
+        """Score validation and test with the final model; predictions to parquet, test metrics as an event."""
+        model = evaluation.load_model(self.folder)
+        report, table = evaluation.evaluate(self.trainer, model, dataset, assignment, progress=self.note, device=device)
+        report |= {"split": self.spec.split, "is_leaky": splits.is_leaky(dataset, self.spec.split)}
+        save_evaluation(self.folder, report)
+        table.to_parquet(self.folder / "predictions.parquet", index=False)
+        tested = report["parts"].get("test", {"metrics": {}})["metrics"]
+        values = {f"test/{name}": score["value"] for name, score in tested.items()}
+        self.writer.event("metrics", step=self.step, epoch=self.epoch, values=values)
+
+    def progress(self) -> None:
+        """How far, for whoever watches."""
+        fraction = min(self.epoch / self.total_epochs, 1.0) if self.total_epochs else 0.0
+        now = time.monotonic()
+        if now - self.last_note_at > 0.25:
+            self.last_note_at = now
+            self.writer.set(step=self.step, epoch=self.epoch, fraction=fraction)
+
+    def note(self, fraction: float, sentence: str) -> None:
+        """Progress of something slow outside `fit`; also a place where a stop is obeyed."""
+        now = time.monotonic()
+        if now - self.last_note_at < 0.25:
+            return
+        self.last_note_at = now
+        self.writer.event("progress", fraction=fraction, note=sentence)
+        self.writer.set(note=sentence, fraction=fraction)
+        for path, wish in rundir.wishes(self.folder):
+            if wish["kind"] == "stop":
+                path.unlink()
+                raise Stopped(f"Stopped by the user while: {sentence}.")
+
+
+def save_evaluation(folder: Path, report: dict[str, Any]) -> Path:
+    """Write a report as `evaluations/<data>-<split>.json`; returns the path."""
+    name = "".join(c if c.isalnum() or c in "-." else "_" for c in f"{report['data']}-{report['split']}")
+    path = folder / "evaluations" / f"{name}.json"
+    rundir.write_json(path, report)
+    return path
+
+
+def _beat(writer: rundir.Writer, ended: threading.Event) -> None:
+    while not ended.wait(BEAT_S):
+        writer.beat()
+
+
+def _on_terminate(number: int, frame: FrameType | None) -> None:
+    raise Stopped("Stopped by the user; it was told to end at once.")
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def _peak_memory_mb(device: str) -> float:
+    if device.startswith("cuda"):
+        import torch  # only a run on such a device gets here, and it has torch loaded
+
+        return torch.cuda.max_memory_allocated() / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # macOS counts bytes, Linux kilobytes
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,276 @@
+"""The index of all runs, in DuckDB. It can be thrown away: everything in it comes from the run directories.
+
+One process owns `index.duckdb` while it is open; any other builds the same index in memory. The connection is locked
+from the start (no file access, no settings), rows go in as Arrow tables. All SQL of the lab lives in this file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+from scipy.special import stdtrit
+
+from core import paths, rundir
+from core.ingest import read_run
+
+SCHEMA_VERSION = 1
+LOCKED = {
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+TABLES = """
+CREATE TABLE IF NOT EXISTS schema_version (version INTEGER);
+CREATE TABLE IF NOT EXISTS runs (
+    run VARCHAR, trainer VARCHAR, task VARCHAR, data VARCHAR, data_version VARCHAR, split VARCHAR, seed BIGINT,
+    config_id VARCHAR, config VARCHAR, input VARCHAR, device VARCHAR, state VARCHAR, reason VARCHAR, created_at VARCHAR,
+    started_at DOUBLE, ended_at DOUBLE, seconds DOUBLE, items_per_s DOUBLE, peak_memory_mb DOUBLE, epochs DOUBLE,
+    stopped_because VARCHAR, seeds_pooled BOOLEAN, steered BOOLEAN, starter BOOLEAN, leaky BOOLEAN, folder VARCHAR);
+CREATE TABLE IF NOT EXISTS configs (run VARCHAR, name VARCHAR, value VARCHAR);
+CREATE TABLE IF NOT EXISTS metrics (
+    run VARCHAR, n BIGINT, t DOUBLE, step BIGINT, epoch DOUBLE, name VARCHAR, value DOUBLE);
+CREATE TABLE IF NOT EXISTS events (run VARCHAR, n BIGINT, t DOUBLE, kind VARCHAR, step BIGINT, detail VARCHAR);
+CREATE TABLE IF NOT EXISTS evaluations (
+    run VARCHAR, data VARCHAR, data_version VARCHAR, split VARCHAR, part VARCHAR, kind VARCHAR, metric VARCHAR,
+    value DOUBLE, low DOUBLE, high DOUBLE, n_items BIGINT);
+CREATE TABLE IF NOT EXISTS ingested (run VARCHAR, place VARCHAR, bytes BIGINT, evaluated DOUBLE);
+CREATE TABLE IF NOT EXISTS t_quantiles (n BIGINT, t DOUBLE);
+"""
+
+
+class Store:
+    """The index, open. Safe to share between threads: one lock, one connection."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Open the index at `path` (in memory where None, or where another process owns the file).
+
+        A file that cannot be read is moved aside and built again; `note` says so.
+        """
+        self._lock = threading.RLock()
+        self.note = ""
+        self._connection = self._open(path)
+        self._connection.execute(TABLES)
+        versions = self._connection.execute("SELECT version FROM schema_version").fetchall()
+        if versions != [(SCHEMA_VERSION,)]:
+            self._start_over()
+
+    def _open(self, path: Path | None) -> duckdb.DuckDBPyConnection:
+        if path is None:
+            return duckdb.connect(":memory:", config=LOCKED)
+        try:
+            return duckdb.connect(str(path), config=LOCKED)
+        except duckdb.IOException as error:
+            if "lock" in str(error).lower():
+                self.note = "Another process has the index open; this one reads the run directories itself."
+                return duckdb.connect(":memory:", config=LOCKED)
+            self.note = str(error)
+        except duckdb.Error as error:
+            self.note = str(error)
+        broken = path.with_suffix(".broken")
+        for suffix in ("", ".wal"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").replace(f"{broken}{suffix}")
+        self.note = (
+            f"The index could not be read ({self.note}); it is now {broken.name}, and built again from the runs."
+        )
+        return duckdb.connect(str(path), config=LOCKED)
+
+    def _start_over(self) -> None:
+        for (table,) in self._connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            self._connection.execute(f'DROP TABLE "{table}"')
+        self._connection.execute(TABLES)
+        self._connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
+        quantiles = {"n": range(2, 1001), "t": stdtrit(range(1, 1000), 0.975)}
+        self._insert("t_quantiles", pd.DataFrame(quantiles))
+
+    def close(self) -> None:
+        """Close the file, so that another process may own it."""
+        with self._lock:
+            self._connection.close()
+
+    # ---- in ----
+
+    def sync(self, only: Path | None = None) -> int:
+        """Read what is new in the run directories (or in one of them); returns the number of runs that changed."""
+        with self._lock:
+            seen = {row[0]: row[1:] for row in self._connection.execute("FROM ingested").fetchall()}
+            folders = {folder.name: folder for folder in reversed(list(rundir.directories()))} if only is None else {}
+            if only is not None:
+                folders = {only.name: only}
+            else:
+                self._forget([run for run in seen if run not in folders])
+            changed = [found for folder in folders.values() if (found := read_run(folder, seen.get(folder.name)))]
+            if changed:
+                self._connection.execute("BEGIN")
+                self._take(changed)
+                self._connection.execute("COMMIT")
+            return len(changed)
+
+    def _forget(self, runs: list[str]) -> None:
+        for table in ("runs", "configs", "metrics", "events", "evaluations", "ingested") if runs else ():
+            self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [runs])
+
+    def _take(self, changed: list[dict[str, Any]]) -> None:
+        runs = [one["row"]["run"] for one in changed]
+        again = [one["row"]["run"] for one in changed if one["from_start"]]
+        for table in ("metrics", "events"):
+            self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [again])
+        for run, number, step in [rewind for one in changed for rewind in one["rewinds"]]:
+            self._connection.execute("DELETE FROM metrics WHERE run = ? AND n < ? AND step > ?", [run, number, step])
+        merged = []
+        for one in changed:  # what only earlier lines said (seconds, version …) is not lost when new lines come
+            old = {} if one["from_start"] else self._row(one["row"]["run"])
+            news = {key: value for key, value in one["row"].items() if value is not None}
+            merged.append({**dict.fromkeys(one["row"]), **old, **news})
+        for table in ("runs", "configs", "evaluations", "ingested"):
+            self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [runs])
+        self._insert("runs", pd.DataFrame(merged))
+        for table in ("configs", "metrics", "events", "evaluations", "ingested"):
+            self._insert(table, pd.DataFrame([row for one in changed for row in one[table]]))
+
+    def _row(self, run: str) -> dict[str, Any]:
+        rows = self._connection.execute("FROM runs WHERE run = ?", [run]).to_arrow_table().to_pylist()
+        return rows[0] if rows else {}
+
+    def _insert(self, table: str, frame: pd.DataFrame) -> None:
+        if len(frame):
+            self._connection.register("incoming", pa.Table.from_pandas(frame, preserve_index=False))
+            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+            self._connection.unregister("incoming")
+
+    # ---- out ----
+
+    def query(self, sql: str, parameters: list[Any] | None = None) -> pd.DataFrame:
+        """Any of our own statements, as a frame."""
+        with self._lock:
+            return self._connection.execute(sql, parameters or []).df()
+
+    def runs(self, *, limit: int = 1000) -> pd.DataFrame:
+        """All runs, newest first."""
+        return self.query("SELECT * EXCLUDE (folder) FROM runs ORDER BY created_at DESC, run DESC LIMIT ?", [limit])
+
+    def boards(self) -> pd.DataFrame:
+        """What can be compared: task, data, data_version, split, with the number of runs and configurations."""
+        return self.query(
+            """SELECT task, data, max(data_version) AS data_version, split, count(*) AS runs,
+                      count(DISTINCT config_id) AS configurations, bool_or(leaky) AS leaky, max(created_at) AS newest
+               FROM runs GROUP BY task, data, split ORDER BY newest DESC, data, split"""
+        )
+
+    def leaderboard(
+        self, task: str, data: str, split: str, metric: str, *, higher_is_better: bool = True
+    ) -> pd.DataFrame:
+        """One row per configuration, best validation score first (its rank); seeds pooled.
+
+        Columns: rank, config_id, trainer, config, n (seeds), seeds, runs, validation, validation_low, validation_high,
+        test, test_low, test_high, varied, seconds, items_per_s, peak_memory_mb, epochs, states, stopped_because,
+        steered, starter. With one run, or a trainer without randomness, the interval is the bootstrap over items; with
+        several it is the t interval over seeds.
+        """
+        direction = "DESC" if higher_is_better else "ASC"
+        return self.query(
+            f"{_LEADERBOARD} ORDER BY validation {direction} NULLS LAST, test {direction}",
+            [metric] * 4 + [task, data, split],
+        )
+
+    def anchors(self, task: str, data: str, split: str) -> pd.DataFrame:
+        """The baseline and ceiling rows of a board: kind, part, metric, value (the newest run's)."""
+        return self.query(
+            """SELECT kind, part, metric, arg_max(e.value, r.created_at) AS value, any_value(n_items) AS n_items
+               FROM evaluations e JOIN runs r USING (run)
+               WHERE r.task = ? AND r.data = ? AND r.split = ? AND e.data = r.data AND e.split = r.split
+                 AND kind IN ('baseline', 'ceiling')
+               GROUP BY ALL""",
+            [task, data, split],
+        )
+
+    def scores(self, runs: list[str]) -> pd.DataFrame:
+        """All evaluation scores of the models of these runs."""
+        return self.query("FROM evaluations WHERE kind = 'model' AND run IN (SELECT unnest(?))", [runs])
+
+    def curves(self, runs: list[str], names: list[str] | None = None) -> pd.DataFrame:
+        """Metric rows (run, step, epoch, t, name, value) of these runs, in order of steps."""
+        return self.query(
+            """SELECT run, step, epoch, t, name, value FROM metrics
+               WHERE run IN (SELECT unnest($1)) AND ($2 IS NULL OR name IN (SELECT unnest($2::VARCHAR[])))
+               ORDER BY run, name, step""",
+            [runs, names],
+        )
+
+    def different_knobs(self, runs: list[str]) -> pd.DataFrame:
+        """Only the knobs in which these runs differ: one row per knob, one column per run."""
+        frame = self.query(
+            """SELECT name, run, value FROM configs WHERE run IN (SELECT unnest($1)) AND name IN (
+                 SELECT name FROM configs WHERE run IN (SELECT unnest($1)) GROUP BY name
+                 HAVING count(DISTINCT value) > 1 OR count(*) < len($1))""",
+            [runs],
+        )
+        return frame.pivot(index="name", columns="run", values="value").reindex(columns=runs) if len(frame) else frame
+
+    def best_runs(self, task: str, metric: str) -> pd.DataFrame:
+        """Every run that has a model for `task`, best validation score on its own board first."""
+        return self.query(
+            """SELECT r.run, r.trainer, r.data, r.split, r.input, r.starter, r.state, r.created_at,
+                      e.value AS validation
+               FROM runs r LEFT JOIN evaluations e ON e.run = r.run AND e.data = r.data AND e.split = r.split
+                 AND e.part = 'validation' AND e.kind = 'model' AND e.metric = ?
+               WHERE r.task = ? AND r.state IN ('done', 'stopped')
+               ORDER BY validation DESC NULLS LAST, r.created_at DESC""",
+            [metric, task],
+        )
+
+
+_LEADERBOARD = """
+WITH scored AS (
+    SELECT r.*, v.value AS v, v.low AS v_low, v.high AS v_high, s.value AS s, s.low AS s_low, s.high AS s_high
+    FROM runs r
+    LEFT JOIN evaluations v ON v.run = r.run AND v.data = r.data AND v.split = r.split AND v.kind = 'model'
+        AND v.part = 'validation' AND v.metric = ?
+    LEFT JOIN evaluations s ON s.run = r.run AND s.data = r.data AND s.split = r.split AND s.kind = 'model'
+        AND s.part = 'test' AND s.metric = ?
+), filled AS (  -- a run that was stopped has no evaluation; its last logged value stands in
+    SELECT scored.* REPLACE (coalesce(v, (SELECT arg_max(m.value, m.step) FROM metrics m
+        WHERE m.run = scored.run AND m.name = 'validation/' || ?)) AS v) FROM scored
+), pooled AS (
+    SELECT *, CASE WHEN seeds_pooled AND NOT steered THEN config_id ELSE run END AS row_id FROM filled
+), rows AS (
+    SELECT any_value(config_id) AS config_id, any_value(trainer) AS trainer, any_value(config) AS config,
+        any_value(input) AS input, ? AS metric, count(*) AS n, list(seed ORDER BY seed) AS seeds,
+        list(run ORDER BY seed) AS runs,
+        avg(v) AS validation, avg(s) AS test, count(v) AS n_v, count(s) AS n_s,
+        coalesce(stddev_samp(v), 0) AS v_sd, coalesce(stddev_samp(s), 0) AS s_sd,
+        any_value(v_low) AS v_low, any_value(v_high) AS v_high, any_value(s_low) AS s_low, any_value(s_high) AS s_high,
+        avg(seconds) AS seconds, avg(items_per_s) AS items_per_s, max(peak_memory_mb) AS peak_memory_mb,
+        avg(epochs) AS epochs, list(DISTINCT state) AS states, any_value(stopped_because) AS stopped_because,
+        bool_or(steered) AS steered, bool_or(starter) AS starter, bool_or(leaky) AS leaky
+    FROM pooled WHERE task = ? AND data = ? AND split = ? GROUP BY row_id
+)
+SELECT config_id, trainer, config, input, metric, rows.n, seeds, runs, validation,
+    CASE WHEN n_v > 1 THEN validation - tv.t * v_sd / sqrt(n_v) ELSE v_low END AS validation_low,
+    CASE WHEN n_v > 1 THEN validation + tv.t * v_sd / sqrt(n_v) ELSE v_high END AS validation_high,
+    test,
+    CASE WHEN n_s > 1 THEN test - ts.t * s_sd / sqrt(n_s) ELSE s_low END AS test_low,
+    CASE WHEN n_s > 1 THEN test + ts.t * s_sd / sqrt(n_s) ELSE s_high END AS test_high,
+    CASE WHEN n_v > 1 OR n_s > 1 THEN 'training seed' WHEN v_low IS NOT NULL THEN 'items' ELSE NULL END AS varied,
+    seconds, items_per_s, peak_memory_mb, epochs, states, stopped_because, steered, starter, leaky
+FROM rows LEFT JOIN t_quantiles tv ON tv.n = n_v LEFT JOIN t_quantiles ts ON ts.n = n_s
+"""
+
+
+def default_store() -> Store:
+    """The app's index, in the cache."""
+    return Store(paths.cache() / "index.duckdb")
+
+
+def memory_store() -> Store:
+    """An index in memory, filled: what `lab.py` uses beside a running app."""
+    store = Store()
+    store.sync()
+    return store
