@@ -97,7 +97,9 @@ def _machine(z: np.ndarray, targets: np.ndarray, config: Config) -> dict[str, An
     from sklearn.svm import SVR
 
     gamma = config.gamma_factor / (z.shape[1] * max(float(z.var()), 1e-12))
-    fitted = SVR(C=config.C, epsilon=config.epsilon, gamma=gamma).fit(z, targets)
+    machine = SVR(C=config.C, epsilon=config.epsilon, gamma=gamma)
+    machine.random_state = 0  # the solver ignores it, but without it fit() would draw from numpy's global generator
+    fitted = machine.fit(z, targets)
     return {
         "support_vectors": fitted.support_vectors_,
         "dual_coefficients": fitted.dual_coef_[0],
