@@ -1,0 +1,279 @@
+"""The player in a real browser: one clock, seeking by pointer and key, and nothing lost when the script runs again."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("no chromium on this machine", allow_module_level=True)
+
+ROOT = Path(__file__).parents[2]
+APP = Path(__file__).with_name("deck_app.py")
+SECONDS = 12.0
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--autoplay-policy=no-user-gesture-required"]
+TIME_NOW = (
+    "Number(document.querySelector('.stBidiComponent [data-testid]').shadowRoot.querySelector('.deck').dataset.time)"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    port = free_port()
+    log = tmp_path_factory.mktemp("deck") / "streamlit.log"
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+    try:
+        for _ in range(600):
+            assert server.poll() is None, log.read_text()
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health"):
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(10)
+    assert "not a valid config option" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """open(query, **context) -> the page once its deck is drawn; at the end no page may have logged an error."""
+    contexts, errors = [], []
+
+    def open_page(query="", **context):
+        contexts.append(browser.new_context(**({"viewport": {"width": 1360, "height": 1100}} | context)))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address + query)
+        page.wait_for_selector('[data-testid="deck"][data-plot]')
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def attribute(page, name: str) -> str:
+    return page.get_by_test_id("deck").get_attribute(f"data-{name}")
+
+
+def time_of(page) -> float:
+    return float(attribute(page, "time"))
+
+
+def at_fraction(page, fraction: float) -> tuple[float, float]:
+    """Where on the page that share of the clip is, in the middle of the time panels."""
+    box = page.get_by_test_id("deck-canvas-time").bounding_box()
+    left, right = map(float, attribute(page, "plot").split(","))
+    return box["x"] + left + (right - left) * fraction, box["y"] + box["height"] / 2
+
+
+def wait_past(page, seconds: float) -> None:
+    page.wait_for_function(f"{TIME_NOW} > {seconds}")
+
+
+def expected_point(time_s: float) -> tuple[float, float]:
+    """deck_app.py's curves, written down once more; straight between windows, the ends held."""
+    times_s = np.arange(1.5, SECONDS - 1.4, 0.5)
+    valence = 5 + 2.2 * np.sin(times_s / 2.1) + 0.25 * np.sin(times_s * 2.7)
+    arousal = 3.2 + 3.6 * times_s / SECONDS + 0.5 * np.sin(times_s * 1.3)
+    return float(np.interp(time_s, times_s, valence)), float(np.interp(time_s, times_s, arousal))
+
+
+def test_the_playhead_moves_while_playing_and_rests_when_paused(opened):
+    page = opened()
+    assert (attribute(page, "playing"), time_of(page)) == ("false", 0.0)
+    page.get_by_role("button", name="Play", exact=True).click()
+    wait_past(page, 0.3)
+    assert attribute(page, "playing") == "true"
+    page.get_by_role("button", name="Pause", exact=True).click()
+    assert attribute(page, "playing") == "false"
+    rested = time_of(page)
+    page.evaluate("async () => { for (let i = 0; i < 20; i++) await new Promise(requestAnimationFrame); }")
+    assert time_of(page) == rested
+    assert page.get_by_test_id("deck-time").inner_text() == f"0:{int(rested * 10) / 10:04.1f} / 0:12.0"
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.93])
+def test_a_click_seeks(opened, fraction):
+    page = opened()
+    page.mouse.click(*at_fraction(page, fraction))
+    assert time_of(page) == pytest.approx(fraction * SECONDS, abs=0.03)  # one pixel is 0.02 s
+
+
+def test_a_drag_seeks_and_stops_at_the_end(opened):
+    page = opened()
+    page.mouse.move(*at_fraction(page, 0.2))
+    page.mouse.down()
+    page.mouse.move(*at_fraction(page, 0.6), steps=5)
+    assert time_of(page) == pytest.approx(0.6 * SECONDS, abs=0.03)
+    page.mouse.move(*at_fraction(page, 1.3))
+    assert time_of(page) == pytest.approx(SECONDS, abs=0.01)
+    page.mouse.up()
+    page.mouse.move(*at_fraction(page, 0.3))
+    assert time_of(page) == pytest.approx(SECONDS, abs=0.01)
+
+
+def test_keys_seek_and_space_toggles(opened):
+    page = opened()
+    slider = page.get_by_role("slider", name="Position in the clip")
+    slider.focus()
+    for key, expected in [
+        ("ArrowRight", 1.0),
+        ("Shift+ArrowRight", 6.0),
+        ("ArrowLeft", 5.0),
+        ("Shift+ArrowLeft", 0.0),
+        ("ArrowLeft", 0.0),
+        ("End", SECONDS),
+        ("Home", 0.0),
+    ]:
+        page.keyboard.press(key)
+        assert time_of(page) == pytest.approx(expected, abs=0.01), key
+    page.keyboard.press("Space")
+    wait_past(page, 0.1)
+    page.keyboard.press("Space")
+    page.wait_for_selector('[data-testid="deck"][data-playing="false"]')
+
+
+def test_the_slider_says_where_it_is(opened):
+    page = opened()
+    slider = page.get_by_role("slider", name="Position in the clip")
+    slider.focus()
+    page.keyboard.press("Shift+ArrowRight")
+    assert (slider.get_attribute("aria-valuemin"), slider.get_attribute("aria-valuemax")) == ("0", "12.0")
+    assert slider.get_attribute("aria-valuenow") == "5.0"
+    valence, arousal = expected_point(5.0)
+    said = slider.get_attribute("aria-valuetext")
+    assert said.startswith(f"0:05.0 of 0:12.0, valence {valence:.1f}, arousal {arousal:.1f}, acoustic guitar ")
+
+
+def test_the_point_is_the_curve_at_the_playhead(opened):
+    page = opened()
+    for fraction in (0.02, 0.33, 0.71, 0.99):
+        page.mouse.click(*at_fraction(page, fraction))
+        point = [float(value) for value in attribute(page, "point").split(",")]
+        assert point == pytest.approx(expected_point(time_of(page)), abs=0.003)
+    shown = page.get_by_test_id("deck-now").locator("tbody tr").first.locator("td").all_inner_texts()[1:]
+    assert [float(text) for text in shown] == pytest.approx(point, abs=0.0051)
+
+
+def test_a_rerun_neither_stops_nor_rewinds(opened):
+    page = opened()
+    page.mouse.click(*at_fraction(page, 0.25))
+    page.get_by_test_id("deck-play").click()
+    wait_past(page, 3.2)
+    before = time_of(page)
+    page.evaluate(
+        """() => {
+            const deck = document.querySelector('.stBidiComponent [data-testid]').shadowRoot.querySelector('.deck');
+            window.seen = [];
+            new MutationObserver(() => window.seen.push([Number(deck.dataset.time), deck.dataset.playing]))
+                .observe(deck, { attributes: true, attributeFilter: ['data-time', 'data-playing'] });
+        }"""
+    )
+    page.get_by_role("button", name="Predict again").click()
+    page.get_by_text("boosted_trees on cues").wait_for()  # the new run arrived in the deck
+    arrived = time_of(page)
+    wait_past(page, arrived + 0.3)
+    seen = page.evaluate("window.seen")
+    times = [time_s for time_s, _ in seen]
+    assert times[0] >= before and times == sorted(times)
+    assert {state for _, state in seen} == {"true"}
+    assert attribute(page, "playing") == "true"
+
+
+def test_playing_and_seeking_run_no_script(opened):
+    page = opened()
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    page.reload()
+    page.wait_for_selector('[data-testid="deck"][data-plot]')
+    page.get_by_text("predictions: 1").wait_for()
+    before = len(sent)
+    assert before > 0
+    page.get_by_test_id("deck-play").click()
+    wait_past(page, 0.5)
+    page.mouse.click(*at_fraction(page, 0.5))
+    wait_past(page, 6.3)
+    assert len(sent) == before
+
+
+def test_hover_reads_without_moving_the_playhead(opened):
+    page = opened()
+    page.mouse.move(*at_fraction(page, 0.5))
+    lines = page.get_by_test_id("deck-readout").inner_text().splitlines()
+    valence, arousal = expected_point(6.0)
+    assert lines[0] in ("0:05.9", "0:06.0")
+    words = lines[1].split()
+    assert words[::2] == ["V", "A"]
+    assert [float(word) for word in words[1::2]] == pytest.approx([valence, arousal], abs=0.05)
+    assert time_of(page) == 0.0
+    page.mouse.move(2, 2)
+    assert not page.get_by_test_id("deck-readout").is_visible()
+
+
+def test_gaps_have_no_point_and_names_stay_text(opened):
+    page = opened("?clip=gaps")
+    page.mouse.click(*at_fraction(page, 5.0 / SECONDS))
+    assert attribute(page, "point") == ""
+    deck = page.get_by_test_id("deck")
+    assert deck.locator("img, b").count() == 0
+    assert deck.locator(".title").inner_text().startswith("<img src=x onerror=alert(1)>")
+    assert deck.locator(".now tbody").inner_text().startswith("<b>bold</b>")
+
+
+def test_without_models_it_still_plays(opened):
+    page = opened("?clip=empty")
+    page.get_by_test_id("deck-play").click()
+    wait_past(page, 0.2)
+    assert attribute(page, "point") == ""
+    assert not page.get_by_test_id("deck-now").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1360, 420])
+def test_it_fits_its_page_in_both_themes(opened, width, scheme):
+    page = opened(viewport={"width": width, "height": 900}, color_scheme=scheme, device_scale_factor=2)
+    deck = page.get_by_test_id("deck").bounding_box()
+    panels = page.get_by_test_id("deck-canvas-time").bounding_box()
+    plane = page.get_by_test_id("deck-plane").bounding_box()
+    assert deck["x"] >= 0 and deck["x"] + deck["width"] <= width
+    assert plane["x"] + plane["width"] <= deck["x"] + deck["width"] + 0.5
+    if width >= 900:
+        assert plane["x"] >= panels["x"] + panels["width"]
+    else:
+        assert plane["y"] >= panels["y"] + panels["height"]
+    pixels = page.get_by_test_id("deck-canvas-time").evaluate("canvas => canvas.width")
+    assert pixels == pytest.approx(2 * panels["width"], abs=2)
+    read = "deck => getComputedStyle(deck).getPropertyValue('--st-text-color')"
+    assert page.get_by_test_id("deck").evaluate(read) == {"light": "#22282b", "dark": "#e2e7e9"}[scheme]
