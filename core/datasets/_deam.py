@@ -130,7 +130,9 @@ def read_table(file: Path, needed: Sequence[str], text: Sequence[str] = ()) -> p
     try:
         table = pd.read_csv(file, skipinitialspace=True, dtype={name: str for name in text})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as a table: {error}.") from None
+        raise ValueError(f"{file} cannot be read as a table: {str(error).strip()}.") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first column for row names
+        raise ValueError(f"{file}: a row has more values than the header has columns.")
     table.columns = [str(column).strip() for column in table.columns]
     if not set(needed) <= set(table.columns):
         raise ValueError(f"{file}: expected the columns {', '.join(needed)} and found {_shown(table)}.")
@@ -173,7 +175,7 @@ def _annotations(stamp: tuple[tuple[str, int, int], ...]) -> tuple[np.ndarray, n
     return ids, labels, raters, traces, hash_files([*label_files, *rater_files, *trace_files])
 
 
-def annotations() -> tuple[np.ndarray, np.ndarray, pd.DataFrame, dict[str, Trace], str]:
+def all_annotations() -> tuple[np.ndarray, np.ndarray, pd.DataFrame, dict[str, Trace], str]:
     """Ids [n], labels [n, 2], ratings, traces and their version; read again only when a file has changed."""
     files = [locate(relative, f"labels ({key})", "about 3 MB") for key, relative in FILES.items()]
     return _annotations(tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files))
@@ -189,7 +191,7 @@ def emotion_set(
     **more: object,
 ) -> Dataset:
     """The Dataset of the songs `ids`, with DEAM's labels, raters, traces, ceiling and official split."""
-    all_ids, all_labels, raters, traces, _ = annotations()
+    all_ids, all_labels, raters, traces, _ = all_annotations()
     unlabelled = sorted(set(ids.tolist()) - set(all_ids.tolist()))
     if unlabelled:
         raise ValueError(f"{name}: song {unlabelled[0]} has features but no label ({len(unlabelled)} such songs).")
@@ -238,7 +240,7 @@ def table_set(
         items = ids[chosen].astype(str)
         return Part(values[chosen], targets[chosen], items, items.copy(), np.full(len(chosen), window_s / 2))
 
-    version = fingerprint([hash_files([file]), annotations()[-1], len(ids)])
+    version = fingerprint([hash_files([file]), all_annotations()[-1], len(ids)])
     made = emotion_set(
         name, ids, version, about, (input,), rows,
         sources=sources, columns={input: columns}, window_s={input: window_s},

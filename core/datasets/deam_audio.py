@@ -9,19 +9,18 @@ import numpy as np
 
 from core.config import fingerprint
 from core.datasets import Dataset, Missing, Progress
-from core.datasets._deam import ADDRESS, LICENCE, annotations, emotion_set, locate
+from core.datasets._deam import ADDRESS, LICENCE, all_annotations, emotion_set, locate
 from core.events import Part
 
 TASKS = ("emotion",)
 INPUTS = ("lib164", "logmel")
-WINDOW_S = {"lib164": 5.0, "logmel": 3.0}
 FOLDERS = ("DEAM_audio/MEMD_audio", "MEMD_audio")
 SUFFIXES = (".mp3", ".wav", ".ogg", ".flac")
 
 
 def load(task: str, progress: Progress) -> Dataset:
     """All songs with `lib164` and `logmel`; Missing where labels are not here or a song has no audio file."""
-    ids, _, _, _, labels_version = annotations()
+    ids, _, _, _, labels_version = all_annotations()
     folder = _folder()
     files = {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES}
     absent = [str(song) for song in ids if str(song) not in files]
@@ -46,7 +45,7 @@ def load(task: str, progress: Progress) -> Dataset:
         )  # fmt: skip
 
     about = f"{len(ids):,} songs of 45 s with song-level labels and labels every half second from 15 s on."
-    made = emotion_set("deam-audio", ids, version, about, INPUTS, rows, window_s=WINDOW_S, audio=audio)
+    made = emotion_set("deam-audio", ids, version, about, INPUTS, rows, audio=audio)
     return made
 
 

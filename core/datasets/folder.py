@@ -22,7 +22,6 @@ from core.events import Part
 
 TASKS = ("instruments", "emotion")
 INPUTS = {"instruments": ("logmel", "lib164"), "emotion": ("lib164", "logmel")}
-WINDOW_S = {"instruments": {"logmel": 3.0, "lib164": 3.0}, "emotion": {"lib164": 5.0, "logmel": 3.0}}
 FORM = "path (or file) and either label, or valence and arousal"
 LOW, HIGH = 1.0, 9.0
 
@@ -71,7 +70,6 @@ def load(task: str | None, progress: Progress, place: str) -> Dataset:
         licence="; ".join(licences) or "not stated",
         citation="",
         about=f"{len(items):,} recordings listed in {file.name} of the folder {folder.name}.",
-        window_s=WINDOW_S[task],
         audio=files.__getitem__,
     )
     return made
@@ -108,6 +106,8 @@ def _read(file: Path) -> pd.DataFrame:
         raise ValueError(f"{file} is empty; it needs the columns {FORM}.") from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} cannot be read as a table: {str(error).strip()}.") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first column for row names
+        raise ValueError(f"{file}: a row has more values than the header has columns.")
     table.columns = [str(column).strip().lower() for column in table.columns]
     if "path" not in table and "file" in table:
         table = table.rename(columns={"file": "path"})
@@ -134,7 +134,7 @@ def _task(file: Path, table: pd.DataFrame, task: str | None) -> str:
 
 def _audio_files(folder: Path, file: Path, items: np.ndarray) -> list[Path]:
     files = [folder / item for item in items]
-    outside = [item for item, path in zip(items, files, strict=True) if not path.resolve().is_relative_to(folder)]
+    outside = [str(item) for item, path in zip(items, files, strict=True) if not path.resolve().is_relative_to(folder)]
     if outside:
         raise ValueError(f"{file} lists {outside[0]!r}, which lies outside the folder; paths are relative to it.")
     absent = [str(item) for item, path in zip(items, files, strict=True) if not path.is_file()]
