@@ -139,7 +139,7 @@ def _read(about: Knob, value: Any) -> Any:
         raise ValueError(f"{about.name} needs a value: {about.range_text}.")
     try:
         value = _convert(about.type, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # int(inf) overflows
         expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[about.type]
         raise ValueError(f"{about.name} must be {expected} ({about.range_text}), not {value!r}.") from None
     if about.choices is not None and value not in about.choices:
@@ -147,7 +147,8 @@ def _read(about: Knob, value: Any) -> Any:
     too_low = about.low is not None and value < about.low
     too_high = about.high is not None and value > about.high
     if too_low or too_high:
-        raise ValueError(f"{about.name} must be {about.range_text}, not {value:g}.")
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise ValueError(f"{about.name} must be {about.range_text}, not {shown}.")
     return value
 
 
@@ -164,6 +165,8 @@ def _convert(kind: type, value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(value)
     if kind is int:
+        if isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdecimal()):
+            return int(value)  # not by way of a float, which rounds above 2⁵³
         number = float(value)
         if number != int(number):
             raise ValueError(value)
