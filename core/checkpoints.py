@@ -6,6 +6,7 @@ atomic: a reader sees the old state or the new one, never half of each.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -27,7 +28,8 @@ def save_state(path: Path, state: dict[str, Any]) -> int:
     """Write `state` to `path`, all or nothing, synced to the disk; returns the bytes written."""
     arrays: dict[str, np.ndarray] = {}
     tree = _flatten(state, "", arrays)
-    blob = save(arrays, metadata={"tree": json.dumps(tree)})
+    text = json.dumps(tree)
+    blob = save(arrays, metadata={"tree": text, "digest": _digest(text, arrays)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -44,12 +46,25 @@ def load_state(path: Path) -> dict[str, Any]:
     """The nested dict back, arrays as NumPy. Raises Damaged where the file is torn, flipped or not ours."""
     try:
         with safe_open(path, framework="numpy") as file:
-            tree = json.loads((file.metadata() or {})["tree"])
-            return _unflatten(tree, file.get_tensor)
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if _digest(metadata["tree"], arrays) != metadata["digest"]:
+            raise ValueError("its contents do not match their digest")
+        return _unflatten(json.loads(metadata["tree"]), arrays.__getitem__)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise Damaged(
             f"The checkpoint {path.name} of run {path.parent.parent.name} cannot be read ({error})."
         ) from error
+
+
+def _digest(tree: str, arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over the tree and every array: safetensors itself would hand out flipped weights without a word."""
+    found = hashlib.sha256(tree.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def _flatten(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -91,11 +106,15 @@ def thin(folder: Path, budget_bytes: int = BUDGET_BYTES) -> list[Path]:
     The file whose two neighbours lie closest on a logarithmic axis goes first, so what stays is log-spaced; the
     first and the last epoch stay.
     """
-    files = sorted(folder.glob("epoch-*.safetensors"))
+    files = sorted(folder.glob("epoch-*.safetensors"), key=_epoch)  # epoch-10000 comes after epoch-9999
     gone = []
     while len(files) > 2 and sum(file.stat().st_size for file in files) > budget_bytes:
-        epochs = np.log([1 + float(file.stem.removeprefix("epoch-")) for file in files])
+        epochs = np.log([1 + _epoch(file) for file in files])
         crowded = int(np.argmin(epochs[2:] - epochs[:-2])) + 1
         files[crowded].unlink()
         gone.append(files.pop(crowded))
     return gone
+
+
+def _epoch(file: Path) -> float:
+    return float(file.stem.removeprefix("epoch-"))
