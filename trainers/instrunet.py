@@ -42,69 +42,47 @@ NORM_EPSILON = 1e-3
 NORM_RATE = 0.1
 PLATEAU_FACTOR, PLATEAU_MIN_DELTA, LOWEST_LEARNING_RATE = 0.5, 1e-4, 1e-6
 
+State = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
+Noise = torch.Generator | None
 
 
 @dataclass(frozen=True)
 class Config:
     learning_rate: float = knob(0.01, "Step size of the optimiser.", low=1e-6, high=1.0, scale="log", hot=True)
     optimizer: str = knob("sgd", "How a gradient becomes a step.", choices=("sgd", "adam", "adamw"))
-    momentum: float = knob(
-        0.9, "Share of the last step that is taken again (Nesterov).", low=0.0, high=0.999, when={"optimizer": "sgd"}
-    )
+    momentum: float = knob(0.9, "Share of the last step taken again.", low=0.0, high=0.999, when={"optimizer": "sgd"})
     epochs: int = knob(50, "Passes over the training data.", low=1, high=1000, unit="epochs")
     batch_size: int = knob(128, "Excerpts per step.", low=2, high=4096, scale="log", unit="excerpts")
-    width: int = knob(
-        32, "Filters of the first block; the others have 2, 4 and 8 times as many.", low=1, high=128, scale="log"
-    )
+    width: int = knob(32, "Filters of block 1; the next have 2, 4 and 8 times as many.", low=1, high=128, scale="log")
     kernel: int = knob(5, "Side of the convolutions' kernels, in mel bands and frames.", choices=(3, 5, 7))
     batch_norm: bool = knob(True, "Whether each convolution's output is standardised over the batch.")
     dropout: float = knob(0.4, "Share of the last layer's inputs hidden at each step.", low=0.0, high=0.95, hot=True)
     block_dropout: float = knob(0.0, "Share of each block's outputs hidden at each step.", low=0.0, high=0.95, hot=True)
-    weight_decay: float = knob(
-        1e-4,
-        "L2 penalty: this times the sum of squared weights joins the loss, as in Keras (adamw: shrinks all weights).",
-        low=0.0,
-        high=0.1,
-        hot=True,
-    )
+    # As in Keras: this times the sum of squares joins the loss. With adamw it shrinks all weights directly instead.
+    weight_decay: float = knob(1e-4, "Weight of the L2 penalty on the weights.", low=0.0, high=0.1, hot=True)
     class_weights: bool = knob(True, "Whether an excerpt counts by the inverse frequency of its classes.")
-    spec_augment: float = knob(
-        0.0,
-        "Largest share of bands and of time hidden in a training excerpt, one stripe each.",
-        low=0.0,
-        high=0.8,
-        hot=True,
-    )
+    spec_augment: float = knob(0.0, "Most of bands and time hidden by one stripe each.", low=0.0, high=0.8, hot=True)
     plateau_patience: int = knob(
         5, "Epochs without improvement after which the learning rate halves; 0 never.", low=0, high=1000, unit="epochs"
     )
     patience: int = knob(
-        10,
-        "Epochs without improvement after which training stops; 0 never stops early.",
-        low=0,
-        high=1000,
-        unit="epochs",
+        10, "Epochs without improvement after which training stops; 0 never.", low=0, high=1000, unit="epochs"
     )
-    min_delta: float = knob(
-        0.0, "Fall of the validation loss that counts as an improvement.", low=0.0, high=1.0, unit="nats"
-    )
+    min_delta: float = knob(0.0, "Fall of the loss that counts as an improvement.", low=0.0, high=1.0, unit="nats")
     window_seconds: float = knob(3.0, "Length of the excerpts it learns from.", low=0.5, high=30.0, unit="s")
 
 
 def fit(
-    data: FitData,
-    config: Config,
-    *,
-    generator: np.random.Generator,
-    device: str = "cpu",
-    state: dict[str, Any] | None = None,
+    data: FitData, config: Config, *, generator: np.random.Generator, device: str = "cpu", state: State | None = None
 ) -> Generator[Event, Changes | None, None]:
     """Trains on `data.train` (inputs [n, 128, frames], targets 0 or 1); yields events as core/events.py says.
 
     Raises ValueError for excerpts of fewer than 8 frames or bands, and for values that are not finite.
     """
-    inputs, targets = _on(device, data.train.inputs), _on(device, data.train.targets)
+    # All excerpts stay on the device; on the CPU they share the data set's memory where it is writable float32.
+    inputs = torch.from_numpy(np.require(data.train.inputs, np.float32, ["C", "W"])).to(device)
+    targets = _on(device, data.train.targets)
     row_weights = _on(device, _row_weights(data.train.targets) if config.class_weights else np.ones(len(data.train)))
     _check(inputs)
     noise = torch.Generator(device)
@@ -122,8 +100,8 @@ def fit(
         event = Metrics(0, 0.0, _validate(weights, running, data, device))
         config = common.moved(config, (yield event), changed)
     else:
-        weights = {name: _on(device, value).requires_grad_() for name, value in state["model"]["weights"].items()}
-        running = {name: _on(device, value) for name, value in state["model"]["running"].items()}
+        weights, running = _read(state["model"], device)
+        weights = {name: value.requires_grad_() for name, value in weights.items()}
         best, step, epoch, scale = state["best_model"], int(state["step"]), int(state["epoch"]), float(state["scale"])
         config = common.moved(config, dict(state["changed"]), changed)
         optimizer = _optimizer(config, weights, state["optimizer"])
@@ -135,8 +113,8 @@ def fit(
     batches = -(-len(inputs) // config.batch_size)
     while epoch < config.epochs and not stopping.is_over:
         total = 0.0
-        for batch, rows in enumerate(np.array_split(generator.permutation(len(inputs)), batches)):
-            rows = torch.from_numpy(rows).to(device)
+        for batch, chosen in enumerate(np.array_split(generator.permutation(len(inputs)), batches)):
+            rows = torch.from_numpy(chosen).to(device)
             # The floor of the plateau schedule must not raise a rate that was chosen below it.
             rate = max(config.learning_rate * scale, min(LOWEST_LEARNING_RATE, config.learning_rate))
             for group in optimizer.param_groups:
@@ -151,13 +129,13 @@ def fit(
                 objective = objective + config.weight_decay * penalty
             optimizer.zero_grad(set_to_none=True)
             objective.backward()
-            norm = torch.linalg.vector_norm(torch.stack([w.grad.norm() for w in weights.values()]))
+            norms = [weight.grad.norm() for weight in weights.values() if weight.grad is not None]
             optimizer.step()
             step += 1
             batch_loss = loss.mean().item()
             total += batch_loss * len(rows)
             values = {"train/loss": batch_loss, "optim/loss": objective.item()}
-            values |= {"optim/learning_rate": rate, "optim/gradient_norm": norm.item()}
+            values |= {"optim/learning_rate": rate, "optim/gradient_norm": torch.stack(norms).norm().item()}
             if batch + 1 < batches:  # the last step of an epoch is reported with the epoch
                 event = Metrics(step, epoch + (batch + 1) / batches, values)
                 config = common.moved(config, (yield event), changed)
@@ -170,19 +148,10 @@ def fit(
         if plateau.is_over:
             scale, plateau.waited = scale * PLATEAU_FACTOR, 0
         config = common.moved(config, (yield Metrics(step, float(epoch), values)), changed)
-        kept = {
-            "model": model,
-            "best_model": best,
-            "optimizer": {str(key): _kept(slot) for key, slot in optimizer.state_dict()["state"].items()},
-            "step": step,
-            "epoch": epoch,
-            "scale": scale,
-            "changed": dict(changed),
-            "stopping": stopping.state(),
-            "plateau": plateau.state(),
-            "generator": common.generator_state(generator),
-            "noise": noise.get_state().clone(),
-        }
+        kept = {"model": model, "best_model": best, "step": step, "epoch": epoch, "scale": scale}
+        kept |= {"stopping": stopping.state(), "plateau": plateau.state(), "changed": dict(changed)}
+        kept |= {"optimizer": {str(key): _kept(slot) for key, slot in optimizer.state_dict()["state"].items()}}
+        kept |= {"generator": common.generator_state(generator), "noise": noise.get_state().clone()}
         config = common.moved(config, (yield Checkpoint(kept)), changed)
     yield Done(best, data.input, stopping.reason(epoch))
 
@@ -203,15 +172,16 @@ def predict(model: dict[str, Any], inputs: Inputs, *, device: str = "cpu") -> Pr
     _check(values)
     if abs(values.shape[2] / model["frames"] - 1) > 0.1:
         warnings.append(f"The model learned from excerpts of {model['frames']} frames; these have {values.shape[2]}.")
-    weights = {name: _on(device, value) for name, value in model["weights"].items()}
-    running = {name: _on(device, value) for name, value in model["running"].items()}
+    weights, running = _read(model, device)
     probabilities = torch.sigmoid(_infer(weights, running, values, device)).numpy()
     return Prediction(inputs.times_s, probabilities, tuple(model["labels"]), model["unit"], warnings)
 
 
 def _start(config: Config, classes: int, generator: np.random.Generator, device: str) -> tuple[Tensors, Tensors]:
     """New weights as Keras starts them (Glorot uniform, biases 0), and the running statistics of the norms."""
-    weights, running, channels = {}, {}, 1
+    weights: dict[str, np.ndarray] = {}
+    running: dict[str, np.ndarray] = {}
+    channels = 1
     for block in (1, 2, 3, 4):
         filters = config.width * 2 ** (block - 1)
         shape = (filters, channels, config.kernel, config.kernel)
@@ -231,11 +201,7 @@ def _glorot(name: str, shape: tuple[int, ...], generator: np.random.Generator) -
 
 
 def _forward(
-    weights: Tensors,
-    running: Tensors,
-    excerpts: torch.Tensor,
-    dropout: tuple[float, float] = (0.0, 0.0),
-    noise: torch.Generator | None = None,
+    weights: Tensors, running: Tensors, excerpts: torch.Tensor, dropout: tuple = (0.0, 0.0), noise: Noise = None
 ) -> torch.Tensor:
     """Logits [n, classes] of excerpts [n, bands, frames]; with `noise` as in training, without it as in use.
 
@@ -255,7 +221,7 @@ def _forward(
     return F.linear(x, weights["dense.weight"], weights["dense.bias"])
 
 
-def _dropout(x: torch.Tensor, share: float, noise: torch.Generator | None) -> torch.Tensor:
+def _dropout(x: torch.Tensor, share: float, noise: Noise) -> torch.Tensor:
     """Hides a share of the values and scales up the rest; torch's own dropout knows the global generator only."""
     if noise is None or share == 0:
         return x
@@ -301,19 +267,19 @@ def _row_weights(targets: np.ndarray) -> np.ndarray:
 
 def _optimizer(config: Config, weights: Tensors, slots: dict[str, Any] | None = None) -> torch.optim.Optimizer:
     """A new optimiser over the weights, or one that goes on from the `slots` (momenta) of a checkpoint."""
-    parameters, rate = list(weights.values()), config.learning_rate
-    if config.optimizer == "sgd":
-        made: torch.optim.Optimizer = torch.optim.SGD(
-            parameters, lr=rate, momentum=config.momentum, nesterov=config.momentum > 0
-        )
-    else:
-        made = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer](parameters, lr=rate)
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    more = {"momentum": config.momentum, "nesterov": config.momentum > 0} if config.optimizer == "sgd" else {}
+    made = kind(list(weights.values()), lr=config.learning_rate, **more)
     if slots is not None:
-        read = {
-            int(key): {name: torch.tensor(np.asarray(v)) for name, v in slot.items()} for key, slot in slots.items()
-        }
+        read = {int(key): {n: torch.tensor(np.asarray(v)) for n, v in slot.items()} for key, slot in slots.items()}
         made.load_state_dict(made.state_dict() | {"state": read})
     return made
+
+
+def _read(model: dict[str, Any], device: str) -> tuple[Tensors, Tensors]:
+    """Weights and running statistics of a stored model on the device."""
+    read = [{name: _on(device, value) for name, value in model[part].items()} for part in ("weights", "running")]
+    return read[0], read[1]
 
 
 def _kept(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -322,9 +288,8 @@ def _kept(tensors: dict[str, Any]) -> dict[str, Any]:
 
 
 def _on(device: str, values: Any) -> torch.Tensor:
-    """Any array as float32 on the device, never sharing memory with a checkpoint."""
-    tensor = torch.as_tensor(np.asarray(values), dtype=torch.float32)
-    return tensor.clone().to(device) if tensor.dim() < 3 or tensor.dim() == 4 else tensor.to(device)
+    """A copy of any array as float32 on the device."""
+    return torch.tensor(np.asarray(values), dtype=torch.float32, device=device)
 
 
 def _check(excerpts: torch.Tensor | np.ndarray) -> None:
