@@ -6,6 +6,12 @@ the table of real listeners' songs (DEAM) was made with them; 73 of its 74 colum
 A clip's frames are computed once and windows are pooled from them. So a window's edges are the clip's own sound,
 and what belongs to the clip stays the clip's: tuning, and the loudest value that floors a dB scale 80 dB below it.
 Training items take the same path (a whole item, then its frames, then `pool`), so training and listening agree.
+
+Agreement with librosa 0.11, measured on 10 clips and 20 instrument notes: in all but tonnetz the statistics differ by
+at most 0.0015 of their deviation over those sounds. Tonnetz is an approximation (its constant-Q filters are whole
+where librosa drops 1 % of each): correlation at least 0.999 over frames within 40 dB of the loudest; means and
+deviations within 0.04 deviations of DEAM's songs on the clips (median 0.003), up to 0.5 for a note that fades into
+silence, where the chroma of almost nothing is compared.
 """
 
 from __future__ import annotations
@@ -20,19 +26,8 @@ import torch
 from torch import Tensor
 
 from core import spectra
-from core.spectra import FFT_SIZE, HOP, RATE_HZ, spectrogram_db
-
-__all__ = [
-    "LIB73",
-    "LIB164",
-    "Frames",
-    "descriptors",
-    "lib73_from_lib164",
-    "lib164",
-    "logmel",
-    "pool",
-    "spectrogram_db",
-]
+from core.spectra import FFT_SIZE, HOP, RATE_HZ
+from core.spectra import spectrogram_db as spectrogram_db
 
 FEATURES_VERSION = 1
 STATISTICS = ("mean", "std", "min", "max")
@@ -106,8 +101,10 @@ def lib164(windows: np.ndarray, device: str = "cpu") -> np.ndarray:
     `windows` [n, samples] at 22,050 Hz mono; returns float32 [n, 164] in the order of LIB164.
     """
     assert windows.ndim == 2, windows.shape
+    if len(windows) == 0:
+        return np.zeros((0, len(LIB164)), np.float32)
     whole = [pool(frames, [0.0], np.inf) for frames in _descriptors(windows, device)]
-    return np.concatenate(whole) if whole else np.zeros((0, len(LIB164)), np.float32)
+    return np.concatenate(whole)
 
 
 def descriptors(mono: np.ndarray, device: str = "cpu") -> Frames:
@@ -136,7 +133,7 @@ def pool(frames: Frames, starts_s: Sequence[float] | np.ndarray, window_s: float
 
 
 def _statistics(values: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Mean, sd, min, max [n, descriptors, 4] of [frames, descriptors, bins] over frames first … end − 1 and all bins."""
+    """Mean, sd, min, max [n, descriptors, 4] of [frames, descriptors, bins], frames first … end − 1, all bins."""
     middle = values.mean((0, 2), dtype=np.float64)
     apart = values - middle[:, None]  # in float64 and around zero: running sums of squares cancel otherwise
     sums = np.stack([apart.sum(2), (apart**2).sum(2)])

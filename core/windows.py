@@ -18,8 +18,8 @@ BATCH = 64  # log-mel windows at once: 64 × 3 s need about 60 MB
 
 def grid(seconds: float, hop_s: float) -> np.ndarray:
     """The times 0, hop, 2 hop … up to `seconds` at which a model is asked, float64 [n]."""
-    if not hop_s > 0:
-        raise ValueError(f"The hop must be longer than 0 s, not {hop_s:g} s.")
+    if not 0 < hop_s < np.inf:
+        raise ValueError(f"The hop must be a length above 0 s, not {hop_s:g} s.")
     return np.arange(int(np.floor(seconds / hop_s + 1e-9)) + 1) * hop_s
 
 
@@ -29,8 +29,8 @@ def bounds(times_s: np.ndarray, window_s: float, seconds: float) -> tuple[np.nda
     A window that would reach outside the clip is shifted inside; where the clip is shorter than the window, each is
     the whole clip.
     """
-    if not window_s > 0:
-        raise ValueError(f"The window must be longer than 0 s, not {window_s:g} s.")
+    if not 0 < window_s < np.inf:
+        raise ValueError(f"The window must be a length above 0 s, not {window_s:g} s.")
     length = min(window_s, seconds)
     starts = np.clip(np.asarray(times_s, float) - length / 2, 0, seconds - length)
     return starts, starts + length
