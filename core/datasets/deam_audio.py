@@ -13,7 +13,7 @@ from core.datasets._deam import ADDRESS, LICENCE, all_annotations, emotion_set, 
 from core.events import Part
 
 TASKS = ("emotion",)
-INPUTS = ("lib164", "logmel")
+INPUTS = ("lib164", "logmel", "lib73")
 FOLDERS = ("DEAM_audio/MEMD_audio", "MEMD_audio")
 SUFFIXES = (".mp3", ".wav", ".ogg", ".flac")
 

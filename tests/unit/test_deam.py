@@ -201,7 +201,7 @@ def test_songs_as_audio(tiny, inner):
     for song in SONGS:
         write(tiny, f"{inner}/{song}.mp3", ["audio"])
     data = datasets.load("deam-audio")
-    assert data.audio(0) == tiny / inner / "2.mp3" and set(data.inputs) == {"lib164", "logmel"}
+    assert data.audio(0) == tiny / inner / "2.mp3" and set(data.inputs) == {"lib164", "lib73", "logmel"}
     assert "2" in data.traces and len(data.items) == len(SONGS)
     (tiny / inner / "5.mp3").unlink()
     with pytest.raises(datasets.Missing, match=r"1 of DEAM's 14 songs have no audio file in .*song 5: expected 5.mp3"):
