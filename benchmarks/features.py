@@ -72,8 +72,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    folder = paths.data()
-    sounds = chosen.sounds or sorted(p for p in (folder / "clips").iterdir() if p.suffix != ".txt") if folder else []
+    sounds, folder = chosen.sounds, paths.data()
+    if not sounds and folder is not None:
+        sounds = sorted(path for path in (folder / "clips").iterdir() if path.suffix != ".txt")
     if not sounds:
         raise SystemExit("Name some sound files, or set EARSHOT_DATA.")
     print(
