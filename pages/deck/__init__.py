@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
 
 from pages import palette
 
@@ -119,9 +118,9 @@ def deck(
         height=height,
         start_s=start_s,
     )
-    # The keyed container gives the player a fixed place: an element that appears above it does not remount it.
-    with st.container(key=f"{key}-frame"):
-        _mount(key=key, data=data)
+    # No container around it: the key alone keeps the player in place when an element appears above it, but inside a
+    # container, keyed or not, Streamlit 1.67 mounts it anew. deck.js then takes over the audio that is still playing.
+    _MOUNT(key=key, data=data)
 
 
 def payload(
@@ -163,17 +162,6 @@ def payload(
     }
 
 
-def _mount(**arguments: Any) -> None:
-    """Mount the component, registering it first where the running app does not know it yet.
-
-    The registry belongs to the running app, not to this module: a second app in one process (as in page tests) would
-    find a registration at import missing.
-    """
-    if get_bidi_component_manager().get(NAME) is None:
-        _register()
-    _RENDERER(**arguments)
-
-
 def _register() -> Any:
     text = {path.name: path.read_text(encoding="utf-8") for path in HERE.iterdir() if path.suffix in (".js", ".css")}
     return st.components.v2.component(
@@ -184,7 +172,8 @@ def _register() -> Any:
     )
 
 
-_RENDERER = _register()
+# Once per process: a mount in another app of the process (as in page tests) registers it there by itself.
+_MOUNT = _register()
 
 
 def _role_pair(roles: Mapping[str, Any]) -> dict[str, str]:

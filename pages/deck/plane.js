@@ -59,7 +59,7 @@ function drawSong(context, layout, data, theme) {
       stroke(context, [[x, y - 6], [x, y + 6]], colour, width);
     }
     const atRight = x < layout.left + layout.side * 0.6;
-    let line = y;
+    let line = clamp(y, layout.top + 8, layout.top + layout.side - 8);
     while (taken.some((other) => Math.abs(other - line) < 13)) line += 13;
     taken.push(line);
     const room = (atRight ? layout.left + layout.side - x : x - layout.left) - 14;

@@ -1,8 +1,10 @@
 """A page with nothing but a deck: chords as sound, made-up curves and a made-up strip. Run by test_deck.py.
 
-`?clip=empty` shows the deck without any model, `?clip=gaps` curves with holes and a hostile title.
+`?clip=empty` shows the deck without any model, `?clip=gaps` curves with holes and a hostile title,
+`?clip=boxed` the deck inside a container.
 """
 
+import contextlib
 import io
 import sys
 import wave
@@ -87,9 +89,10 @@ st.title("A clip")
 if st.button("Predict again"):
     st.session_state.count = st.session_state.get("count", 0) + 1
     st.info("Predicted again.")  # an element that appears above the player
-if st.session_state.get("count"):
-    other = curves(0.9)
-    runs.append(Series("boosted_trees on cues", *other))
+count = st.session_state.get("count", 0)
+if count:
+    other = curves(0.9 * count)
+    runs.append(Series(f"boosted_trees on cues, take {count}", *other))
     song.append(Point("listeners", 6.1, 6.4))
 if kind == "empty":
     runs, strip, song = [], None, []
@@ -100,17 +103,19 @@ if kind == "gaps":
     runs = [Series("<b>bold</b> " + "long " * 30, times_s, valence, arousal, is_primary=True)]
     markers = [(6.0, "the key changes"), (11.2, "end")]
 
-deck(
-    key="clip",
-    audio=as_wav(samples),
-    seconds=SECONDS,
-    peaks=np.stack([usable.min(axis=1), usable.max(axis=1)], axis=1),
-    spectrogram_db=levels_db,
-    spectrogram_hz=frequencies_hz,
-    series=runs,
-    strip=strip,
-    song=song,
-    title=title,
-    markers=markers,
-)
+place = st.container(key="box") if kind == "boxed" else contextlib.nullcontext()
+with place:
+    deck(
+        key="clip",
+        audio=as_wav(samples),
+        seconds=SECONDS,
+        peaks=np.stack([usable.min(axis=1), usable.max(axis=1)], axis=1),
+        spectrogram_db=levels_db,
+        spectrogram_hz=frequencies_hz,
+        series=runs,
+        strip=strip,
+        song=song,
+        title=title,
+        markers=markers,
+    )
 st.caption(f"predictions: {len(runs)}")
