@@ -101,7 +101,7 @@ def create(spec: Spec, state: str = "queued") -> Path:
     for name in ("control", "checkpoints", "evaluations", "snapshots"):
         (making / name).mkdir(parents=True)
     _replace(making / "spec.json", json.dumps(asdict(spec), indent=1))
-    _replace(making / "status.json", json.dumps(asdict(Status(state))))
+    _replace(making / "status.json", json.dumps(asdict(Status(state, heartbeat=time.time()))))  # 0 would be "lost"
     (making / "events.jsonl").touch()
     os.replace(making, folder)
     return folder
@@ -124,6 +124,14 @@ def find(run: str) -> Path:
     if not matches:
         raise ValueError(f"There is no run {run!r}; `python lab.py runs` lists them.")
     raise ValueError(f"{run!r} fits {len(matches)} runs: {', '.join(sorted(f.name for f in matches)[:5])} …")
+
+
+def exists(run: str) -> bool:
+    """Whether there is exactly one run of this name, or of a name that starts so."""
+    try:
+        return find(run).is_dir()
+    except ValueError:
+        return False
 
 
 def directories() -> Iterator[Path]:
@@ -181,12 +189,11 @@ def read_events(folder: Path, offset: int = 0) -> tuple[list[dict[str, Any]], in
     for line in blob[:end].splitlines():
         try:
             event = json.loads(line)
-        except ValueError:
-            event = None
-        if isinstance(event, dict) and "n" in event and "kind" in event:
             if event["kind"] == "metrics":
                 event["values"] = {name: float(value) for name, value in event["values"].items()}
-            events.append(event)
+            events.append({**event, "n": int(event["n"]), "t": float(event["t"])})
+        except (ValueError, TypeError, KeyError, AttributeError):  # not JSON, or not an event
+            continue
     return events, offset + end
 
 
