@@ -46,8 +46,10 @@ def main(folder: Path) -> int:
     heart = threading.Thread(target=_beat, args=(writer, ended), daemon=True)
     heart.start()
     outcome: dict[str, Any]
+    run = None
     try:
-        reason = _Run(folder, writer).go()
+        run = _Run(folder, writer)
+        reason = run.go()
         outcome = {"state": "done", "reason": reason, "fraction": 1.0}
     except Stopped as stop:
         outcome = {"state": "stopped", "reason": str(stop)}
@@ -56,9 +58,11 @@ def main(folder: Path) -> int:
     except Exception as error:  # whatever a trainer throws becomes the run's reason; the traceback is in stdout.log
         traceback.print_exc()
         outcome = {"state": "failed", "reason": _sentence(error)}
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is being written
     ended.set()
     heart.join()
-    writer.set(**outcome, note="", ended_at=time.time())
+    place = {"step": run.step, "epoch": run.epoch} if run else {}  # progress is told four times a second at most
+    writer.set(**outcome, **place, note="", ended_at=time.time())
     writer.close()
     return 0 if outcome["state"] in ("done", "stopped") else 1
 
@@ -141,7 +145,8 @@ class _Run:
                 if isinstance(event, Done):
                     return event
                 self.take(event, data)
-                changes = self.obey(replay)
+                # A change that came in right after a checkpoint would be neither in it nor after its step: it waits.
+                changes = self.obey(replay, may_change=isinstance(event, Metrics))
         except StopIteration:
             raise RuntimeError(f"{self.spec.trainer} ended without saying Done.") from None
         finally:
@@ -149,15 +154,17 @@ class _Run:
 
     def resume_point(self) -> tuple[dict[str, Any] | None, list[tuple[int, Changes]]]:
         """The last checkpoint's state, if any, and the changes that the user made after it, to be made again."""
-        path = self.folder / "checkpoints" / "last.safetensors"
-        if not path.exists():
-            return None, []
-        saved = checkpoints.load_state(path)
-        self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
         events, _ = rundir.read_events(self.folder)
-        self.writer.event("rewound", to_step=self.step)
-        later = [(e["step"], e["values"]) for e in events if e["kind"] == "changes" and e["step"] > self.step]
-        return saved["state"], later
+        path = self.folder / "checkpoints" / "last.safetensors"
+        state, to_step = None, -1
+        if path.exists():
+            saved = checkpoints.load_state(path)
+            self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
+            state, to_step = saved["state"], self.step
+        if any(event["kind"] == "metrics" for event in events):  # it trained before
+            self.writer.event("rewound", to_step=to_step)
+        later = [(e["step"], e["values"]) for e in events if e["kind"] == "changes" and e["step"] > to_step]
+        return state, sorted(later, key=lambda change: change[0])  # by step: it may have been rewound before
 
     def take(self, event: Metrics | Snapshot | Checkpoint, data: FitData) -> None:
         """Write one event of the trainer."""
@@ -202,17 +209,24 @@ class _Run:
         self.writer.event("checkpoint", step=self.step, epoch=self.epoch, file=weights.name, is_best=is_best)
         self.writer.sync()
 
-    def obey(self, replay: list[tuple[int, Changes]]) -> Changes | None:
+    def obey(self, replay: list[tuple[int, Changes]], may_change: bool = True) -> Changes | None:
         """What the user asked since the last yield; hot changes are logged before they are applied."""
         changes: Changes = {}
-        while replay and replay[0][0] <= self.step:
+        while may_change and replay and replay[0][0] <= self.step:
             changes |= replay.pop(0)[1]
         for path, wish in rundir.wishes(self.folder):
             if wish["kind"] == "stop":
                 path.unlink()
                 raise Stopped(f"Stopped by the user at epoch {self.epoch:.3g}.")
-            changes |= config.hot_changes(self.trainer.Config, wish["values"])
-            self.writer.event("changes", step=self.step, values=wish["values"])
+            if not may_change:
+                continue
+            try:
+                wanted = config.hot_changes(self.trainer.Config, wish["values"])
+            except ValueError as error:  # a wish that cannot be granted is no reason to end a run
+                self.writer.event("refused", step=self.step, reason=str(error))
+            else:
+                self.writer.event("changes", step=self.step, values=wanted)
+                changes |= wanted
             path.unlink()
         return changes or None
 
