@@ -7,9 +7,11 @@ The queue is a folder of empty files `cache/queue/<position>-<run>`; whoever rem
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import replace
@@ -58,7 +60,7 @@ def new_spec(
         raise ValueError(f"{name} learns {wants}; {data} has labels for {has}.")
     if split is None:
         split = datasets.default_split(data, task)
-    splits.parse(split)
+    split = splits.parse(split).name  # cv10:0 and cv10:0.0 are one board
     if not datasets.is_made_here(
         data
     ):  # files that are missing, or a split they do not have, are said before the queue
@@ -96,7 +98,10 @@ def resolve_device(wanted: str, usable: tuple[str, ...]) -> str:
         raise ValueError(f"This trainer runs on {', '.join(usable)}, not on {wanted}.")
     if kind not in kinds:
         raise ValueError(f"This machine has no {wanted}; it has {', '.join(present)}.")
-    return next(device for device in present if device in (wanted, f"{wanted}:0"))
+    found = next((device for device in present if device in (wanted, f"{wanted}:0")), None)
+    if found is None:
+        raise ValueError(f"This machine has no {wanted}; it has {', '.join(present)}.")
+    return found
 
 
 def devices() -> list[str]:
@@ -135,8 +140,9 @@ def resume(folder: Path) -> None:
     state = rundir.read_status(folder).state
     if state not in ("stopped", "failed", "lost"):
         raise ValueError(f"Run {folder.name} is {state}; only a stopped, failed or lost run can be resumed.")
-    for path, _ in rundir.wishes(folder):
-        path.unlink()  # an old wish to stop must not stop it again
+    for path, wish in rundir.wishes(folder):
+        if wish["kind"] == "stop":  # an old one must not stop it again
+            path.unlink()
     enqueue(folder)
 
 
@@ -176,12 +182,15 @@ class _Supervisor:
 
     def __init__(self) -> None:
         self.running: dict[str, Path] = {}
+        self.devices: dict[str, str] = {}  # kept here: the directory may be deleted while the run goes on
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.told: set[str] = set()
         self.last_work = time.monotonic()
         for folder in rundir.directories():  # runs that a supervisor before this one started
             if folder.parent == paths.runs() and rundir.read_status(folder).state in rundir.ACTIVE:
-                self.running[folder.name] = folder
+                with contextlib.suppress(ValueError):
+                    self.devices[folder.name] = rundir.read_spec(folder).device
+                    self.running[folder.name] = folder
 
     def tick(self) -> bool:
         """One round: see who ended, who should have stopped, who may start. False when idle for long."""
@@ -203,34 +212,42 @@ class _Supervisor:
             if rundir.stop_asked_at(folder) is not None and status.state == "lost":
                 ended = replace(status, state="stopped", reason="Stopped by force; the last checkpoint stays.")
                 rundir.set_status(folder, replace(ended, ended_at=time.time()))
-            elif child is not None and not status.is_finished:
+            elif child is not None and (not status.is_finished or (status.state == "lost" and not status.pid)):
                 reason = f"Its process ended (exit status {child.returncode}) before it could start; see stdout.log."
                 rundir.set_status(folder, replace(status, state="failed", reason=reason, ended_at=time.time()))
             return
         asked = rundir.stop_asked_at(folder)
         waited = time.time() - asked if asked else 0.0
-        if waited > TERMINATE_AFTER_S and status.pid:
+        is_here = status.state in rundir.ACTIVE and status.host == socket.gethostname()
+        if waited > TERMINATE_AFTER_S and status.pid and is_here:
             number = signal.SIGKILL if waited > KILL_AFTER_S else signal.SIGTERM
             if (name, number) not in self.told:
                 self.told.add((name, number))
-                os.kill(status.pid, number)
+                with contextlib.suppress(ProcessLookupError):  # it ended just now
+                    os.kill(status.pid, number)
 
     def consider(self, marker: Path) -> None:
         """Start a queued run if its device is free."""
         folder = paths.runs() / marker.name.partition("-")[2]
         try:
             device = rundir.read_spec(folder).device
-        except ValueError:  # a run deleted while it waited
+        except ValueError as error:  # damaged, or deleted while it waited
             marker.unlink(missing_ok=True)
+            if folder.is_dir():
+                rundir.set_status(folder, rundir.Status("failed", reason=str(error), ended_at=time.time()))
             return
         if device in self.taken() or not claim(folder):
             return
+        # Said before it is so: should this process end here, the run turns "lost" and can be resumed.
+        status = replace(rundir.read_status(folder), state="starting", pid=0, heartbeat=time.time())
+        rundir.set_status(folder, status)
         self.running[folder.name] = folder
+        self.devices[folder.name] = device
         self.children[folder.name] = local.start(folder)
 
     def taken(self) -> set[str]:
         """Devices in use."""
-        return {rundir.read_spec(folder).device for folder in self.running.values()}
+        return {self.devices[name] for name in self.running}
 
 
 def main() -> None:
