@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core import paths, rundir
 
+SAID_ONCE = ("data_version", "input", "seconds", "items_per_s", "peak_memory_mb", "stopped_because", "steered")
+"""Columns of a run's row that come from single events: what an earlier read found stays true when new lines come."""
+
 
 def read_run(folder: Path, seen: tuple[Any, ...] | None) -> dict[str, Any] | None:
     """What is new in a run directory since `seen` (place, bytes, evaluated); None where nothing is."""
     try:
-        spec = rundir.read_spec(folder)
+        spec = replace(rundir.read_spec(folder), id=folder.name)  # a copied directory is a run of its own
         size = (folder / "events.jsonl").stat().st_size
     except (ValueError, OSError):
         return None  # not a run (yet), or damaged: it stays on the disk and out of the index
@@ -32,9 +36,13 @@ def read_run(folder: Path, seen: tuple[Any, ...] | None) -> dict[str, Any] | Non
     found["rewinds"] = [(spec.id, e["n"], e["to_step"]) for e in events if e["kind"] == "rewound"]
     found["metrics"] = _metric_rows(spec.id, events)
     found["events"] = [_event_row(spec.id, event) for event in events if event["kind"] != "metrics"]
-    for report in reports:
-        found["evaluations"] += _evaluation_rows(spec.id, report)
-        row["leaky"] = row["leaky"] or bool(json.loads(report.read_text()).get("is_leaky"))
+    for path in reports:
+        try:
+            report = json.loads(path.read_text())
+            found["evaluations"] += _evaluation_rows(spec.id, report)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            continue  # a damaged report costs its own scores, not the index
+        row["leaky"] = row["leaky"] or bool(report.get("is_leaky"))
     return found
 
 
@@ -96,8 +104,7 @@ def _run_row(folder: Path, spec: rundir.Spec, status: rundir.Status, events: lis
     }
 
 
-def _evaluation_rows(run: str, path: Path) -> list[dict[str, Any]]:
-    report = json.loads(path.read_text())
+def _evaluation_rows(run: str, report: dict[str, Any]) -> list[dict[str, Any]]:
     about = {"run": run, "data": report["data"], "data_version": report["data_version"], "split": report["split"]}
     rows = []
     for part, scores in report["parts"].items():

@@ -17,7 +17,7 @@ import pyarrow as pa
 from scipy.special import stdtrit
 
 from core import paths, rundir
-from core.ingest import read_run
+from core.ingest import SAID_ONCE, read_run
 
 SCHEMA_VERSION = 1
 LOCKED = {
@@ -67,7 +67,7 @@ class Store:
         try:
             return duckdb.connect(str(path), config=LOCKED)
         except duckdb.IOException as error:
-            if "lock" in str(error).lower():
+            if "could not set lock" in str(error).lower():  # not just "lock": errors speak of blocks, too
                 self.note = "Another process has the index open; this one reads the run directories itself."
                 return duckdb.connect(":memory:", config=LOCKED)
             self.note = str(error)
@@ -109,7 +109,11 @@ class Store:
             changed = [found for folder in folders.values() if (found := read_run(folder, seen.get(folder.name)))]
             if changed:
                 self._connection.execute("BEGIN")
-                self._take(changed)
+                try:
+                    self._take(changed)
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
                 self._connection.execute("COMMIT")
             return len(changed)
 
@@ -127,13 +131,25 @@ class Store:
         merged = []
         for one in changed:  # what only earlier lines said (seconds, version …) is not lost when new lines come
             old = {} if one["from_start"] else self._row(one["row"]["run"])
-            news = {key: value for key, value in one["row"].items() if value is not None}
-            merged.append({**dict.fromkeys(one["row"]), **old, **news})
+            kept = {key: old.get(key) for key in SAID_ONCE if one["row"][key] is None}
+            merged.append({**one["row"], **kept})
         for table in ("runs", "configs", "evaluations", "ingested"):
             self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [runs])
         self._insert("runs", pd.DataFrame(merged))
+        if len(again) < len(runs):  # the newest (run, step, name) stays: test scores are told again after a resume
+            newer = [{k: row[k] for k in ("run", "step", "name")} for one in changed for row in one["metrics"]]
+            self._delete_metrics(pd.DataFrame(newer))
         for table in ("configs", "metrics", "events", "evaluations", "ingested"):
             self._insert(table, pd.DataFrame([row for one in changed for row in one[table]]))
+
+    def _delete_metrics(self, keys: pd.DataFrame) -> None:
+        if len(keys):
+            self._connection.register("newer", pa.Table.from_pandas(keys, preserve_index=False))
+            self._connection.execute(
+                """DELETE FROM metrics USING newer
+                   WHERE metrics.run = newer.run AND metrics.step = newer.step AND metrics.name = newer.name"""
+            )
+            self._connection.unregister("newer")
 
     def _row(self, run: str) -> dict[str, Any]:
         rows = self._connection.execute("FROM runs WHERE run = ?", [run]).to_arrow_table().to_pylist()
@@ -177,7 +193,7 @@ class Store:
         direction = "DESC" if higher_is_better else "ASC"
         return self.query(
             f"{_LEADERBOARD} ORDER BY validation {direction} NULLS LAST, test {direction}",
-            [metric] * 4 + [task, data, split],
+            [metric] * 3 + [task, data, split, metric],
         )
 
     def anchors(self, task: str, data: str, split: str) -> pd.DataFrame:
@@ -239,7 +255,10 @@ WITH scored AS (
     SELECT scored.* REPLACE (coalesce(v, (SELECT arg_max(m.value, m.step) FROM metrics m
         WHERE m.run = scored.run AND m.name = 'validation/' || ?)) AS v) FROM scored
 ), pooled AS (
-    SELECT *, CASE WHEN seeds_pooled AND NOT steered THEN config_id ELSE run END AS row_id FROM filled
+    SELECT *, CASE WHEN seeds_pooled AND NOT coalesce(steered, false) THEN config_id ELSE run END AS row_id FROM filled
+    WHERE task = ? AND data = ? AND split = ?
+    -- the same seed twice is the same number twice, not a second observation
+    QUALIFY row_number() OVER (PARTITION BY row_id, seed ORDER BY s IS NULL, v IS NULL, created_at DESC, run DESC) = 1
 ), rows AS (
     SELECT any_value(config_id) AS config_id, any_value(trainer) AS trainer, any_value(config) AS config,
         any_value(input) AS input, ? AS metric, count(*) AS n, list(seed ORDER BY seed) AS seeds,
@@ -250,7 +269,7 @@ WITH scored AS (
         avg(seconds) AS seconds, avg(items_per_s) AS items_per_s, max(peak_memory_mb) AS peak_memory_mb,
         avg(epochs) AS epochs, list(DISTINCT state) AS states, any_value(stopped_because) AS stopped_because,
         bool_or(steered) AS steered, bool_or(starter) AS starter, bool_or(leaky) AS leaky
-    FROM pooled WHERE task = ? AND data = ? AND split = ? GROUP BY row_id
+    FROM pooled GROUP BY row_id
 )
 SELECT config_id, trainer, config, input, metric, rows.n, seeds, runs, validation,
     CASE WHEN n_v > 1 THEN validation - tv.t * v_sd / sqrt(n_v) ELSE v_low END AS validation_low,
