@@ -6,6 +6,7 @@ Exit status everywhere: 0 done, 1 the run did not finish, 2 the user's mistake (
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import time
@@ -271,10 +272,10 @@ def _in_words(found: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN: null instead."""
+    """JSON has no NaN and no infinity: null instead."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
