@@ -12,7 +12,8 @@ import torch
 
 from core import checkpoints
 
-DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")  # fmt: skip
+INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+DTYPES = ("bool", "float16", "float32", "float64", *INTEGERS)
 
 
 def assert_same(left: Any, right: Any) -> None:

@@ -1,0 +1,352 @@
+"""The index: the same whatever way it was built, thrown away without loss, and its intervals are the textbook's."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from core import boards, rundir
+from core.store import Store, default_store, memory_store
+from tests.unit.test_rundir import spec
+
+TABLES = ("runs", "configs", "metrics", "events", "evaluations")
+
+
+def contents(store: Store) -> dict[str, pd.DataFrame]:
+    """Every table of the index as a sorted frame."""
+    return {table: store.query(f"SELECT * FROM {table} ORDER BY ALL") for table in TABLES}
+
+
+def assert_same_index(left: Store, right: Store) -> None:
+    one, other = contents(left), contents(right)
+    for table in TABLES:
+        pd.testing.assert_frame_equal(one[table], other[table])
+    assert len(one["runs"])
+
+
+def report(validation: float, test: float, **about: Any) -> dict[str, Any]:
+    """An evaluation as the runner writes one, with one metric and a bootstrap interval of ± 0.1."""
+
+    def part(value: float) -> dict[str, Any]:
+        score = {"value": value, "low": value - 0.1, "high": value + 0.1}
+        return {"n_items": 24, "n_groups": 8, "metrics": {"ccc": score}, "baseline": {"ccc": 0.0}}
+
+    parts = {"validation": part(validation), "test": part(test)}
+    given = {"data": "toy", "data_version": "1", "task": "emotion", "split": "grouped:0", "is_leaky": False}
+    return {**given, "parts": parts, "ceiling": {"ccc": 0.9}, **about}
+
+
+def finished(name: str, validation: float, test: float, steered: bool = False, **about: Any) -> Path:
+    """A run directory of a finished run with these scores."""
+    folder = rundir.create(spec(name, created_at=f"2026-01-01T00:00:{len(name):02d}", **about))
+    writer = rundir.Writer(folder)
+    writer.event("data", version="1", input="toy12")
+    if steered:
+        writer.event("changes", step=1, values={"learning_rate": 0.01})
+    writer.event("metrics", step=3, epoch=1.0, values={"train/loss": 1.0, "validation/ccc": validation})
+    found = report(validation, test, split=about.get("split", "grouped:0"))
+    rundir.write_json(folder / "evaluations" / "toy-x.json", found)
+    writer.event("summary", seconds=2.0, items_per_s=10.0, peak_memory_mb=100.0, epochs=3.0, stopped_because="done")
+    writer.set(state="done")
+    writer.close()
+    return folder
+
+
+def rows_of(split: str = "grouped:0") -> pd.DataFrame:
+    return memory_store().leaderboard("emotion", "toy", split, "ccc")
+
+
+def test_pieces_make_the_same_index_as_the_whole(cache: Path) -> None:
+    """A run that is stopped, resumed with a rewind and scored twice, read after every single line."""
+    folder = rundir.create(spec())
+    pieces = Store()
+    assert pieces.sync() == 1
+    writer = rundir.Writer(folder)
+
+    def metrics(step: int, **values: float) -> None:
+        writer.event("metrics", step=step, epoch=step / 3, values={k.replace("_", "/"): v for k, v in values.items()})
+        pieces.sync()
+
+    writer.event("data", version="1", input="toy12")
+    for step in range(5):
+        metrics(step, train_loss=1.0 / (step + 1), validation_ccc=0.1 * step)
+    writer.event("changes", step=4, values={"learning_rate": 0.5})
+    pieces.sync()
+    writer.set(state="stopped", ended_at=5.0, step=4, epoch=1.3)
+    pieces.sync()
+    writer.close()
+    rundir.set_status(folder, rundir.Status("queued"))
+    pieces.sync()
+    writer = rundir.Writer(folder)
+    writer.event("rewound", to_step=3)
+    pieces.sync()
+    metrics(4, train_loss=0.25, validation_ccc=math.nan)
+    metrics(5, train_loss=math.inf)
+    metrics(5, test_ccc=0.5)
+    metrics(5, test_ccc=0.5)  # killed after scoring: scored again after the resume
+    rundir.write_json(folder / "evaluations" / "toy-x.json", report(0.4, 0.5))
+    pieces.sync()
+    writer.event("summary", seconds=2.0, epochs=2.0, stopped_because="done")
+    pieces.sync()
+    writer.set(state="done", ended_at=9.0, step=5, epoch=2.0)
+    writer.close()
+    pieces.sync()
+    assert_same_index(pieces, memory_store())
+    row = pieces.runs().iloc[0]
+    assert (row["state"], row["data_version"], row["seconds"], bool(row["steered"])) == ("done", "1", 2.0, True)
+    assert len(pieces.query("FROM metrics WHERE name = 'test/ccc'")) == 1
+    assert pieces.sync() == 0
+
+
+def test_a_rewind_drops_the_steps_after_it(cache: Path) -> None:
+    folder = rundir.create(spec())
+    writer = rundir.Writer(folder)
+    for step in range(6):
+        writer.event("metrics", step=step, epoch=0.0, values={"train/loss": float(step)})
+    early = memory_store()
+    writer.event("rewound", to_step=2)
+    writer.event("metrics", step=3, epoch=0.0, values={"train/loss": 33.0})
+    writer.close()
+    early.sync()
+    for store in (early, memory_store()):
+        curve = store.curves([folder.name], ["train/loss"])
+        assert list(zip(curve["step"], curve["value"], strict=True)) == [(0, 0), (1, 1), (2, 2), (3, 33)]
+
+
+def test_a_deleted_index_is_built_again_the_same(cache: Path) -> None:
+    for seed in range(3):
+        finished(f"run-{seed}", 0.5 + 0.1 * seed, 0.4, seed=seed)
+    store = default_store()
+    assert store.sync() == 3
+    before, board = contents(store), boards.table(store, "emotion")
+    store.close()
+    (cache / "index.duckdb").unlink()
+    store = default_store()
+    store.sync()
+    for table, frame in contents(store).items():
+        pd.testing.assert_frame_equal(frame, before[table])
+    pd.testing.assert_frame_equal(boards.table(store, "emotion"), board)
+    store.close()
+    reopened = default_store()  # what was there is not read again
+    assert reopened.sync() == 0
+    reopened.close()
+
+
+def test_a_second_process_gets_the_same_rows_in_memory(cache: Path) -> None:
+    finished("run-a", 0.5, 0.4)
+    owner = default_store()
+    owner.sync()
+    script = (
+        "from core.store import default_store\nstore = default_store()\nstore.sync()\n"
+        "print(store.note)\nprint(store.query('SELECT name, value FROM metrics ORDER BY ALL').to_csv())"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert found.returncode == 0, found.stderr
+    note, _, table = found.stdout.partition("\n")
+    assert note.startswith("Another process has the index open")
+    assert table.strip() == owner.query("SELECT name, value FROM metrics ORDER BY ALL").to_csv().strip()
+    assert not list(cache.glob("*.broken"))
+    owner.close()
+
+
+@pytest.mark.parametrize("place", ["start", "everywhere", "text"])
+def test_a_corrupted_index_is_moved_aside(cache: Path, place: str) -> None:
+    finished("run-a", 0.5, 0.4)
+    store = default_store()
+    store.sync()
+    board = boards.table(store, "emotion")
+    store.close()
+    path = cache / "index.duckdb"
+    blob = bytearray(path.read_bytes())
+    if place == "text":
+        blob = bytearray(b"this is no database\n" * 1000)
+    else:
+        for number in range(16, 2000) if place == "start" else range(16, len(blob), 97):
+            blob[number] ^= 0x55
+    path.write_bytes(blob)
+    store = default_store()
+    store.sync()
+    assert "could not be read" in store.note
+    assert (cache / "index.broken").read_bytes() == bytes(blob)
+    pd.testing.assert_frame_equal(boards.table(store, "emotion"), board)
+    store.close()
+
+
+def test_runs_that_are_gone_leave_the_index(cache: Path) -> None:
+    folder = finished("run-a", 0.5, 0.4)
+    finished("run-b", 0.5, 0.4, seed=1)
+    store = memory_store()
+    folder.rename(cache / "elsewhere")
+    store.sync()
+    assert_same_index(store, memory_store())
+    assert list(store.runs()["run"]) == ["run-b"]
+
+
+def test_damage_costs_what_is_damaged_only(cache: Path) -> None:
+    finished("run-a", 0.5, 0.4)
+    (finished("run-b", 0.5, 0.4, seed=1) / "spec.json").write_text("{")
+    torn = finished("run-c", 0.6, 0.4, seed=2)
+    (torn / "evaluations" / "other.json").write_text('{"data": "to')
+    (torn / "evaluations" / "strange.json").write_text("[]")
+    store = memory_store()
+    assert sorted(store.runs()["run"]) == ["run-a", "run-c"]
+    assert set(store.scores(["run-c"])["value"]) == {0.6, 0.4}
+
+
+def test_a_copied_directory_is_a_run_of_its_own(cache: Path) -> None:
+    import shutil
+
+    folder = finished("run-a", 0.5, 0.4)
+    shutil.copytree(folder, folder.with_name("run-a-copy"))
+    store = memory_store()
+    assert sorted(store.runs()["run"]) == ["run-a", "run-a-copy"]
+    assert store.sync() == 0
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.7), (0.5, 0.6, 0.8), (0.31, 0.42, 0.35, 0.5, 0.44)])
+def test_seeds_are_pooled_with_a_t_interval(cache: Path, values: tuple[float, ...]) -> None:
+    for seed, value in enumerate(values):
+        finished(f"run-{seed}", value, value / 2, seed=seed)
+    rows = rows_of()
+    assert len(rows) == 1
+    row, n = rows.iloc[0], len(values)
+    assert (row["n"], list(row["seeds"]), row["varied"]) == (n, list(range(n)), "training seed")
+    for name, scores in (("validation", values), ("test", np.array(values) / 2)):
+        low, high = stats.t.interval(0.95, n - 1, loc=np.mean(scores), scale=stats.sem(scores))
+        assert row[name] == pytest.approx(np.mean(scores), abs=1e-12)
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_two_seeds_by_hand(cache: Path) -> None:
+    # mean 0.6, sd 0.2/√2, standard error 0.1, and t(0.975, 1 degree of freedom) = 12.706 in every table
+    finished("run-0", 0.5, 0.5)
+    finished("run-1", 0.7, 0.7, seed=1)
+    row = rows_of().iloc[0]
+    assert row["validation_low"] == pytest.approx(0.6 - 1.2706, abs=1e-4)
+    assert row["validation_high"] == pytest.approx(0.6 + 1.2706, abs=1e-4)
+
+
+def test_one_seed_has_the_interval_over_items(cache: Path) -> None:
+    finished("run-0", 0.5, 0.4)
+    row = rows_of().iloc[0]
+    assert (row["n"], row["varied"]) == (1, "items")
+    assert (row["test_low"], row["test_high"]) == pytest.approx((0.3, 0.5))
+
+
+def test_the_same_seed_twice_counts_once(cache: Path) -> None:
+    finished("run-0", 0.5, 0.4)
+    finished("run-0-again", 0.5, 0.4)
+    row = rows_of().iloc[0]
+    assert (row["n"], list(row["runs"]), row["varied"]) == (1, ["run-0-again"], "items")
+
+
+def test_what_must_not_be_pooled_stands_alone(cache: Path) -> None:
+    for seed in range(2):
+        finished(f"exact-{seed}", 0.5, 0.4, seed=seed, are_seeds_pooled=False, trainer="ridge")
+        finished(f"plain-{seed}", 0.6, 0.4, seed=seed)
+        finished(f"steered-{seed}", 0.7, 0.4, seed=seed, steered=True)
+    rows = rows_of()
+    pooled = {tuple(row["runs"]) for _, row in rows.iterrows()}
+    assert pooled == {("exact-0",), ("exact-1",), ("plain-0", "plain-1"), ("steered-0",), ("steered-1",)}
+    notes = boards.table(memory_store(), "emotion").set_index("config_id")["note"]
+    assert sorted(notes[notes == "steered"]) == ["steered", "steered"]
+
+
+def test_boards_rank_by_validation_and_show_their_anchors(cache: Path) -> None:
+    finished("worse", 0.5, 0.9, config={"epochs": 1})
+    finished("better", 0.6, 0.1, config={"epochs": 2})
+    table = boards.table(memory_store(), "emotion", metric="ccc")
+    assert list(table["name"][:2]) == ["toy (epochs 2)", "toy (epochs 1)"]
+    assert list(table["rank"][:2]) == [1, 2]
+    anchors = table.set_index("kind").loc[["baseline", "ceiling"]]
+    assert list(anchors["test"]) == [0.0, 0.9]
+    assert anchors["rank"].isna().all()
+
+
+def test_leaky_splits_are_not_ranked(cache: Path) -> None:
+    finished("run-0", 0.9, 0.9, split="random:3")
+    table = boards.table(memory_store(), "emotion", split="random:3")
+    row = table.iloc[0]
+    assert pd.isna(row["rank"])
+    assert "leak" in row["note"]
+
+
+def test_a_stopped_run_is_listed_with_its_last_validation_value(cache: Path) -> None:
+    folder = rundir.create(spec())
+    writer = rundir.Writer(folder)
+    for step, value in enumerate((0.1, 0.5, 0.3)):
+        writer.event("metrics", step=step, epoch=float(step), values={"validation/ccc": value})
+    writer.set(state="stopped")
+    writer.close()
+    row = boards.table(memory_store(), "emotion").iloc[0]
+    assert (row["validation"], row["note"], row["rank"]) == (0.3, "stopped", 1)
+    assert pd.isna(row["test"])
+
+
+def test_only_the_knobs_that_differ_are_shown(cache: Path) -> None:
+    finished("a", 0.5, 0.4, config={"epochs": 1, "momentum": 0.9})
+    finished("b", 0.5, 0.4, config={"epochs": 2, "momentum": 0.9, "extra": 1})
+    frame = memory_store().different_knobs(["a", "b"])
+    assert sorted(frame.index) == ["epochs", "extra"]
+    assert list(frame.loc["epochs"]) == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["'; DROP TABLE runs; --", '"quoted"', "%", "\\", "é'"])
+def test_names_are_never_sql(cache: Path, name: str) -> None:
+    folder = finished("run-0", 0.5, 0.4, data=name, trainer=name, split=name)
+    odd = folder.with_name(f"odd {name}")
+    folder.rename(odd)
+    store = memory_store()
+    assert store.runs()["run"].tolist() == [f"odd {name}"]
+    for rows in (store.curves([odd.name]), store.scores([odd.name])):
+        assert len(rows)
+    assert len(store.leaderboard("emotion", name, name, "ccc")) == 1
+    assert store.leaderboard("emotion", "toy' OR '1'='1", "grouped:0", "ccc").empty
+    assert store.best_runs("emotion", name)["run"].tolist() == [odd.name]
+    assert store.anchors("emotion", name, name).empty
+    assert store.query("SELECT count(*) FROM runs").iloc[0, 0] == 1
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "COPY runs TO '{cache}/out.csv'",
+        "ATTACH '{cache}/other.duckdb'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "SET memory_limit = '1GB'",
+    ],
+)
+def test_no_statement_reaches_the_outside(cache: Path, kind: str, statement: str) -> None:
+    store = default_store() if kind == "file" else Store()
+    with pytest.raises(duckdb.Error):
+        store.query(statement.format(cache=cache))
+    store.close()
+    assert {path.name for path in cache.iterdir()} <= {"index.duckdb", "runs"}
+
+
+def test_an_index_of_another_version_is_built_again(cache: Path) -> None:
+    finished("run-a", 0.5, 0.4)
+    store = default_store()
+    store.sync()
+    store.query("UPDATE schema_version SET version = 999")
+    store.query("ALTER TABLE runs DROP COLUMN steered")
+    store.close()
+    store = default_store()
+    assert store.sync() == 1
+    assert "steered" in store.runs()
+    store.close()
