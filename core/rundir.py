@@ -136,7 +136,7 @@ def exists(run: str) -> bool:
 
 def directories() -> Iterator[Path]:
     """All run directories, the user's first, then the starter runs."""
-    for root in (paths.runs(), paths.starter()):
+    for root in (paths.runs(), paths.starter() / "runs"):
         if root.is_dir():
             yield from (Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != ".")
 

@@ -9,8 +9,11 @@ A trainer module has a docstring, `TASKS` (what it can learn), `INPUTS` (the rep
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 
@@ -24,3 +27,13 @@ def load(name: str) -> ModuleType:
     if name not in names():
         raise ValueError(f"There is no trainer {name!r}; there are {', '.join(names())}.")
     return importlib.import_module(f"trainers.{name}")
+
+
+@functools.cache
+def tasks(name: str) -> tuple[str, ...]:
+    """A trainer's `TASKS`, read from its text: listing what fits a data set must not import torch and XGBoost."""
+    tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "TASKS":
+            return tuple(ast.literal_eval(statement.value))
+    raise AssertionError(f"trainers/{name}.py has no TASKS")

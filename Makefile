@@ -1,0 +1,46 @@
+# make run · make test · make check; everything lives in .venv, which is made on first use
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# uv links files from its cache and takes seconds where pip takes minutes; it is used where it is installed
+INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
+PORT ?= 8501
+
+.PHONY: run test test-fast check starter bench clean
+
+run: $(VENV)/.run
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+# trains the runs that ship; DEAM's need EARSHOT_DATA
+starter: $(VENV)/.run
+	$(BIN)/python -m starter.make
+
+bench: $(VENV)/.run
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; sys.exit('Earshot needs Python 3.11 or newer.' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.txt | $(VENV)/bin/python
+	$(INSTALL) -r requirements.txt
+	touch $@
+
+$(VENV)/.test: requirements.txt requirements-test.txt | $(VENV)/bin/python
+	$(INSTALL) -r requirements-test.txt
+	touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,20 @@
+"""Earshot's app: the list of pages and the frame they share. Start it with `streamlit run app.py`."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages import shared
+
+st.set_page_config(page_title="Earshot", page_icon=":material/graphic_eq:", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page("pages/listen.py", title="Listen", icon=":material/hearing:", default=True),
+        st.Page("pages/train.py", title="Train", icon=":material/tune:"),
+        st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
+    ]
+)
+shared.frame()
+page.run()
+shared.warm()

@@ -1,0 +1,163 @@
+"""Charts: a table function and a drawing function each. The table is what is tested; the drawing is Altair or ECharts.
+
+Colours come from the caller (a page knows the theme); no chart relies on colour alone.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+POINTS_PER_CURVE = 1000
+"""More points than pixels help nobody: longer curves are drawn by the extremes of equal stretches."""
+
+
+def thin(steps: np.ndarray, values: np.ndarray, most: int = POINTS_PER_CURVE) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` points of a curve, ends kept, and in each stretch its lowest and its highest value."""
+    if len(steps) <= most:
+        return steps, values
+    edges = np.linspace(0, len(steps), most // 2 + 1).astype(int)
+    keep = {0, len(steps) - 1}
+    for first, end in pairwise(edges):
+        stretch = np.nan_to_num(values[first:end])
+        keep |= {first + int(stretch.argmin()), first + int(stretch.argmax())}
+    order = np.array(sorted(keep))
+    return steps[order], values[order]
+
+
+def live_table(metrics: pd.DataFrame, primary: str) -> dict[str, dict[str, pd.DataFrame]]:
+    """The four live panels of one run: panel title → series name → frame (epoch, value).
+
+    `metrics` has step, epoch, name, value. Per-step losses and per-epoch ones are told apart: the line "train" is
+    the mean of each epoch, "train, per step" the raw values.
+    """
+    of_epochs = set(metrics.loc[metrics["name"].str.startswith("validation/"), "step"])
+    train = metrics[metrics["name"] == "train/loss"]
+    by_name = {str(name): rows[["epoch", "value"]] for name, rows in metrics.groupby("name")}
+    empty = pd.DataFrame({"epoch": [], "value": []})
+    panels = {
+        "Loss": {
+            "train, per step": train.loc[~train["step"].isin(of_epochs), ["epoch", "value"]],
+            "train": train.loc[train["step"].isin(of_epochs), ["epoch", "value"]],
+            "validation": by_name.get("validation/loss", empty),
+        },
+        primary: {
+            "train": by_name.get(f"train/{primary}", empty),
+            "validation": by_name.get(f"validation/{primary}", empty),
+        },
+        "Learning rate": {"learning rate": by_name.get("optim/learning_rate", empty)},
+        "Gradient norm": {"gradient norm": by_name.get("optim/gradient_norm", empty)},
+    }
+    kept = {title: {name: rows for name, rows in series.items() if len(rows)} for title, series in panels.items()}
+    return {title: series for title, series in kept.items() if series}
+
+
+def live_drawing(
+    title: str, series: dict[str, pd.DataFrame], colours: dict[str, Any], *, log: bool = False
+) -> dict[str, Any]:
+    """One live panel as an ECharts option: training solid, validation dashed, raw steps thin."""
+    styles = {
+        "train, per step": {"color": colours["train"], "width": 1, "opacity": 0.35, "type": "solid"},
+        "train": {"color": colours["train"], "width": 2, "type": "solid"},
+        "validation": {"color": colours["validation"], "width": 2, "type": "dashed"},
+    }
+    plain = {"color": colours["real"], "width": 2, "type": "solid"}
+    lines = []
+    for name, rows in series.items():
+        epochs, values = thin(rows["epoch"].to_numpy(float), rows["value"].to_numpy(float))
+        style = styles.get(name, plain)
+        points = [[float(f"{e:.5g}"), float(f"{v:.5g}")] for e, v in zip(epochs, values, strict=True) if np.isfinite(v)]
+        lines.append(
+            {
+                "name": name,
+                "type": "line",
+                "data": points,
+                "showSymbol": len(points) < 40 and name != "train, per step",
+                "symbolSize": 5,
+                "lineStyle": style,
+                "itemStyle": {"color": style["color"]},
+            }
+        )
+    is_named = list(series) != [title.lower()]
+    return {
+        "animation": False,
+        "title": {"text": title, "textStyle": {"fontSize": 13, "fontWeight": 600}, "left": 0, "top": 0},
+        "legend": {"show": is_named, "right": 8, "top": 0, "itemWidth": 22},
+        "grid": {"left": 58, "right": 12, "top": 34, "bottom": 40},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {"type": "value", "name": "epoch", "nameLocation": "middle", "nameGap": 24, "min": 0},
+        "yAxis": {"type": "log" if log else "value", "scale": True},
+        "series": lines,
+    }
+
+
+def interval_table(board: pd.DataFrame) -> pd.DataFrame:
+    """A board's configurations as rows (name, part, value, low, high, n, order), validation and test each."""
+    rows = board[board["kind"] == "configuration"]
+    frames = []
+    for part in ("validation", "test"):
+        columns = {part: "value", f"{part}_low": "low", f"{part}_high": "high"}
+        frame = rows[["name", "n", *columns]].rename(columns=columns)
+        frames.append(frame.assign(part=part, order=range(len(rows))))
+    return pd.concat(frames, ignore_index=True).dropna(subset=["value"])
+
+
+def interval_drawing(
+    table: pd.DataFrame, anchors: dict[str, float], metric: str, colours: dict[str, Any]
+) -> alt.LayerChart:
+    """Dot and 95 % interval per configuration, best on top; rules for baseline and ceiling (`anchors`, by name)."""
+    scale = alt.Scale(domain=["validation", "test"], range=[colours["validation"], colours["train"]])
+    names = table.sort_values("order")["name"].drop_duplicates().tolist()
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=320))
+    base = alt.Chart(table).encode(y=y, yOffset=alt.YOffset("part:N", sort=["validation", "test"]))
+    tooltip = ["name:N", "part:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "n:Q"]
+    x = alt.X("value:Q", title=f"{metric} (dot: mean, bar: 95 % interval)", scale=alt.Scale(zero=False))
+    colour = alt.Color("part:N", scale=scale, title=None, legend=alt.Legend(orient="top"))
+    shape = alt.Shape("part:N", scale=alt.Scale(domain=["validation", "test"], range=["circle", "diamond"]), title=None)
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", color=colour)
+    dots = base.mark_point(size=70, filled=True, opacity=1).encode(x=x, color=colour, shape=shape, tooltip=tooltip)
+    layers = [bars, dots]
+    if anchors:
+        frame = pd.DataFrame({"anchor": list(anchors), "value": list(anchors.values())})
+        rules = alt.Chart(frame).encode(x="value:Q")
+        layers.append(rules.mark_rule(strokeDash=[4, 4], color=colours["real"]))
+        text = rules.mark_text(align="left", dx=4, dy=-2, baseline="bottom", color=colours["real"])
+        layers.append(text.encode(y=alt.value(0), text="anchor:N"))
+    return alt.layer(*layers).properties(height=max(120, 44 * len(names)))
+
+
+def overlay_table(curves: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """Curves of several runs for one chart: run, configuration (from `names`), epoch, value, thinned."""
+    frames = []
+    for run, rows in curves.groupby("run"):
+        epochs, values = thin(rows["epoch"].to_numpy(float), rows["value"].to_numpy(float))
+        frames.append(
+            pd.DataFrame({"run": run, "name": names.get(str(run), str(run)), "epoch": epochs, "value": values})
+        )
+    return (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame({"run": [], "name": [], "epoch": [], "value": []})
+    )
+
+
+def overlay_drawing(table: pd.DataFrame, metric: str, colours: dict[str, str]) -> alt.Chart:
+    """One line per run, one colour and dash per configuration (`colours`: configuration → colour)."""
+    names = list(colours)
+    return (
+        alt.Chart(table)
+        .mark_line(point=len(table) < 400)
+        .encode(
+            x=alt.X("epoch:Q", title="epoch"),
+            y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)),
+            color=alt.Color("name:N", scale=alt.Scale(domain=names, range=list(colours.values())), title=None),
+            strokeDash=alt.StrokeDash("name:N", legend=None, sort=names),
+            detail="run:N",
+            tooltip=["name:N", "run:N", alt.Tooltip("epoch:Q", format=".3g"), alt.Tooltip("value:Q", format=".4f")],
+        )
+        .properties(height=320)
+    )

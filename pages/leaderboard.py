@@ -1,0 +1,153 @@
+"""Leaderboard: one board per task, data set and split; configurations with intervals, baseline and ceiling."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+import trainers
+from core import boards, charts, listening, metrics
+from pages import forms, palette, shared
+
+
+def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
+    """The board the address names, else the newest."""
+    names = [f"{b['task']} · {b['data']} · {b['split']}" for b in found.to_dict("records")]
+    asked = {key: st.query_params.get(key) for key in ("task", "data", "split")}
+    fits = [all(asked[key] in (None, board[key]) for key in asked) for board in found.to_dict("records")]
+    start = fits.index(True) if any(fits) else 0
+    chosen = st.selectbox("Board", names, index=start, help="Scores compare within one task, data set and split only.")
+    board = found.to_dict("records")[names.index(chosen)]
+    for key in asked:
+        st.query_params[key] = board[key]
+    return board
+
+
+def _interval(value: float, low: float | None, high: float | None) -> str:
+    if pd.isna(value):
+        return "—"
+    return f"{value:.3f}" if pd.isna(low) else f"{value:.3f}  [{low:.3f}, {high:.3f}]"
+
+
+def _shown(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
+    """The table as people read it: rounded, with units, intervals in one cell."""
+    shown = pd.DataFrame({"#": rows["rank"], "configuration": rows["name"]})
+    for part in ("validation", "test"):
+        cells = zip(rows[part], rows[f"{part}_low"], rows[f"{part}_high"], strict=True)
+        shown[f"{part} [95 %]"] = [_interval(*cell) for cell in cells]
+    for name in beside:
+        shown[f"test {name}"] = [None if pd.isna(value) else round(float(value), 3) for value in rows[name]]
+    shown["n seeds"] = rows["n"].astype("Int64")
+    shown["interval over"] = rows["varied"]
+    shown["time"] = [shared.duration(value) for value in rows["seconds"]]
+    shown["items/s"] = [None if pd.isna(value) else float(f"{value:.3g}") for value in rows["items_per_s"]]
+    shown["peak MB"] = [None if pd.isna(value) else round(value) for value in rows["peak_memory_mb"]]
+    shown["stopped at epoch"] = [None if pd.isna(value) else float(f"{value:.3g}") for value in rows["epochs"]]
+    shown["note"] = rows["note"].fillna("")
+    return shown
+
+
+def _picture(rows: pd.DataFrame, metric: str) -> None:
+    table = charts.interval_table(rows)
+    if table.empty:
+        return
+    anchors = {
+        {"baseline": "baseline", "ceiling": "ceiling"}[row["kind"]]: float(row["test"])
+        for row in rows[rows["kind"] != "configuration"].to_dict("records")
+        if pd.notna(row["test"])
+    }
+    st.altair_chart(charts.interval_drawing(table, anchors, metric, palette.ROLES[shared.theme()]))
+    sentence = metrics.about(f"validation/{metric}").sentence
+    st.caption(
+        f"{metric}: {sentence} Two configurations whose bars overlap widely cannot be told apart by this data. "
+        "Choosing by the test column would make it a second validation set; the rank uses validation."
+    )
+
+
+def _compare(rows: pd.DataFrame, chosen: list[int], metric: str) -> None:
+    picked = rows.iloc[chosen]
+    picked = picked[picked["kind"] == "configuration"]
+    if picked.empty:
+        st.caption("Select rows to overlay their curves and to see only the knobs that differ.")
+        return
+    names = {run: row["name"] for row in picked.to_dict("records") for run in row["runs"]}
+    index, theme = shared.store(), shared.theme()
+    colours: dict[str, str] = {}
+    for row in picked.to_dict("records"):
+        colours[row["name"]] = palette.run_colour(row["config_id"], list(colours.values()), theme)
+    curves = index.curves(list(names), [f"validation/{metric}"])
+    st.subheader(f"Validation {metric} by epoch", anchor=False)
+    st.altair_chart(charts.overlay_drawing(charts.overlay_table(curves, names), f"validation {metric}", colours))
+    first_runs = [row["runs"][0] for row in picked.to_dict("records")]
+    different = index.different_knobs(first_runs)
+    if len(first_runs) > 1:
+        st.subheader("Knobs that differ", anchor=False)
+        if different.empty:
+            st.caption("None: these rows differ in nothing but their seeds or their history.")
+        else:
+            st.dataframe(different.rename(columns=names), width="stretch")
+    if len(picked) == 1:
+        _actions(picked.iloc[0])
+
+
+def _actions(row: pd.Series) -> None:
+    module = trainers.load(row["trainer"])
+    with st.container(horizontal=True):
+        link = forms.link(row["trainer"], row["data"], row["split"], json.loads(row["config"]), module.Config)
+        if st.button("Retrain with these values", icon=":material/tune:"):
+            st.switch_page("pages/train.py", query_params=link)
+        if row["input"] in listening.AUDIO_INPUTS and st.button("Use on Listen", icon=":material/hearing:"):
+            listening.pin(row["task"], row["runs"][0])
+            st.switch_page("pages/listen.py", query_params={row["task"]: row["runs"][0]})
+        for run in row["runs"][:5]:
+            st.page_link("pages/train.py", label=f"run {run}", query_params={"run": run})
+
+
+def _page() -> None:
+    index = shared.store()
+    found = index.boards()
+    if found.empty:
+        st.info(
+            "Finished runs will be compared here. Train one first: it takes under a minute.",
+            icon=":material/leaderboard:",
+        )
+        st.page_link("pages/train.py", label="Train a first run", icon=":material/tune:")
+        return
+    left, middle, right = st.columns([5, 3, 4])
+    with left:
+        board = _choose_board(found)
+    primary = metrics.primary(board["task"])
+    options = [primary, *boards.BESIDE.get(board["task"], ())]
+    metric = middle.selectbox("Ranked by validation", options, key="metric", bind="query-params")
+    rows = boards.table(index, board["task"], board["data"], board["split"], metric)
+    names = sorted(rows["trainer"].dropna().unique())
+    wanted = right.multiselect("Trainers", names, key="trainers", bind="query-params", placeholder="all of them")
+    if wanted:
+        rows = rows[rows["trainer"].isin(wanted) | (rows["kind"] != "configuration")].reset_index(drop=True)
+    if board["leaky"]:
+        st.warning(
+            "Groups lie on both sides of this split: its scores flatter and are not ranked.", icon=":material/warning:"
+        )
+    _picture(rows, metric)
+    beside = [name for name in boards.BESIDE.get(board["task"], ()) if name != metric]
+    event = st.dataframe(
+        _shown(rows, beside),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key="rows",
+        width="stretch",
+    )
+    export = rows.drop(columns=["config_id"]).to_csv(index=False)
+    st.download_button(
+        "Export CSV", export, f"{board['task']}-{board['data']}.csv", "text/csv", icon=":material/download:"
+    )
+    _compare(rows, list(event["selection"]["rows"]), metric)
+
+
+st.title("Leaderboard", anchor=False)
+st.caption("Which configuration is better, and whether that is noise.")
+_page()

@@ -1,0 +1,113 @@
+"""What several pages need: the index, the frame, words for states and times."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from core import rundir, supervisor
+from core.store import Store, default_store
+
+STATE_COLOURS = {
+    "queued": "gray",
+    "starting": "blue",
+    "running": "blue",
+    "done": "green",
+    "stopped": "orange",
+    "diverged": "red",
+    "failed": "red",
+    "lost": "red",
+}
+WARM_MODULES = ("torch", "sklearn.metrics", "xgboost", "core.windows")
+
+
+@st.cache_resource(show_spinner="Reading the run directories …")
+def _store() -> Store:
+    return default_store()
+
+
+def store() -> Store:
+    """The index, with what the run directories said since the last look."""
+    index = _store()
+    index.sync()
+    return index
+
+
+@st.cache_resource(show_spinner=False)
+def _warming() -> threading.Thread:
+    thread = threading.Thread(target=lambda: [importlib.import_module(name) for name in WARM_MODULES], daemon=True)
+    thread.start()
+    return thread
+
+
+def warm() -> None:
+    """Import what costs seconds in the background, once the first page stands."""
+    _warming()
+
+
+def frame() -> None:
+    """What every page shows: where runs are under way, at the foot of the sidebar."""
+    with st.sidebar:
+        _activity()
+
+
+@st.fragment(run_every=5.0)
+def _activity() -> None:
+    running = [folder for folder in rundir.directories() if rundir.read_status(folder).state in rundir.ACTIVE]
+    waiting = len(list(supervisor.queue().iterdir()))
+    for folder in running:
+        status = rundir.read_status(folder)
+        trainer = rundir.read_spec(folder).trainer
+        st.progress(min(max(status.fraction, 0.0), 1.0), text=f"{trainer}: {status.note or status.state}")
+        st.page_link(
+            "pages/train.py", label="Watch it", icon=":material/monitoring:", query_params={"run": folder.name}
+        )
+    if waiting:
+        st.caption(f"{waiting} waiting in the queue")
+    if _store().note:
+        st.caption(_store().note)
+
+
+def theme() -> str:
+    """ "light" or "dark", as the browser shows it."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def badge(state: str) -> None:
+    """A run's state in its colour."""
+    st.badge(state, color=STATE_COLOURS.get(state, "gray"))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them: "3 min", "12 s"."""
+    if seconds is None or seconds != seconds:
+        return "—"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def ago(timestamp: str) -> str:
+    """An ISO time as "3 min ago"."""
+    try:
+        then = datetime.fromisoformat(timestamp)
+    except ValueError:
+        return ""
+    return f"{duration((datetime.now(UTC) - then).total_seconds())} ago"
+
+
+def plain(text: str) -> str:
+    """User text for a place that renders Markdown: shown as it is written, never as markup."""
+    return "".join(f"\\{character}" if character in "\\`*_{}[]()<>#+-.!|~:$" else character for character in text)
+
+
+def failed(error: Exception) -> None:
+    """One clear sentence in place of a traceback."""
+    st.error(plain(str(error)), icon=":material/error:")

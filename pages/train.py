@@ -1,0 +1,121 @@
+"""Train: choose data and a trainer, set its knobs, start, and watch it learn."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import trainers
+from core import config, datasets, rundir, supervisor
+from pages import forms, monitor, shared
+
+FOLDER = "folder"
+
+
+def _choose_data() -> str:
+    names = ["cues-small", *(name for name in datasets.names() if name != "cues-small")]
+    name = st.selectbox("Data set", names, key="data", bind="query-params", help="Where the examples come from.")
+    if name == FOLDER:
+        place = st.text_input(
+            "Folder",
+            key="folder",
+            bind="query-params",
+            placeholder="a folder of audio with a CSV of labels",
+            help="Absolute, or inside the folder that EARSHOT_DATA names. The CSV has path, label (or valence and "
+            "arousal), and may have group and source.",
+        )
+        return f"folder:{place}" if place else FOLDER
+    return str(name)
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def _about(data: str, task: str) -> str:
+    """What a data set is, for the caption; ValueError where it is not here."""
+    if datasets.is_made_here(data):
+        return (datasets.module(data).__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    found = datasets.load(data, task)
+    return f"{found.about} {len(found.items):,} items. Licence: {found.licence}."
+
+
+def _form() -> None:
+    data = _choose_data()
+    if data == FOLDER:
+        st.info("Name a folder above, and its trainers will appear here.")
+        return
+    tasks = datasets.module(data).TASKS
+    usable = [name for name in trainers.names() if set(trainers.tasks(name)) & set(tasks)]
+    name = st.selectbox("Trainer", usable, key="trainer", bind="query-params", help="What learns.")
+    module = trainers.load(name)
+    task = next(task for task in module.TASKS if task in tasks)
+    st.caption((module.__doc__ or "").split("\n\n")[0].replace("\n", " "))
+    try:
+        st.caption(shared.plain(_about(data, task)))
+    except ValueError as error:
+        shared.failed(error)
+        return
+    first, second = st.columns([3, 1])
+    default_split = datasets.default_split(data, task)
+    split = first.text_input(
+        "Split",
+        value=st.query_params.get("split", default_split),
+        key=f"split.{data}.{task}",
+        help="official, grouped:S, cv10:S.F, leave-source:NAME; random:S leaks where items share a group.",
+    )
+    seed = second.number_input("Seed", 0, 2**32 - 1, key="seed", bind="query-params", help="Moves the training only.")
+    try:
+        settings = forms.knob_form(name, module.Config, module.PRESETS)
+    except ValueError as error:
+        shared.failed(error)
+        return
+    st.caption("● can move while the run trains.")
+    chosen_split = None if split == default_split else split
+    st.code(
+        config.command(name, settings, data=data, split=chosen_split, seed=int(seed)), language="bash", wrap_lines=True
+    )
+    if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
+        _start(name, settings, data, split, int(seed))
+
+
+def _start(name: str, settings: object, data: str, split: str, seed: int) -> None:
+    try:
+        with st.spinner("Checking the data …"):
+            values = config.different_from_default(settings)
+            spec = supervisor.new_spec(trainers.load(name), values, data=data, split=split, seed=seed)
+            folder = supervisor.submit(spec)
+    except ValueError as error:
+        shared.failed(error)
+        return
+    st.query_params["run"] = folder.name
+    st.rerun()
+
+
+def _recent() -> None:
+    frame = shared.store().runs(limit=200)
+    mine = frame[~frame["starter"].astype(bool)]
+    if mine.empty:
+        st.info(
+            "Your runs will be drawn here while they train: loss, score, learning rate and gradient norm. "
+            "The form on the left is filled with a setting that trains in under a minute; press Start.",
+            icon=":material/monitoring:",
+        )
+        return
+    st.subheader("Your runs", anchor=False)
+    for row in mine.head(12).to_dict("records"):
+        label = f"{row['trainer']} on {row['data']}, seed {row['seed']}"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            shared.badge(row["state"])
+            st.page_link("pages/train.py", label=shared.plain(label), query_params={"run": row["run"]})
+            st.caption(shared.ago(row["created_at"]))
+
+
+st.title("Train", anchor=False)
+st.caption("Choose data and a trainer, move its knobs, start. The run goes on when you close this tab.")
+left, right = st.columns([5, 7], gap="large")
+with left:
+    _form()
+with right:
+    run = st.query_params.get("run")
+    if run and rundir.exists(run):
+        monitor.monitor(run)
+    elif run:
+        st.warning(f"There is no run {shared.plain(run)} in this cache.")
+    _recent()
