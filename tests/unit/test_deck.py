@@ -151,4 +151,4 @@ def test_it_mounts_in_a_second_app_of_the_same_process():
     for _ in range(2):
         app = AppTest.from_function(page).run()
         assert not app.exception
-        assert any("bidi" in type(element.proto).__name__.lower() for element in app.main.children.values())
+        assert [element.type for element in app.main.children.values()] == ["bidi_component"]
