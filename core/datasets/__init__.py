@@ -20,12 +20,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from core.events import Part
+
+if TYPE_CHECKING:  # a rendering child imports this file, and pandas would be most of its start
+    import pandas as pd
 
 Progress = Callable[[float, str], None]
 

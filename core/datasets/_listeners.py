@@ -7,9 +7,12 @@ Every song depends on (seed, index) alone, so order and number of processes neve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CUES = ("mode", "register", "tempo", "level", "staccato", "soft_timbre")
 WEIGHTS = np.array([[0.68, 0.36, 0.15, -0.19, 0.11, 0.14], [0.0, -0.09, 0.54, 0.28, 0.17, -0.25]]).T
@@ -132,6 +135,8 @@ def _changed(rng: np.random.Generator, cues: np.ndarray) -> np.ndarray:
 
 def rater_table(songs: list[Song], items: np.ndarray) -> pd.DataFrame:
     """One row per rating: item, rater, valence, arousal."""
+    import pandas as pd
+
     ratings = np.stack([song.ratings for song in songs])
     n, raters, _ = ratings.shape
     return pd.DataFrame(

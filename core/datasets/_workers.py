@@ -18,6 +18,7 @@ from typing import Any
 from core import paths
 
 Job = dict[str, Any]
+START_LIMIT_S = 60.0
 CHILD = (sys.executable, "-m", "core.datasets._render")
 
 
@@ -36,6 +37,7 @@ class _Worker:
             env=environment,
         )
         self.answers: queue.Queue[str | None] = queue.Queue()
+        self.is_fresh = True
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -50,7 +52,9 @@ class _Worker:
         try:
             self.process.stdin.write(json.dumps(job) + "\n")
             self.process.stdin.flush()
-            answer = self.answers.get(timeout=limit_s)
+            # The first answer waits for the child's imports, which a busy machine stretches to many seconds.
+            answer = self.answers.get(timeout=limit_s + START_LIMIT_S * self.is_fresh)
+            self.is_fresh = False
         except BrokenPipeError:
             return "the rendering process ended"
         except queue.Empty:
@@ -67,7 +71,7 @@ def render_all(
     done: Callable[[int], None],
     *,
     workers: int = 2,
-    limit_s: float = 60.0,
+    limit_s: float = 30.0,
     command: tuple[str, ...] = CHILD,
 ) -> list[str]:
     """Do all jobs (see `_render.work`) in `workers` children; `done(count)` is called as they finish.
