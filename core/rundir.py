@@ -10,6 +10,7 @@ evaluations/    <data>-<split>.json;  predictions.parquet;  snapshots/;  stdout.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -212,10 +213,11 @@ def ask(folder: Path, kind: str, **values: Any) -> None:
 def wishes(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """What was asked and not yet taken, oldest first."""
     found = []
-    for name in sorted(os.listdir(folder / "control")):
-        if name.endswith(".json") and name[0] != ".":
-            path = folder / "control" / name
-            found.append((path, json.loads(path.read_text())))
+    with contextlib.suppress(FileNotFoundError):  # the directory was deleted, or the runner took the wish just now
+        for name in sorted(os.listdir(folder / "control")):
+            if name.endswith(".json") and name[0] != ".":
+                path = folder / "control" / name
+                found.append((path, json.loads(path.read_text())))
     return found
 
 
