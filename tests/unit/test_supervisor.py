@@ -1,0 +1,266 @@
+"""The supervisor: one per cache, one run per device at a time, and nothing stuck when something dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import trainers
+from core import rundir, supervisor
+from core.executors import local
+from tests.conftest import eventually, processes_of
+
+SLOW = {"seconds_per_step": 0.1, "epochs": 10_000}
+
+
+def new(**about: Any) -> rundir.Spec:
+    values = about.pop("values", {})
+    return supervisor.new_spec(trainers.load("toy"), values, data="toy", **about)
+
+
+def state(folder: Path) -> str:
+    return rundir.read_status(folder).state
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No processes: the supervisor is not started, a runner is a short `sleep`."""
+    calls: list[str] = []
+    monkeypatch.setattr(local, "start_supervisor", lambda: calls.append("supervisor"))
+    return calls
+
+
+# ---- specs ----
+
+
+def test_a_spec_says_everything(cache: Path) -> None:
+    spec = new(values={"epochs": "3"}, seed=5)
+    assert (spec.trainer, spec.data, spec.task, spec.split, spec.seed) == ("toy", "toy", "emotion", "grouped:0", 5)
+    assert spec.config["epochs"] == 3
+    assert set(spec.config) >= {"learning_rate", "momentum", "batch_size"}
+    assert spec.device == "cpu"
+    assert {"python", "numpy"} <= set(spec.versions)
+
+
+@pytest.mark.parametrize(
+    ("about", "sentence"),
+    [
+        ({"split": "sometimes"}, "no split 'sometimes'"),
+        ({"split": "grouped:x"}, "must be a whole number"),
+        ({"seed": -1}, r"must be 0 to 4294967295, not -1"),
+        ({"seed": 2**32}, r"must be 0 to 4294967295"),
+        ({"device": "tpu"}, "no device 'tpu'; choose auto, cpu, cuda or mps"),
+        ({"device": "cuda"}, "runs on cpu, not on cuda"),
+        ({"device": "cpu:7"}, "This machine has no cpu:7; it has"),
+        ({"values": {"epochs": 0}}, "epochs must be 1 to"),
+    ],
+)
+def test_a_spec_refuses_what_a_user_gets_wrong(cache: Path, about: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        new(**about)
+
+
+def test_two_spellings_of_a_split_are_one_board(cache: Path) -> None:
+    assert new(split="cv10:0").config_id == new(split="cv10:0.0").config_id
+
+
+# ---- the queue, without processes ----
+
+
+def test_a_run_is_claimed_once(cache: Path, asleep: list[str]) -> None:
+    folder = supervisor.submit(new())
+    assert (state(folder), asleep) == ("queued", ["supervisor"])
+    assert [supervisor.claim(folder), supervisor.claim(folder)] == [True, False]
+
+
+def test_places_in_the_queue(cache: Path, asleep: list[str]) -> None:
+    first, second = supervisor.submit(new()), supervisor.submit(new())
+    assert [supervisor.position(first), supervisor.position(second)] == [0, 1]
+
+
+def test_stopping_a_queued_run_takes_it_out(cache: Path, asleep: list[str]) -> None:
+    folder = supervisor.submit(new())
+    assert supervisor.stop(folder) == "It was waiting and is taken out of the queue."
+    assert state(folder) == "stopped"
+    assert not list(supervisor.queue().iterdir())
+    assert supervisor.stop(folder) == "It is stopped already."
+
+
+def test_only_what_ended_without_an_end_can_be_resumed(cache: Path, asleep: list[str]) -> None:
+    folder = supervisor.submit(new())
+    with pytest.raises(ValueError, match="is queued; only a stopped, failed or lost run can be resumed"):
+        supervisor.resume(folder)
+    supervisor.stop(folder)
+    rundir.ask(folder, "stop")
+    rundir.ask(folder, "changes", values={"learning_rate": 0.5})
+    supervisor.resume(folder)
+    assert state(folder) == "queued"
+    assert [wish["kind"] for _, wish in rundir.wishes(folder)] == ["changes"]  # the old stop must not stop it again
+
+
+def test_a_damaged_run_in_the_queue_fails_with_a_reason(cache: Path, asleep: list[str]) -> None:
+    folder = supervisor.submit(new())
+    (folder / "spec.json").write_text("{")
+    assert supervisor._Supervisor().tick()
+    status = rundir.read_status(folder)
+    assert status.state == "failed"
+    assert "no readable spec.json" in status.reason
+    assert not list(supervisor.queue().iterdir())
+
+
+def test_a_run_deleted_while_it_waited_leaves_the_queue(cache: Path, asleep: list[str]) -> None:
+    folder = supervisor.submit(new())
+    folder.rename(cache / "gone")
+    supervisor._Supervisor().tick()
+    assert not list(supervisor.queue().iterdir())
+    assert not folder.exists()
+
+
+def test_dying_between_claim_and_start_leaves_a_lost_run(
+    cache: Path, asleep: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = supervisor.submit(new())
+
+    def die(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "start", die)
+    with pytest.raises(KeyboardInterrupt):
+        supervisor._Supervisor().tick()
+    assert state(folder) == "starting"
+    assert rundir.read_status(folder, now=time.time() + 60).state == "lost"  # and lost runs can be resumed
+
+
+def test_a_runner_that_dies_before_it_speaks_is_failed(
+    cache: Path, asleep: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = supervisor.submit(new())
+    monkeypatch.setattr(local, "start", lambda _: subprocess.Popen(["false"], start_new_session=True))
+    watcher = supervisor._Supervisor()
+    eventually(lambda: watcher.tick() and state(folder) == "failed")
+    assert "exit status 1" in rundir.read_status(folder).reason
+    assert not watcher.running
+
+
+def test_a_directory_deleted_under_a_run_does_not_end_the_supervisor(
+    cache: Path, asleep: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = supervisor.submit(new())
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    monkeypatch.setattr(local, "start", lambda _: child)
+    watcher = supervisor._Supervisor()
+    watcher.tick()
+    folder.rename(cache / "gone")
+    assert watcher.tick()
+    assert watcher.taken() == {"cpu"}
+    child.kill()
+    child.wait()
+
+
+def test_who_does_not_stop_is_terminated_and_then_killed(
+    cache: Path, asleep: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose process ignores everything; time is moved on instead of waited for."""
+    folder = supervisor.submit(new())
+    child = subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; exec sleep 60"], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    monkeypatch.setattr(local, "start", lambda _: child)
+    sent: list[int] = []
+    kill = os.kill
+    monkeypatch.setattr(os, "kill", lambda pid, number: (sent.append(number), kill(pid, number))[1])
+    watcher = supervisor._Supervisor()
+    watcher.tick()
+    process = psutil.Process(child.pid)
+    alive = rundir.Status("running", pid=child.pid, pid_started=process.create_time(), host=os.uname().nodename)
+    rundir.set_status(folder, alive)
+    supervisor.stop(folder)
+    watcher.tick()
+    assert sent == []
+    now = time.time()
+    for later, expected in ((6.0, [signal.SIGTERM]), (7.0, [signal.SIGTERM]), (11.0, [signal.SIGTERM, signal.SIGKILL])):
+        monkeypatch.setattr(time, "time", lambda later=later: now + later)
+        watcher.tick()
+        assert sent == expected
+    assert child.wait(30) == -signal.SIGKILL
+    watcher.tick()
+    status = rundir.read_status(folder)
+    assert (status.state, status.reason) == ("stopped", "Stopped by force; the last checkpoint stays.")
+
+
+def test_a_process_of_another_machine_is_not_killed_here(
+    cache: Path, asleep: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = supervisor.submit(new())
+    supervisor.claim(folder)
+    elsewhere = rundir.Status("running", pid=os.getpid(), host="elsewhere", heartbeat=time.time() + 3600)
+    rundir.set_status(folder, elsewhere)
+    watcher = supervisor._Supervisor()
+    assert folder.name in watcher.running
+    supervisor.stop(folder)
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 30)
+    watcher.tick()
+
+
+# ---- real processes ----
+
+
+@pytest.mark.slow
+def test_runs_on_one_device_take_turns(cache: Path) -> None:
+    first = supervisor.submit(new(values=SLOW))
+    second = supervisor.submit(new(values={"epochs": 1}))
+    eventually(lambda: state(first) == "running")
+    assert state(second) == "queued"
+    beat = rundir.read_status(first).beat
+    eventually(lambda: rundir.read_status(first).beat > beat + 1)  # many rounds of the supervisor later
+    assert state(second) == "queued"
+    supervisor.stop(first)
+    eventually(lambda: state(second) == "done")
+    assert state(first) == "stopped"
+    assert rundir.read_status(second).started_at >= rundir.read_status(first).ended_at
+
+
+@pytest.mark.slow
+def test_one_supervisor_per_cache_and_a_new_one_takes_over(cache: Path) -> None:
+    first = local.start_supervisor()
+    eventually(lambda: (cache / "supervisor.lock").exists() and processes_of(cache, "core.supervisor"))
+    folder = supervisor.submit(new(values=SLOW))
+    eventually(lambda: state(folder) == "running")
+    eventually(lambda: len(processes_of(cache, "core.supervisor")) == 1)
+    (left,) = processes_of(cache, "core.supervisor")
+    another = local.start_supervisor()
+    assert another.wait(60) == 0
+    assert left.is_running()
+
+    left.kill()
+    first.wait(60) if first.pid == left.pid else eventually(lambda: not processes_of(cache, "core.supervisor"))
+    step = rundir.read_status(folder).step
+    eventually(lambda: rundir.read_status(folder).step > step)  # the run goes on
+    waiting = supervisor.submit(new(values={"epochs": 1}))  # starts a supervisor, which must see that cpu is taken
+    eventually(lambda: len(processes_of(cache, "core.supervisor")) == 1)
+    step = rundir.read_status(folder).step
+    eventually(lambda: rundir.read_status(folder).step > step + 5)
+    assert (state(folder), state(waiting)) == ("running", "queued")
+    supervisor.stop(folder)
+    eventually(lambda: state(waiting) == "done")
+    assert state(folder) == "stopped"
+
+
+@pytest.mark.slow
+def test_a_run_whose_trainer_is_gone_fails_with_a_reason(cache: Path) -> None:
+    folder = rundir.create(replace(new(), trainer="removed"))
+    supervisor.enqueue(folder)
+    eventually(lambda: state(folder) == "failed")
+    assert "There is no trainer 'removed'" in rundir.read_status(folder).reason
+    after = supervisor.submit(new(values={"epochs": 1}))
+    eventually(lambda: state(after) == "done")
