@@ -107,7 +107,7 @@ def evaluate(
 
     folder = rundir.find(run)
     spec, model = rundir.read_spec(folder), evaluation.load_model(folder)
-    wanted = split or datasets.default_split(data, spec.task)
+    wanted = splits.parse(split or datasets.default_split(data, spec.task)).name
     dataset = datasets.load(data, spec.task)
     assignment = splits.assign(dataset, wanted)
     evaluation.refuse_leak(spec, datasets.load(spec.data, spec.task), dataset, assignment)
@@ -288,6 +288,12 @@ def main() -> None:
         message = error.format_message() if isinstance(error, typer.BadParameter.__base__) else str(error)
         typer.echo(" ".join(message.split()), err=True)
         sys.exit(2)
+    except OSError as error:  # a folder that is a file, not ours to write to, or on a full disk
+        typer.echo(f"{error.strerror}: {error.filename}" if error.filename else str(error), err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):  # before there was a run to stop
+        typer.echo("Interrupted.", err=True)
+        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
