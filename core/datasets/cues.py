@@ -7,6 +7,7 @@ polyphonic mixes to test. Nothing is downloaded; the same seed gives the same co
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -24,7 +25,9 @@ from core.datasets._workers import Job, render_all
 from core.events import Part
 
 TASKS = ("emotion", "instruments")
-VERSION = "1"
+DEFAULT_SPLITS = {"instruments": "official"}
+IS_MADE_HERE = True
+VERSION = "2"
 EXCERPT_SECONDS = 3.0
 
 LICENCE = (
@@ -87,7 +90,7 @@ def emotion_jobs(corpus: Corpus) -> list[Job]:
     return [
         {
             "kind": "emotion",
-            "path": str(folder / f"song-{index:04d}.ogg"),
+            "path": str(folder / f"song-{index:04d}.flac"),
             "item_number": index,
             "seed": corpus.seed,
             "index": index,
@@ -105,11 +108,11 @@ def instrument_jobs(corpus: Corpus) -> list[Job]:
     for label in IRMAS_CLASSES:
         for recording in range(corpus.recordings):
             for take in range(corpus.takes):
-                path = str(folder / f"{label}-{recording:03d}-{take}.ogg")
+                path = str(folder / f"{label}-{recording:03d}-{take}.flac")
                 voice = {"label": label, "recording": recording, "take": take}
                 jobs.append({"kind": "excerpt", "path": path, "item_number": len(jobs), "seed": corpus.seed, **voice})
     for index in range(corpus.mixes):
-        path = str(folder / f"mix-{index:03d}.ogg")
+        path = str(folder / f"mix-{index:03d}.flac")
         jobs.append({"kind": "mix", "path": path, "item_number": len(jobs), "seed": corpus.seed, "index": index})
     return jobs
 
@@ -121,6 +124,16 @@ def ensure_rendered(corpus: Corpus, task: str, jobs: list[Job], progress: Progre
     if manifest.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs that want the same corpus: the second finds it made
+        if not manifest.exists():
+            _render_missing(corpus, task, jobs, folder, progress, pool)
+
+
+def _render_missing(
+    corpus: Corpus, task: str, jobs: list[Job], folder: Path, progress: Progress, pool: dict[str, Any]
+) -> None:
+    manifest = folder / "manifest.json"
     there = {entry.name for entry in os.scandir(folder)}
     missing = [job for job in jobs if Path(job["path"]).name not in there]
     # The audio seconds are very unequal, and the long ones last would leave one process idle.

@@ -199,11 +199,11 @@ def test_the_instrument_side_trains_on_excerpts_and_tests_on_mixes(rendered):
 def test_a_half_made_cache_goes_on(rendered, monkeypatch):
     folder = TINY.folder("emotion")
     jobs = cues.emotion_jobs(TINY)
-    kept, lost = folder / "song-0001.ogg", folder / "song-0004.ogg"
+    kept, lost = folder / "song-0001.flac", folder / "song-0004.flac"
     before, sound = kept.stat().st_mtime_ns, soundfile.read(lost)[0]
     lost.unlink()
     (folder / "manifest.json").unlink()
-    (folder / "song-0004.ogg.123.part").write_bytes(b"torn")
+    (folder / "song-0004.flac.123.part").write_bytes(b"torn")
     told = []
     cues.ensure_rendered(TINY, "emotion", jobs, lambda fraction, sentence: told.append(fraction))
     assert told == [1.0] and kept.stat().st_mtime_ns == before and not list(folder.glob("*.part"))
@@ -223,12 +223,12 @@ for line in sys.stdin:
 
 def test_a_render_that_never_returns_is_killed_and_tried_an_octave_lower(monkeypatch):
     monkeypatch.setattr("core.datasets._workers.START_LIMIT_S", 0.0)
-    jobs = [{"path": name, "octave": 0} for name in ("a.ogg", "stuck.ogg", "b.ogg", "c.ogg")]
+    jobs = [{"path": name, "octave": 0} for name in ("a.flac", "stuck.flac", "b.flac", "c.flac")]
     counts = []
     again = render_all(jobs, counts.append, limit_s=3.0, command=(sys.executable, "-c", STUCK))
-    assert again == ["stuck.ogg"] and counts == [1, 2, 3, 4]
-    with pytest.raises(ValueError, match=r"always\.ogg .*could not be rendered"):
-        render_all([{"path": "always.ogg"}], counts.append, limit_s=1.0, command=(sys.executable, "-c", STUCK))
+    assert again == ["stuck.flac"] and counts == [1, 2, 3, 4]
+    with pytest.raises(ValueError, match=r"always\.flac .*could not be rendered"):
+        render_all([{"path": "always.flac"}], counts.append, limit_s=1.0, command=(sys.executable, "-c", STUCK))
 
 
 def test_windows_cover_a_clip():
