@@ -285,15 +285,9 @@ def main() -> None:
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except (ValueError, typer.TyperException) as error:
-        message = error.format_message() if isinstance(error, typer.BadParameter.__base__) else str(error)
+        message = getattr(error, "format_message", error.__str__)()
         typer.echo(" ".join(message.split()), err=True)
         sys.exit(2)
-    except OSError as error:  # a folder that is a file, not ours to write to, or on a full disk
-        typer.echo(f"{error.strerror}: {error.filename}" if error.filename else str(error), err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):  # before there was a run to stop
-        typer.echo("Interrupted.", err=True)
-        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -31,6 +31,12 @@ BESIDE = {
 """Scores on the test part that stand beside the metric the board is ranked by."""
 
 
+BASELINES = {
+    "emotion": "predict the mean of the training labels",
+    "instruments": "predict the base rate of the training labels",
+}
+
+
 def table(
     store: Store, task: str, data: str | None = None, split: str | None = None, metric: str | None = None
 ) -> pd.DataFrame:
@@ -68,7 +74,7 @@ def _board(store: Store, task: str, data: str, split: str, metric: str, higher_i
         values = scores[scores["metric"] == name].set_index("run")["value"]
         rows[name] = [values.reindex(pooled).mean() for pooled in rows["runs"]]
     anchors = store.anchors(task, data, split)
-    extra = [_anchor(anchors, kind, metric, beside) for kind in ("baseline", "ceiling")]
+    extra = [_anchor(anchors, task, kind, metric, beside) for kind in ("baseline", "ceiling")]
     rows = pd.concat([rows, pd.DataFrame([row for row in extra if row])], ignore_index=True)
     return rows.assign(task=task, data=data, split=split, metric=metric)
 
@@ -105,11 +111,11 @@ def _note(row: pd.Series) -> str:
     return "; ".join(notes)
 
 
-def _anchor(anchors: pd.DataFrame, kind: str, metric: str, beside: list[str]) -> dict[str, Any] | None:
+def _anchor(anchors: pd.DataFrame, task: str, kind: str, metric: str, beside: list[str]) -> dict[str, Any] | None:
     values = anchors[anchors["kind"] == kind].set_index(["part", "metric"])["value"].to_dict()
     if not values:
         return None
-    names = {"baseline": "predict the mean of the training labels", "ceiling": "label noise allows no more"}
+    names = {"baseline": f"baseline: {BASELINES.get(task, 'no model')}", "ceiling": "ceiling: what label noise allows"}
     row: dict[str, Any] = {"kind": kind, "name": names[kind], "test": values.get(("test", metric))}
     row["validation"] = values.get(("validation", metric))
     return row | {name: values.get(("test", name)) for name in beside}

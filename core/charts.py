@@ -127,7 +127,7 @@ def interval_drawing(
         layers.append(rules.mark_rule(strokeDash=[4, 4], color=colours["real"]))
         text = rules.mark_text(align="left", dx=4, dy=-2, baseline="bottom", color=colours["real"])
         layers.append(text.encode(y=alt.value(0), text="anchor:N"))
-    return alt.layer(*layers).properties(height=max(120, 44 * len(names)))
+    return alt.layer(*layers).properties(height=90 + 46 * len(names))
 
 
 def overlay_table(curves: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:

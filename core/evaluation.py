@@ -14,8 +14,6 @@ from core import checkpoints, metrics, rundir, stats
 from core.datasets import Dataset, Progress, no_progress, splits
 from core.events import Inputs, Part
 
-BASELINE_NAMES = {"emotion": "predict the mean", "instruments": "predict the base rate"}
-
 
 @dataclass(frozen=True)
 class Model:

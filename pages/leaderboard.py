@@ -29,19 +29,21 @@ def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
 def _interval(value: float, low: float | None, high: float | None) -> str:
     if pd.isna(value):
         return "—"
+    value = round(value, 3) + 0.0  # no "-0.000"
     return f"{value:.3f}" if pd.isna(low) else f"{value:.3f}  [{low:.3f}, {high:.3f}]"
 
 
 def _shown(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
     """The table as people read it: rounded, with units, intervals in one cell."""
-    shown = pd.DataFrame({"#": rows["rank"], "configuration": rows["name"]})
+    ranks = ["" if pd.isna(rank) else str(rank) for rank in rows["rank"]]
+    shown = pd.DataFrame({"#": ranks, "configuration": rows["name"]})
     for part in ("validation", "test"):
         cells = zip(rows[part], rows[f"{part}_low"], rows[f"{part}_high"], strict=True)
         shown[f"{part} [95 %]"] = [_interval(*cell) for cell in cells]
     for name in beside:
-        shown[f"test {name}"] = [None if pd.isna(value) else round(float(value), 3) for value in rows[name]]
-    shown["n seeds"] = rows["n"].astype("Int64")
-    shown["interval over"] = rows["varied"]
+        shown[f"test {name}"] = [None if pd.isna(value) else round(float(value), 3) + 0.0 for value in rows[name]]
+    shown["runs (n)"] = rows["n"].astype("Int64")
+    shown["interval over"] = rows["varied"].fillna("")
     shown["time"] = [shared.duration(value) for value in rows["seconds"]]
     shown["items/s"] = [None if pd.isna(value) else float(f"{value:.3g}") for value in rows["items_per_s"]]
     shown["peak MB"] = [None if pd.isna(value) else round(value) for value in rows["peak_memory_mb"]]

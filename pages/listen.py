@@ -99,7 +99,7 @@ def _clip(path: str, modified: float) -> tuple[audio.Clip, dict[str, Any]]:
 
 def _name(run: str) -> str:
     spec = rundir.read_spec(rundir.find(run))
-    return f"{spec.trainer} on {spec.data}, seed {spec.seed} ({run[4:15]})"
+    return f"{spec.data}: {spec.trainer}, seed {spec.seed} ({run[4:8]} {run[9:13]})"
 
 
 def _choose_runs(task: str, label: str, most: int, help_text: str) -> list[str]:
@@ -132,17 +132,14 @@ def _hear(clip: audio.Clip, runs: list[str], window_s: float | None, hop_s: floa
 
 
 def _window_controls() -> tuple[float | None, float]:
-    first, second = st.columns(2)
     lengths = ["as trained", 1.0, 2.0, 3.0, 5.0, 10.0]
-    length = first.select_slider(
+    length = st.select_slider(
         "Window (s)",
         lengths,
         key="window",
         help="How much sound a model hears for one value. Models of whole songs keep the length they learned from.",
     )
-    hop = second.select_slider(
-        "Hop (s)", [0.1, 0.25, 0.5, 1.0, 2.0], value=0.5, key="hop", help="A value every … seconds."
-    )
+    hop = st.select_slider("Hop (s)", [0.1, 0.25, 0.5, 1.0, 2.0], value=0.5, key="hop", help="A value every … seconds.")
     return (None if length == "as trained" else float(length)), float(hop)
 
 
@@ -168,7 +165,11 @@ def _strip(heard: list[listening.Heard]) -> Strip | None:
 
 
 def _points(heard: list[listening.Heard]) -> list[Point]:
-    return [Point(f"{h.model.trainer} on {h.model.data}", h.song["valence"], h.song["arousal"]) for h in heard]
+    """Song-level crosses; where the curve is the song's value all along, a cross would only hide it."""
+    moving = [one for one in heard if one.window_s < listening.LONG_WINDOW_S]
+    return [
+        Point(f"{one.model.trainer} on {one.model.data}", one.song["valence"], one.song["arousal"]) for one in moving
+    ]
 
 
 def _song_level(emotion: list[listening.Heard], instruments: list[listening.Heard]) -> None:
@@ -266,33 +267,29 @@ def _page() -> None:
     except (ValueError, OSError) as error:
         shared.failed(error)
         return
-    shared.store()
     _hear_new_run()
-    player = st.container()
-    with st.container(border=True):
-        left, right = st.columns(2)
-        with left:
-            emotion_runs = _choose_runs(
-                "emotion", "Valence and arousal from", 2, "The first is drawn solid, others dashed."
-            )
-        with right:
-            instrument_runs = _choose_runs("instruments", "Instruments from", 1, "The first fills the strip.")
+    with st.sidebar:
+        st.subheader("Models", anchor=False)
+        emotion_runs = _choose_runs(
+            "emotion", "Valence and arousal from", 2, "The first is drawn solid, others dashed."
+        )
+        instrument_runs = _choose_runs("instruments", "Instruments from", 1, "The first fills the strip.")
         window_s, hop_s = _window_controls()
-    with player, st.spinner("Listening …"):
+    with st.spinner("Listening …"):
         emotion = _hear(clip, emotion_runs, window_s, hop_s)
         instruments = _hear(clip, instrument_runs, window_s, hop_s)
     report = listening.report(clip, emotion, instruments[0] if instruments else None)
-    with player:
-        deck(
-            key="listen",
-            series=_series(emotion),
-            strip=_strip(instruments),
-            song=_points(emotion),
-            title=entry.title,
-            **view,
-        )
-        for warning in report["warnings"]:
-            st.caption(f":material/info: {shared.plain(warning)}")
+    # Straight on the page, in no container: there its key keeps it, whatever appears above it.
+    deck(
+        key="listen",
+        series=_series(emotion),
+        strip=_strip(instruments),
+        song=_points(emotion),
+        title=entry.title,
+        **view,
+    )
+    for warning in report["warnings"]:
+        st.caption(f":material/info: {shared.plain(warning)}")
     st.subheader("The whole clip", anchor=False)
     _song_level(emotion, instruments)
     _provenance(entry, emotion)

@@ -48,8 +48,19 @@ def warm() -> None:
     _warming()
 
 
+STYLE = """
+<style>
+  [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1500px; }
+  [data-testid="stSidebar"] { min-width: 19rem; }
+  [data-testid="stSidebarHeader"] { height: 2.2rem; }
+  [data-testid="stMain"] { font-variant-numeric: tabular-nums; }
+</style>
+"""
+
+
 def frame() -> None:
-    """What every page shows: where runs are under way, at the foot of the sidebar."""
+    """What every page shows: the spacing they share, and where runs are under way, in the sidebar."""
+    st.html(STYLE)
     with st.sidebar:
         _activity()
 

@@ -33,7 +33,7 @@ def _about(data: str, task: str) -> str:
     if datasets.is_made_here(data):
         return (datasets.module(data).__doc__ or "").split("\n\n")[0].replace("\n", " ")
     found = datasets.load(data, task)
-    return f"{found.about} {len(found.items):,} items. Licence: {found.licence}."
+    return f"{found.about} Licence: {found.licence}."
 
 
 def _form() -> None:
