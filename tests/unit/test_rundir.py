@@ -58,7 +58,15 @@ def test_reading_goes_on_where_it_stopped(folder: Path) -> None:
     assert [(event["n"], event["note"]) for event in events] == [(2, "half")]
 
 
-@pytest.mark.parametrize("torn", [b'{"n": 2, "t": 1.0, "ki', b'{"n": 2, "t": 1.0, "kind": "progress"}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b'{"n": 2, "t": 1.0, "ki',
+        b'{"n": 2, "t": 1.0, "kind": "progress"}',
+        b"\xff\xfe",
+        b'{"n": 2, "x": "' + bytes(9999),
+    ],
+)
 def test_a_torn_last_line_waits_and_is_cut_off_by_the_next_writer(folder: Path, torn: bytes) -> None:
     rundir.Writer(folder).close()
     path = folder / "events.jsonl"

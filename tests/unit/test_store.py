@@ -86,6 +86,7 @@ def test_pieces_make_the_same_index_as_the_whole(cache: Path) -> None:
     writer.close()
     rundir.set_status(folder, rundir.Status("queued"))
     pieces.sync()
+    assert_same_index(pieces, memory_store())  # it has not ended any more
     writer = rundir.Writer(folder)
     writer.event("rewound", to_step=3)
     pieces.sync()
@@ -111,13 +112,14 @@ def test_a_rewind_drops_the_steps_after_it(cache: Path) -> None:
     folder = rundir.create(spec())
     writer = rundir.Writer(folder)
     for step in range(6):
-        writer.event("metrics", step=step, epoch=0.0, values={"train/loss": float(step)})
+        writer.event("metrics", step=step, epoch=0.0, values={"train/loss": float(step), "train/once": 1.0})
     early = memory_store()
     writer.event("rewound", to_step=2)
     writer.event("metrics", step=3, epoch=0.0, values={"train/loss": 33.0})
     writer.close()
     early.sync()
     for store in (early, memory_store()):
+        assert store.curves([folder.name], ["train/once"])["step"].tolist() == [0, 1, 2]
         curve = store.curves([folder.name], ["train/loss"])
         assert list(zip(curve["step"], curve["value"], strict=True)) == [(0, 0), (1, 1), (2, 2), (3, 33)]
 
