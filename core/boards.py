@@ -38,9 +38,14 @@ BASELINES = {
 
 
 def table(
-    store: Store, task: str, data: str | None = None, split: str | None = None, metric: str | None = None
+    store: Store,
+    task: str,
+    data: str | None = None,
+    split: str | None = None,
+    metric: str | None = None,
+    version: str | None = None,
 ) -> pd.DataFrame:
-    """All rows of the boards of `task` (of one data set or split where given), ranked by validation within each.
+    """All rows of the boards of `task` (of one data set, version or split where given), ranked by validation within.
 
     `kind` is "configuration", "baseline" or "ceiling". Raises ValueError for a metric that does not exist.
     """
@@ -52,15 +57,15 @@ def table(
         chosen = chosen[chosen["data"] == data]
     if split is not None:
         chosen = chosen[chosen["split"] == split]
-    frames = [
-        _board(store, task, str(row["data"]), str(row["split"]), metric, about.better != "lower")
-        for _, row in chosen.iterrows()
-    ]
+    if version is not None:
+        chosen = chosen[chosen["data_version"] == version]
+    frames = [_board(store, row, metric, about.better != "lower") for _, row in chosen.iterrows()]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _board(store: Store, task: str, data: str, split: str, metric: str, higher_is_better: bool) -> pd.DataFrame:
-    rows = store.leaderboard(task, data, split, metric, higher_is_better=higher_is_better)
+def _board(store: Store, board: pd.Series, metric: str, higher_is_better: bool) -> pd.DataFrame:
+    task, data, version, split = (str(board[key]) for key in ("task", "data", "data_version", "split"))
+    rows = store.leaderboard(task, data, version, split, metric, higher_is_better=higher_is_better)
     rows.insert(0, "kind", "configuration")
     is_ranked = rows["validation"].notna() & ~rows["leaky"].fillna(False).astype(bool)
     rows.insert(0, "rank", is_ranked.cumsum().where(is_ranked).astype("Int64"))
@@ -73,10 +78,10 @@ def _board(store: Store, task: str, data: str, split: str, metric: str, higher_i
     for name in beside:
         values = scores[scores["metric"] == name].set_index("run")["value"]
         rows[name] = [values.reindex(pooled).mean() for pooled in rows["runs"]]
-    anchors = store.anchors(task, data, split)
+    anchors = store.anchors(task, data, version, split)
     extra = [_anchor(anchors, task, kind, metric, beside) for kind in ("baseline", "ceiling")]
     rows = pd.concat([rows, pd.DataFrame([row for row in extra if row])], ignore_index=True)
-    return rows.assign(task=task, data=data, split=split, metric=metric)
+    return rows.assign(task=task, data=data, data_version=version, split=split, metric=metric)
 
 
 def _moved(rows: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:

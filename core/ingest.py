@@ -52,7 +52,7 @@ def _state_number(state: str) -> float:
 
 
 def _metric_rows(run: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    rows, kept = [], {}
+    kept: dict[tuple[int, str], dict[str, Any]] = {}
     for event in events:
         if event["kind"] == "rewound":  # within this batch; older rows are deleted in the table
             kept = {place: row for place, row in kept.items() if place[0] <= event["to_step"]}
@@ -60,8 +60,7 @@ def _metric_rows(run: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]
             for name, value in event["values"].items():
                 about = {"run": run, "n": event["n"], "t": event["t"], "step": event["step"], "epoch": event["epoch"]}
                 kept[event["step"], name] = {**about, "name": name, "value": value}
-    rows += kept.values()
-    return rows
+    return list(kept.values())
 
 
 def _event_row(run: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -71,8 +70,8 @@ def _event_row(run: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_row(folder: Path, spec: rundir.Spec, status: rundir.Status, events: list[dict[str, Any]]) -> dict[str, Any]:
-    data = next((event for event in reversed(events) if event["kind"] == "data"), {})
-    summary = next((event for event in reversed(events) if event["kind"] == "summary"), {})
+    data: dict[str, Any] = next((event for event in reversed(events) if event["kind"] == "data"), {})
+    summary: dict[str, Any] = next((event for event in reversed(events) if event["kind"] == "summary"), {})
     is_steered = any(event["kind"] == "changes" for event in events) or spec.parent is not None
     return {
         "run": spec.id,

@@ -20,7 +20,7 @@ from core import paths, rundir
 from core.ingest import SAID_ONCE, read_run
 
 SCHEMA_VERSION = 1
-LOCKED = {
+LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",
     "autoinstall_known_extensions": "false",
@@ -152,8 +152,9 @@ class Store:
             self._connection.unregister("newer")
 
     def _row(self, run: str) -> dict[str, Any]:
-        rows = self._connection.execute("FROM runs WHERE run = ?", [run]).to_arrow_table().to_pylist()
-        return rows[0] if rows else {}
+        cursor = self._connection.execute("FROM runs WHERE run = ?", [run])
+        row = cursor.fetchone()
+        return dict(zip([column[0] for column in cursor.description], row, strict=True)) if row else {}
 
     def _insert(self, table: str, frame: pd.DataFrame) -> None:
         if len(frame):
@@ -175,13 +176,13 @@ class Store:
     def boards(self) -> pd.DataFrame:
         """What can be compared: task, data, data_version, split, with the number of runs and configurations."""
         return self.query(
-            """SELECT task, data, max(data_version) AS data_version, split, count(*) AS runs,
+            f"""SELECT task, data, data_version, split, count(*) AS runs,
                       count(DISTINCT config_id) AS configurations, bool_or(leaky) AS leaky, max(created_at) AS newest
-               FROM runs GROUP BY task, data, split ORDER BY newest DESC, data, split"""
+               FROM ({_PLACED}) GROUP BY task, data, data_version, split ORDER BY newest DESC, data, split"""
         )
 
     def leaderboard(
-        self, task: str, data: str, split: str, metric: str, *, higher_is_better: bool = True
+        self, task: str, data: str, version: str, split: str, metric: str, *, higher_is_better: bool = True
     ) -> pd.DataFrame:
         """One row per configuration, best validation score first (its rank); seeds pooled.
 
@@ -193,18 +194,18 @@ class Store:
         direction = "DESC" if higher_is_better else "ASC"
         return self.query(
             f"{_LEADERBOARD} ORDER BY validation {direction} NULLS LAST, test {direction}",
-            [metric] * 3 + [task, data, split, metric],
+            [metric] * 3 + [task, data, version, split, metric],
         )
 
-    def anchors(self, task: str, data: str, split: str) -> pd.DataFrame:
+    def anchors(self, task: str, data: str, version: str, split: str) -> pd.DataFrame:
         """The baseline and ceiling rows of a board: kind, part, metric, value (the newest run's)."""
         return self.query(
             """SELECT kind, part, metric, arg_max(e.value, r.created_at) AS value, any_value(n_items) AS n_items
                FROM evaluations e JOIN runs r USING (run)
-               WHERE r.task = ? AND r.data = ? AND r.split = ? AND e.data = r.data AND e.split = r.split
-                 AND kind IN ('baseline', 'ceiling')
+               WHERE r.task = ? AND r.data = ? AND r.data_version = ? AND r.split = ? AND e.data = r.data
+                 AND e.data_version = r.data_version AND e.split = r.split AND kind IN ('baseline', 'ceiling')
                GROUP BY ALL""",
-            [task, data, split],
+            [task, data, version, split],
         )
 
     def scores(self, runs: list[str]) -> pd.DataFrame:
@@ -243,10 +244,14 @@ class Store:
         )
 
 
-_LEADERBOARD = """
-WITH scored AS (
+# A run that has not read its data yet stands on the newest board of its data set and split.
+_PLACED = """SELECT * REPLACE (coalesce(data_version,
+    arg_max(data_version, created_at) OVER (PARTITION BY task, data, split), '') AS data_version) FROM runs"""
+
+_LEADERBOARD = f"""
+WITH placed AS ({_PLACED}), scored AS (
     SELECT r.*, v.value AS v, v.low AS v_low, v.high AS v_high, s.value AS s, s.low AS s_low, s.high AS s_high
-    FROM runs r
+    FROM placed r
     LEFT JOIN evaluations v ON v.run = r.run AND v.data = r.data AND v.split = r.split AND v.kind = 'model'
         AND v.part = 'validation' AND v.metric = ?
     LEFT JOIN evaluations s ON s.run = r.run AND s.data = r.data AND s.split = r.split AND s.kind = 'model'
@@ -255,10 +260,11 @@ WITH scored AS (
     SELECT scored.* REPLACE (coalesce(v, (SELECT arg_max(m.value, m.step) FROM metrics m
         WHERE m.run = scored.run AND m.name = 'validation/' || ?)) AS v) FROM scored
 ), pooled AS (
-    SELECT *, CASE WHEN seeds_pooled AND NOT coalesce(steered, false) THEN config_id ELSE run END AS row_id FROM filled
-    WHERE task = ? AND data = ? AND split = ?
-    -- the same seed twice is the same number twice, not a second observation
-    QUALIFY row_number() OVER (PARTITION BY row_id, seed ORDER BY s IS NULL, v IS NULL, created_at DESC, run DESC) = 1
+    SELECT *, CASE WHEN coalesce(steered, false) THEN run ELSE config_id END AS row_id FROM filled
+    WHERE task = ? AND data = ? AND data_version = ? AND split = ?
+    -- the same seed twice, or another seed of a trainer without randomness, is the same number twice
+    QUALIFY row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
+        ORDER BY s IS NULL, v IS NULL, created_at DESC, run DESC) = 1
 ), rows AS (
     SELECT any_value(config_id) AS config_id, any_value(trainer) AS trainer, any_value(config) AS config,
         any_value(input) AS input, ? AS metric, count(*) AS n, list(seed ORDER BY seed) AS seeds,

@@ -15,8 +15,13 @@ from pages import forms, palette, shared
 
 def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
     """The board the address names, else the newest."""
-    names = [f"{b['task']} · {b['data']} · {b['split']}" for b in found.to_dict("records")]
-    asked = {key: st.query_params.get(key) for key in ("task", "data", "split")}
+    several = found.duplicated(["task", "data", "split"], keep=False)
+    names = [
+        f"{board['task']} · {board['data']} · {board['split']}"
+        + (f" · version {board['data_version']}" if more else "")
+        for board, more in zip(found.to_dict("records"), several, strict=True)
+    ]
+    asked = {key: st.query_params.get(key) for key in ("task", "data", "data_version", "split")}
     fits = [all(asked[key] in (None, board[key]) for key in asked) for board in found.to_dict("records")]
     start = fits.index(True) if any(fits) else 0
     chosen = st.selectbox("Board", names, index=start, help="Scores compare within one task, data set and split only.")
@@ -124,7 +129,7 @@ def _page() -> None:
     primary = metrics.primary(board["task"])
     options = [primary, *boards.BESIDE.get(board["task"], ())]
     metric = middle.selectbox("Ranked by validation", options, key="metric", bind="query-params")
-    rows = boards.table(index, board["task"], board["data"], board["split"], metric)
+    rows = boards.table(index, board["task"], board["data"], board["split"], metric, board["data_version"])
     names = sorted(rows["trainer"].dropna().unique())
     wanted = right.multiselect("Trainers", names, key="trainers", bind="query-params", placeholder="all of them")
     if wanted:

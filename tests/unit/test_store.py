@@ -45,15 +45,17 @@ def report(validation: float, test: float, **about: Any) -> dict[str, Any]:
     return {**given, "parts": parts, "ceiling": {"ccc": 0.9}, **about}
 
 
-def finished(name: str, validation: float, test: float, steered: bool = False, **about: Any) -> Path:
+def finished(
+    name: str, validation: float, test: float, steered: bool = False, version: str = "1", **about: Any
+) -> Path:
     """A run directory of a finished run with these scores."""
     folder = rundir.create(spec(name, created_at=f"2026-01-01T00:00:{len(name):02d}", **about))
     writer = rundir.Writer(folder)
-    writer.event("data", version="1", input="toy12")
+    writer.event("data", version=version, input="toy12")
     if steered:
         writer.event("changes", step=1, values={"learning_rate": 0.01})
     writer.event("metrics", step=3, epoch=1.0, values={"train/loss": 1.0, "validation/ccc": validation})
-    found = report(validation, test, split=about.get("split", "grouped:0"))
+    found = report(validation, test, split=about.get("split", "grouped:0"), data_version=version)
     rundir.write_json(folder / "evaluations" / "toy-x.json", found)
     writer.event("summary", seconds=2.0, items_per_s=10.0, peak_memory_mb=100.0, epochs=3.0, stopped_because="done")
     writer.set(state="done")
@@ -62,7 +64,7 @@ def finished(name: str, validation: float, test: float, steered: bool = False, *
 
 
 def rows_of(split: str = "grouped:0") -> pd.DataFrame:
-    return memory_store().leaderboard("emotion", "toy", split, "ccc")
+    return memory_store().leaderboard("emotion", "toy", "1", split, "ccc")
 
 
 def test_pieces_make_the_same_index_as_the_whole(cache: Path) -> None:
@@ -76,7 +78,7 @@ def test_pieces_make_the_same_index_as_the_whole(cache: Path) -> None:
         writer.event("metrics", step=step, epoch=step / 3, values={k.replace("_", "/"): v for k, v in values.items()})
         pieces.sync()
 
-    writer.event("data", version="1", input="toy12")
+    writer.event("data", version=version, input="toy12")
     for step in range(5):
         metrics(step, train_loss=1.0 / (step + 1), validation_ccc=0.1 * step)
     writer.event("changes", step=4, values={"learning_rate": 0.5})
@@ -258,9 +260,20 @@ def test_what_must_not_be_pooled_stands_alone(cache: Path) -> None:
         finished(f"steered-{seed}", 0.7, 0.4, seed=seed, steered=True)
     rows = rows_of()
     pooled = {tuple(row["runs"]) for _, row in rows.iterrows()}
-    assert pooled == {("exact-0",), ("exact-1",), ("plain-0", "plain-1"), ("steered-0",), ("steered-1",)}
+    exact = [runs for runs in pooled if runs[0].startswith("exact")]
+    assert len(exact) == 1 and len(exact[0]) == 1  # a trainer without randomness gives the same number for every seed
+    assert pooled == {*exact, ("plain-0", "plain-1"), ("steered-0",), ("steered-1",)}
     notes = boards.table(memory_store(), "emotion").set_index("config_id")["note"]
     assert sorted(notes[notes == "steered"]) == ["steered", "steered"]
+
+
+def test_versions_of_a_data_set_are_boards_of_their_own(cache: Path) -> None:
+    finished("old", 0.9, 0.9, version="1")
+    finished("new", 0.5, 0.4, version="2")
+    store = memory_store()
+    assert sorted(store.boards()["data_version"]) == ["1", "2"]
+    for version, run in (("1", "old"), ("2", "new")):
+        assert [list(runs) for runs in boards.table(store, "emotion", version=version)["runs"].dropna()] == [[run]]
 
 
 def test_boards_rank_by_validation_and_show_their_anchors(cache: Path) -> None:
@@ -311,8 +324,8 @@ def test_names_are_never_sql(cache: Path, name: str) -> None:
     assert store.runs()["run"].tolist() == [f"odd {name}"]
     for rows in (store.curves([odd.name]), store.scores([odd.name])):
         assert len(rows)
-    assert len(store.leaderboard("emotion", name, name, "ccc")) == 1
-    assert store.leaderboard("emotion", "toy' OR '1'='1", "grouped:0", "ccc").empty
+    assert len(store.leaderboard("emotion", name, "1", name, "ccc")) == 1
+    assert store.leaderboard("emotion", "toy' OR '1'='1", "1", "grouped:0", "ccc").empty
     assert store.best_runs("emotion", name)["run"].tolist() == [odd.name]
     assert store.anchors("emotion", name, name).empty
     assert store.query("SELECT count(*) FROM runs").iloc[0, 0] == 1
