@@ -108,7 +108,7 @@ def interval_table(board: pd.DataFrame) -> pd.DataFrame:
 
 def interval_drawing(
     table: pd.DataFrame, anchors: dict[str, float], metric: str, colours: dict[str, Any]
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     """Dot and 95 % interval per configuration, best on top; rules for baseline and ceiling (`anchors`, by name)."""
     scale = alt.Scale(domain=["validation", "test"], range=[colours["validation"], colours["train"]])
     names = table.sort_values("order")["name"].drop_duplicates().tolist()

@@ -270,6 +270,6 @@ def _tonnetz(transform: Tensor, samples: int) -> Tensor:
     tuned = spectra.tuning(spectra.stft(sound, FFT_SIZE // 2, HOP // 2).abs(), spectra.CQT_BINS_PER_OCTAVE)
     chroma = spectra.constant_q_chroma(sound, transform.shape[1], tuned)
     turns = np.array([7 / 6, 7 / 6, 3 / 2, 3 / 2, 2 / 3, 2 / 3])[:, None] * np.arange(12)
-    turns[::2] -= 0.5  # sine as a shifted cosine
+    turns[::2] = turns[::2] - 0.5  # sine as a shifted cosine
     basis = np.array([1, 1, 1, 1, 0.5, 0.5])[:, None] * np.cos(np.pi * turns)
     return spectra.normalise(chroma, 1) @ torch.from_numpy(basis.T.astype(np.float32)).to(chroma.device)

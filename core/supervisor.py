@@ -184,7 +184,7 @@ class _Supervisor:
         self.running: dict[str, Path] = {}
         self.devices: dict[str, str] = {}  # kept here: the directory may be deleted while the run goes on
         self.children: dict[str, subprocess.Popen[bytes]] = {}
-        self.told: set[str] = set()
+        self.told: set[tuple[str, int]] = set()
         self.last_work = time.monotonic()
         for folder in rundir.directories():  # runs that a supervisor before this one started
             if folder.parent == paths.runs() and rundir.read_status(folder).state in rundir.ACTIVE:

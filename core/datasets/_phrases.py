@@ -11,6 +11,9 @@ import numpy as np
 from core.datasets import IRMAS_CLASSES
 from core.datasets._score import HAT, KICK, PROGRESSIONS, RANGES, SCALES, SNARE, Voice
 
+Row = tuple[float, float, int, float]  # start and length in s, MIDI pitch, added velocity
+Chords = list[list[int]]
+
 PROGRAMS: dict[str, tuple[int, ...]] = {
     "cel": (42,),
     "cla": (71,),
@@ -86,8 +89,11 @@ def _chords(rng: np.random.Generator, mode: int, tonic: int, centre: float, low:
     return [[p for p in chord if low <= p <= high] for chord in chords]
 
 
-def _line(rng, chords, ladder, beat_s, seconds, style):  # type: ignore[no-untyped-def]
-    rows, time_s, place = [], 0.0, int(rng.integers(len(ladder)))
+def _line(
+    rng: np.random.Generator, chords: Chords, ladder: list[int], beat_s: float, seconds: float, style: str
+) -> list[Row]:
+    rows: list[Row] = []
+    time_s, place = 0.0, int(rng.integers(len(ladder)))
     lengths = (2, 2, 3, 4) if style == "long" else (0.25, 0.5, 0.5, 0.5, 1, 1, 1.5)
     while time_s < seconds:
         length = float(rng.choice(lengths)) * beat_s
@@ -97,8 +103,11 @@ def _line(rng, chords, ladder, beat_s, seconds, style):  # type: ignore[no-untyp
     return rows
 
 
-def _arpeggio(rng, chords, ladder, beat_s, seconds, style):  # type: ignore[no-untyped-def]
-    rows, step_s, k = [], beat_s / int(rng.choice([2, 3, 4])), 0
+def _arpeggio(
+    rng: np.random.Generator, chords: Chords, ladder: list[int], beat_s: float, seconds: float, style: str
+) -> list[Row]:
+    rows: list[Row] = []
+    step_s, k = beat_s / int(rng.choice([2, 3, 4])), 0
     up = rng.random() < 0.6
     while k * step_s < seconds:
         chord = chords[int(k * step_s / (4 * beat_s)) % 4]
@@ -108,8 +117,10 @@ def _arpeggio(rng, chords, ladder, beat_s, seconds, style):  # type: ignore[no-u
     return rows
 
 
-def _strum(rng, chords, ladder, beat_s, seconds, style):  # type: ignore[no-untyped-def]
-    rows = []
+def _strum(
+    rng: np.random.Generator, chords: Chords, ladder: list[int], beat_s: float, seconds: float, style: str
+) -> list[Row]:
+    rows: list[Row] = []
     for k in range(int(seconds / beat_s * 2) + 1):
         if k % 2 and rng.random() < 0.5:
             continue
@@ -119,13 +130,17 @@ def _strum(rng, chords, ladder, beat_s, seconds, style):  # type: ignore[no-unty
     return rows
 
 
-def _block(rng, chords, ladder, beat_s, seconds, style):  # type: ignore[no-untyped-def]
+def _block(
+    rng: np.random.Generator, chords: Chords, ladder: list[int], beat_s: float, seconds: float, style: str
+) -> list[Row]:
     hold = int(rng.choice([1, 2, 4]))
     count = int(seconds / (hold * beat_s)) + 1
     return [(k * hold * beat_s, hold * beat_s, p, 0.0) for k in range(count) for p in chords[k * hold // 4 % 4]]
 
 
-def _two(rng, chords, ladder, beat_s, seconds, style):  # type: ignore[no-untyped-def]
+def _two(
+    rng: np.random.Generator, chords: Chords, ladder: list[int], beat_s: float, seconds: float, style: str
+) -> list[Row]:
     return _line(rng, chords, ladder, beat_s, seconds, "line") + _block(rng, chords, ladder, beat_s, seconds, style)
 
 

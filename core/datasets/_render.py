@@ -72,7 +72,10 @@ class NoteBank:
         if cents not in self._synthesizers:
             # Quality 6 renders most instruments as silence (measured), 4 renders all.
             self._synthesizers[cents] = Synthesizer(str(sound_font()), rate, 4)
-        score, tracks, start, starts = Score(ttype="second"), {}, 0, {}
+        score: Any = Score(ttype="second")  # symusic types a score as any of three time units
+        tracks: dict[int, Any] = {}
+        starts: dict[tuple[int, int], int] = {}
+        start = 0
         for (program, pitch), length in lengths.items():
             if program not in tracks:
                 tracks[program] = Track(program=max(program, 0), is_drum=program < 0, ttype="second")
@@ -286,7 +289,7 @@ def _through_vorbis(samples: np.ndarray) -> np.ndarray:
 def work(bank: NoteBank, job: dict[str, Any]) -> None:
     """One job: {"kind": "emotion" | "excerpt" | "mix", "path": …, and that function's arguments}."""
     arguments = {key: value for key, value in job.items() if key not in ("kind", "path", "item_number")}
-    maker = {"emotion": emotion, "excerpt": excerpt, "mix": mix}[job["kind"]]
+    maker: Any = {"emotion": emotion, "excerpt": excerpt, "mix": mix}[job["kind"]]
     bad_codec = has_bad_codec(job["seed"], job["item_number"])
     write_audio(Path(job["path"]), maker(bank, **arguments), bad_codec)
 

@@ -186,8 +186,8 @@ def _rhythm(rng: np.random.Generator, per_bar: int) -> np.ndarray:
 
 def _melody(frame: _Frame, program: int, centre: float) -> Voice:
     low, high = RANGES[program]
-    low, high = max(low, centre - 10), min(high, centre + 10)
-    ladder = [p for p in range(128) if low <= p <= high and (p - frame.tonic) % 12 in SCALES[frame.mode]]
+    ladder_low, ladder_high = max(low, centre - 10), min(high, centre + 10)
+    ladder = [p for p in range(128) if ladder_low <= p <= ladder_high and (p - frame.tonic) % 12 in SCALES[frame.mode]]
     if len(ladder) < 7:  # the range hardly reaches the register: play in the nearest octave that it has
         low, high = RANGES[program]
         ladder = [p for p in range(low, high + 1) if (p - frame.tonic) % 12 in SCALES[frame.mode]]
@@ -224,7 +224,8 @@ def _accompaniment(frame: _Frame, program: int, centre: float, tempo: float, sta
     rng = frame.rng(6)
     held = 0.55 - 0.2 * tempo - 0.15 * staccato
     style = rng.choice(["pad", "block", "arpeggio"], p=_shares(held, 0.4, 0.35 + 0.1 * tempo))
-    held_notes, rows = _close_to(frame.chord(0), centre, program), []
+    held_notes = _close_to(frame.chord(0), centre, program)
+    rows: list[tuple[float, float, int, int]] = []
     for bar in range(frame.bars):
         held_notes = _voice_led(held_notes, frame.chord(bar), centre, program)
         if style == "pad":
@@ -256,7 +257,7 @@ def _voice_led(before: list[int], chord: tuple[int, ...], centre: float, program
     distinct = [notes for notes in inversions if len(set(notes)) == 3] or [base]
 
     def cost(notes: list[int]) -> float:
-        return sum(abs(a - b) for a, b in zip(notes, before, strict=True)) + 0.5 * abs(np.mean(notes) - centre)
+        return sum(abs(a - b) for a, b in zip(notes, before, strict=True)) + 0.5 * abs(float(np.mean(notes)) - centre)
 
     return min(distinct, key=cost)
 
