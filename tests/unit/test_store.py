@@ -78,7 +78,7 @@ def test_pieces_make_the_same_index_as_the_whole(cache: Path) -> None:
         writer.event("metrics", step=step, epoch=step / 3, values={k.replace("_", "/"): v for k, v in values.items()})
         pieces.sync()
 
-    writer.event("data", version=version, input="toy12")
+    writer.event("data", version="1", input="toy12")
     for step in range(5):
         metrics(step, train_loss=1.0 / (step + 1), validation_ccc=0.1 * step)
     writer.event("changes", step=4, values={"learning_rate": 0.5})
@@ -327,7 +327,7 @@ def test_names_are_never_sql(cache: Path, name: str) -> None:
     assert len(store.leaderboard("emotion", name, "1", name, "ccc")) == 1
     assert store.leaderboard("emotion", "toy' OR '1'='1", "1", "grouped:0", "ccc").empty
     assert store.best_runs("emotion", name)["run"].tolist() == [odd.name]
-    assert store.anchors("emotion", name, name).empty
+    assert store.anchors("emotion", name, "1", name).empty
     assert store.query("SELECT count(*) FROM runs").iloc[0, 0] == 1
 
 
