@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages import shared
 
-st.set_page_config(page_title="Earshot", page_icon=":material/graphic_eq:", layout="wide")
+# A picture of our own: the browser would fetch a ":material/…:" icon from a server elsewhere.
+st.set_page_config(page_title="Earshot", page_icon=Path(__file__).parent / "pages" / "icon.svg", layout="wide")
 
 page = st.navigation(
     [

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core import config
 from core.config import Knob
+from pages import shared
 
 
 def knob_form(
@@ -65,7 +66,7 @@ def _start(config_class: type, about: dict[str, Knob], keys: dict[str, str], ini
             try:
                 value = config.read(config_class, name, given)
             except ValueError as error:
-                st.warning(f"The link asked for something else: {error}")
+                st.warning(shared.plain(f"The link asked for something else: {error}"))
         st.session_state[keys[name]] = value
 
 

@@ -24,7 +24,7 @@ UNSURE_BELOW = 0.3
 
 
 def _choose_clip() -> library.Entry | None:
-    place, upload, record = st.columns([6, 1.2, 1.2], vertical_alignment="bottom")
+    place, upload, record = st.columns([4, 1.1, 1.1], vertical_alignment="bottom")
     with upload, st.popover("Upload", icon=":material/upload:", width="stretch"):
         files = st.file_uploader(
             "Audio files",

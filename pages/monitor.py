@@ -35,7 +35,7 @@ def _watch(folder: Path, spec: rundir.Spec, was_over: bool) -> None:
     curves = index.curves([spec.id])
     _curves(curves, spec)
     if curves.empty and not status.is_finished:
-        st.info(status.note or "Its first numbers will be drawn here.", icon=":material/hourglass_empty:")
+        st.info(shared.plain(status.note or "Its first numbers will be drawn here."), icon=":material/hourglass_empty:")
     _actions(folder, spec, status)
     with st.expander("Log"):
         st.code(_log(folder) or "Nothing was printed.", language=None)

@@ -72,7 +72,7 @@ def _activity() -> None:
     for folder in running:
         status = rundir.read_status(folder)
         trainer = rundir.read_spec(folder).trainer
-        st.progress(min(max(status.fraction, 0.0), 1.0), text=f"{trainer}: {status.note or status.state}")
+        st.progress(min(max(status.fraction, 0.0), 1.0), text=plain(f"{trainer}: {status.note or status.state}"))
         st.page_link(
             "pages/train.py", label="Watch it", icon=":material/monitoring:", query_params={"run": folder.name}
         )
@@ -116,7 +116,7 @@ def ago(timestamp: str) -> str:
 
 def plain(text: str) -> str:
     """User text for a place that renders Markdown: shown as it is written, never as markup."""
-    return "".join(f"\\{character}" if character in "\\`*_{}[]()<>#+-.!|~:$" else character for character in text)
+    return "".join(f"\\{character}" if character in "\\`*_{}[]()<>#+-.!|~:$&" else character for character in text)
 
 
 def failed(error: Exception) -> None:

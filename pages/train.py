@@ -31,7 +31,7 @@ def _choose_data() -> str:
 def _about(data: str, task: str) -> str:
     """What a data set is, for the caption; ValueError where it is not here."""
     if datasets.is_made_here(data):
-        return (datasets.module(data).__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        return (datasets.module(data).__doc__ or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
     found = datasets.load(data, task)
     return f"{found.about} Licence: {found.licence}."
 
