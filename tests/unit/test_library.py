@@ -1,0 +1,102 @@
+"""The library: what an upload becomes on the disk, whatever it is called and whatever is in it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from core import audio, library
+
+RATE_HZ = 8000
+
+
+def tone(frequency_hz: float = 440.0, seconds: float = 0.5) -> bytes:
+    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    return audio.wav_bytes((0.5 * np.sin(2 * np.pi * frequency_hz * t)).astype(np.float32), RATE_HZ)
+
+
+def kept(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "clips").iterdir())
+
+
+NAMES = {
+    "../../../etc/passwd": "passwd",
+    "..\\..\\autoexec.wav": "autoexec",
+    "/": "clip",
+    "..": "clip",
+    "🎻 sonata 🎻.wav": "_ sonata _",
+    "<img src=x onerror=alert(1)>.wav": "_img src_x onerror_alert(1)_",
+    "<b>x</b>'; DROP TABLE runs;--.wav": "b_'; DROP TABLE runs;--",
+    "a\x00b\nc.wav": "abc",
+    "Ménuet (1).flac": "Ménuet (1)",
+    "x" * 400 + ".wav": "x" * 60,
+    ".wav": "wav",
+    "tone.exe": "tone",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_stays_inside_the_folder_and_readable(cache: Path, name: str) -> None:
+    entry, clip = library.keep(tone(), name)
+    assert entry.path.parent == cache / "clips"
+    assert kept(cache) == [entry.path.name] == [entry.key]
+    assert entry.path.read_bytes() == tone()
+    assert entry.path.suffix in library.SUFFIXES
+    assert set(entry.path.name) & set("/\\<>:\"'|?*\x00\n") == set()
+    assert len(entry.path.name.encode()) < 255
+    assert clip.seconds == 0.5
+    assert [(found.key, found.shelf) for found in library.entries()] == [(entry.key, "yours")]
+    assert entry.title.startswith(NAMES[name].replace("'", "_").replace(";", "_"))
+
+
+def test_the_same_bytes_twice_are_one_file(cache: Path) -> None:
+    first, _ = library.keep(tone(), "tone.wav")
+    again, _ = library.keep(tone(), "tone.wav")
+    assert first == again
+    assert kept(cache) == [first.key]
+    other, _ = library.keep(tone(880.0), "tone.wav")  # the same name with other sound is another clip
+    assert kept(cache) == sorted([first.key, other.key])
+    assert other.title == first.title == "tone.wav"
+
+
+MP3 = io.BytesIO()
+soundfile.write(MP3, np.zeros(RATE_HZ), RATE_HZ, format="MP3")
+BAD = {
+    "empty.wav": b"",
+    "text.wav": b"These are words, not sound. " * 50,
+    "page.mp3": b"<!doctype html><html><body>404</body></html>",
+    "header.wav": tone()[:40],
+    "short.wav": tone(seconds=0.05),
+    "torn.mp3": MP3.getvalue()[:20],
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bytes_that_are_no_sound_are_refused_in_one_sentence(cache: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")) as caught:
+        library.keep(BAD[name], name)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+    assert not (cache / "clips").exists() or kept(cache) == []
+
+
+def test_shelves_come_in_order(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped, own = tmp_path / "no-starter" / "clips", tmp_path / "data" / "clips"
+    for folder in (shipped, own):
+        folder.mkdir(parents=True)
+        (folder / "one.wav").write_bytes(tone())
+        (folder / "notes.txt").write_text("no sound")
+    (shipped / "clips.json").write_text(json.dumps({"one.wav": {"title": "One tone", "about": "440 Hz."}}))
+    monkeypatch.setenv("EARSHOT_DATA", str(tmp_path / "data"))
+    library.keep(tone(), "mine.wav")
+    found = [(entry.shelf, entry.title, entry.about) for entry in library.entries()]
+    assert found == [("yours", "mine.wav", ""), ("shipped", "One tone", "440 Hz."), ("data folder", "one", "")]
+
+
+def test_an_empty_library_is_empty(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EARSHOT_DATA", raising=False)
+    assert library.entries() == []
