@@ -122,8 +122,13 @@ def choices(store: Store, task: str) -> list[str]:
     leaders = frame.drop_duplicates(["data", "split", "is_song_level"])
     leaders = leaders.sort_values(["is_song_level", "validation"], ascending=[True, False])
     order = [*pins().get(task, []), *leaders["run"], *frame["run"]]
-    usable = set(frame["run"])
+    usable = {run for run in frame["run"] if _has_weights(run)}
     return [run for run in dict.fromkeys(order) if run in usable]
+
+
+def _has_weights(run: str) -> bool:
+    """Whether there is anything to predict with: a run that was stopped early may have no checkpoint yet."""
+    return any((rundir.find(run) / "checkpoints").glob("*.safetensors"))
 
 
 def load(run: str, weights: str = "final") -> evaluation.Model:
