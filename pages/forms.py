@@ -90,7 +90,8 @@ def _presets(
 
 
 def _widget(knob: Knob, key: str) -> Any:
-    label = f"{knob.label} ({knob.unit})" if knob.unit else knob.label
+    is_said = not knob.unit or knob.unit in knob.name  # "Epochs (epochs)" says it twice
+    label = knob.label if is_said else f"{knob.label} ({knob.unit})"
     if knob.hot:
         label += " ●"
     hot = "It can move while the run trains. " if knob.hot else ""
