@@ -1,0 +1,1 @@
+"""Finished small runs and clips that ship, so that no page opens empty; `make starter` makes them again."""

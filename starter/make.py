@@ -1,0 +1,117 @@
+"""Train and write what ships: `python -m starter.make [NAME …]` (all where none is named).
+
+Each run is an ordinary run, made in the cache and then copied without what must not or need not ship: predictions
+(they hold DEAM's ratings), intermediate checkpoints, and the name of the machine it ran on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+import trainers
+from core import audio, cards, datasets, evaluation, paths, rundir, supervisor
+from core.executors import local
+
+# name → trainer, data, seed, knobs. No trainer that stores training rows (svr) may stand here for DEAM.
+RUNS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+    "deam-ridge": ("ridge", "deam", 0, {}),
+    "deam-trees-0": ("boosted_trees", "deam", 0, {}),
+    "deam-trees-1": ("boosted_trees", "deam", 1, {}),
+    "deam-trees-2": ("boosted_trees", "deam", 2, {}),
+    "cues-ridge": ("ridge", "cues", 0, {}),
+    "cues-trees-0": ("boosted_trees", "cues", 0, {"learning_rate": 0.1}),
+    "cues-instrunet-0": (
+        "instrunet",
+        "cues",
+        0,
+        {"width": 16, "kernel": 3, "epochs": 12, "batch_size": 64, "learning_rate": 0.03},
+    ),
+}
+CLIP_SECONDS = 30.0
+
+
+def make_run(name: str) -> Path:
+    """Train one run to its end and put its slim copy into `starter/runs`; returns the copy."""
+    trainer, data, seed, knobs = RUNS[name]
+    spec = supervisor.new_spec(trainers.load(trainer), knobs, data=data, seed=seed)
+    spec = replace(spec, id=f"starter-{name}")
+    shutil.rmtree(paths.runs() / spec.id, ignore_errors=True)
+    folder = rundir.create(spec, state="starting")
+    local.start(folder).wait()
+    status = rundir.read_status(folder)
+    if status.state != "done":
+        raise RuntimeError(f"{name} ended {status.state}: {status.reason}")
+    dataset = datasets.load(data, spec.task)
+    target = paths.starter() / "runs" / spec.id
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "checkpoints").mkdir(parents=True)
+    for file in ("spec.json", "events.jsonl", "checkpoints/final.safetensors"):
+        shutil.copy(folder / file, target / file)
+    shutil.copytree(folder / "evaluations", target / "evaluations")
+    rundir.set_status(target, replace(status, host="", pid=0, pid_started=0.0))
+    (target / "card.md").write_text(cards.card(folder, dataset, evaluation.load_model(folder)), encoding="utf-8")
+    return target
+
+
+def make_clips() -> None:
+    """A few songs and a mix of the built-in corpus as Ogg, with what is known about them."""
+    place = paths.starter() / "clips"
+    place.mkdir(parents=True, exist_ok=True)
+    songs, mixes = datasets.load("cues", "emotion"), datasets.load("cues", "instruments")
+    about = {}
+    changing = [number for number, item in enumerate(songs.items) if str(item) in songs.traces]
+    halves = {number: _halves(songs.traces[str(songs.items[number])]) for number in changing}
+    rising = max(changing, key=lambda number: halves[number])
+    falling = min(changing, key=lambda number: halves[number])
+    for number, title in ((rising, "A song that wakes up"), (falling, "A song that calms down")):
+        middle_s = float(len(songs.traces[str(songs.items[number])][0]) / 4)
+        start_s = max(middle_s - CLIP_SECONDS / 2, 0.0)
+        text = f"Generated; its cues change after {middle_s - start_s:.0f} s."
+        about |= _clip(place, songs, number, title, start_s, text)
+    several = [number for number, target in enumerate(mixes.targets) if target.sum() >= 3]
+    number = several[0]
+    names = ", ".join(mixes.labels[column] for column in mixes.targets[number].nonzero()[0])
+    about |= _clip(place, mixes, number, "Three instruments at once", 0.0, f"Generated; {names} play.")
+    (place / "clips.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def _halves(trace: tuple[Any, Any]) -> float:
+    """How much arousal rises from the first half of a trace to the second."""
+    values = trace[1][:, 1]
+    half = len(values) // 2
+    return float(values[half:].mean() - values[:half].mean())
+
+
+def _clip(place: Path, dataset: Any, number: int, title: str, start_s: float, text: str) -> dict[str, dict[str, str]]:
+    clip = audio.decode(dataset.audio(number))
+    first = int(start_s * clip.sample_rate_hz)
+    samples = clip.mono()[first : first + int(CLIP_SECONDS * clip.sample_rate_hz)]
+    name = f"{title.lower().replace(' ', '-')}.ogg"
+    with soundfile.SoundFile(place / name, "w", clip.sample_rate_hz, 1, format="OGG", subtype="VORBIS") as file:
+        for block in range(0, len(samples), 65_536):  # libsndfile fails on long Vorbis writes
+            file.write(samples[block : block + 65_536])
+    return {name: {"title": title, "about": text}}
+
+
+def main(names: list[str]) -> None:
+    """Make the named runs, and the clips (all of it where nothing is named)."""
+    unknown = set(names) - {*RUNS, "clips"}
+    if unknown:
+        sys.exit(f"There is no starter run {', '.join(sorted(unknown))}; there are {', '.join(RUNS)} and clips.")
+    for name in names or [*RUNS, "clips"]:
+        if name == "clips":
+            make_clips()
+        else:
+            make_run(name)
+        sys.stderr.write(f"{name}: done\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
