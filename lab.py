@@ -224,12 +224,18 @@ def _follow(folder: Path, child: Any, *, quiet: bool) -> rundir.Status:
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
         task = bar.add_task("starting", total=1.0)
         told = ""
+        told_to_end: set[tuple[str, int]] = set()
         while True:
             status = rundir.read_status(folder)
-            if status.is_finished and (child is None or child.poll() is not None):
+            if status.is_finished and child is None:
+                return status
+            if child is None:
+                supervisor.ensure()
+            elif child.poll() is not None:
+                supervisor.settle(folder, status, child)
                 return rundir.read_status(folder)
-            if child is not None and child.poll() is not None and not status.is_finished:
-                return rundir.Status("failed", reason="Its process ended before it could start; see stdout.log.")
+            else:
+                supervisor.press(folder, status, told_to_end)
             text = status.note or f"{status.state}, epoch {status.epoch:.3g}"
             if status.state == "queued":
                 text = f"waiting for the device, {supervisor.position(folder)} before it (--now does not wait)"
@@ -288,6 +294,12 @@ def main() -> None:
         message = getattr(error, "format_message", error.__str__)()
         typer.echo(" ".join(message.split()), err=True)
         sys.exit(2)
+    except OSError as error:  # a folder that is a file, not ours to write to, or on a full disk
+        typer.echo(f"{error.strerror}: {error.filename}" if error.filename else str(error), err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):  # before there was a run to stop
+        typer.echo("Interrupted.", err=True)
+        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 

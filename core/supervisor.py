@@ -177,6 +177,41 @@ def position(folder: Path) -> int:
     return places[0] if places else 0
 
 
+def press(folder: Path, status: rundir.Status, told: set[tuple[str, int]]) -> None:
+    """Signal a run that does not stop when asked: SIGTERM after 5 s, SIGKILL after 10; `told` keeps each to one."""
+    asked = rundir.stop_asked_at(folder)
+    waited = time.time() - asked if asked else 0.0
+    is_here = status.state in rundir.ACTIVE and status.host == socket.gethostname()
+    if waited > TERMINATE_AFTER_S and status.pid and is_here:
+        number = signal.SIGKILL if waited > KILL_AFTER_S else signal.SIGTERM
+        if (folder.name, number) not in told:
+            told.add((folder.name, number))
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                os.kill(status.pid, number)
+
+
+def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] | None) -> None:
+    """Write the end of a run whose process could not: it was stopped by force, or it never came to start."""
+    if rundir.stop_asked_at(folder) is not None and status.state == "lost":
+        ended = replace(status, state="stopped", reason="Stopped by force; the last checkpoint stays.")
+        rundir.set_status(folder, replace(ended, ended_at=time.time()))
+    elif child is not None and (not status.is_finished or (status.state == "lost" and not status.pid)):
+        reason = f"Its process ended (exit status {child.returncode}) before it could start; see stdout.log."
+        rundir.set_status(folder, replace(status, state="failed", reason=reason, ended_at=time.time()))
+
+
+def ensure() -> None:
+    """Start a supervisor where runs wait and none is at work (it was killed, say)."""
+    if not any(queue().iterdir()):
+        return
+    with (paths.cache() / "supervisor.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+    local.start_supervisor()
+
+
 class _Supervisor:
     """Slots and the processes in them."""
 
@@ -209,22 +244,9 @@ class _Supervisor:
         if (child is not None and child.poll() is not None) or (child is None and status.is_finished):
             self.running.pop(name)
             self.children.pop(name, None)
-            if rundir.stop_asked_at(folder) is not None and status.state == "lost":
-                ended = replace(status, state="stopped", reason="Stopped by force; the last checkpoint stays.")
-                rundir.set_status(folder, replace(ended, ended_at=time.time()))
-            elif child is not None and (not status.is_finished or (status.state == "lost" and not status.pid)):
-                reason = f"Its process ended (exit status {child.returncode}) before it could start; see stdout.log."
-                rundir.set_status(folder, replace(status, state="failed", reason=reason, ended_at=time.time()))
+            settle(folder, status, child)
             return
-        asked = rundir.stop_asked_at(folder)
-        waited = time.time() - asked if asked else 0.0
-        is_here = status.state in rundir.ACTIVE and status.host == socket.gethostname()
-        if waited > TERMINATE_AFTER_S and status.pid and is_here:
-            number = signal.SIGKILL if waited > KILL_AFTER_S else signal.SIGTERM
-            if (name, number) not in self.told:
-                self.told.add((name, number))
-                with contextlib.suppress(ProcessLookupError):  # it ended just now
-                    os.kill(status.pid, number)
+        press(folder, status, self.told)
 
     def consider(self, marker: Path) -> None:
         """Start a queued run if its device is free."""

@@ -68,6 +68,7 @@ def frame() -> None:
 @st.fragment(run_every=5.0)
 def _activity() -> None:
     running = [folder for folder in rundir.directories() if rundir.read_status(folder).state in rundir.ACTIVE]
+    supervisor.ensure()
     waiting = len(list(supervisor.queue().iterdir()))
     for folder in running:
         status = rundir.read_status(folder)

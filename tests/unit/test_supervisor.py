@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -264,3 +265,17 @@ def test_a_run_whose_trainer_is_gone_fails_with_a_reason(cache: Path) -> None:
     assert "There is no trainer 'removed'" in rundir.read_status(folder).reason
     after = supervisor.submit(new(values={"epochs": 1}))
     eventually(lambda: state(after) == "done")
+
+
+def test_a_waiting_run_gets_a_new_supervisor(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    monkeypatch.setattr(supervisor.local, "start_supervisor", lambda: started.append(1))
+    supervisor.ensure()
+    assert not started  # nothing waits
+    (supervisor.queue() / "1-run").touch()
+    supervisor.ensure()
+    assert started == [1]
+    with (cache / "supervisor.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        supervisor.ensure()
+    assert started == [1]  # one is at work
