@@ -40,7 +40,7 @@ class Checkpoint:
 @dataclass(frozen=True)
 class Done:
     """The end. `model` is a nested dict like a checkpoint's `state["model"]`; `input` names what it eats
-    (`lib164`, `lib73`, `opensmile260`, `logmel`, `pixels`). `reason` says why training ended."""
+    (`lib164`, `lib73`, `opensmile260`, `logmel`, `wave16k`, `pixels`). `reason` says why training ended."""
 
     model: dict[str, Any]
     input: str

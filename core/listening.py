@@ -23,7 +23,7 @@ HOP_S = 0.5
 LONG_WINDOW_S = 20.0
 """A model that learned from longer stretches knows statistics of whole songs; it is never given shorter windows."""
 
-AUDIO_INPUTS = ("lib164", "lib73", "logmel")
+AUDIO_INPUTS = ("lib164", "lib73", "logmel", "wave16k")
 """Representations that can be made from any clip here; a model that eats something else cannot listen."""
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from core import audio, paths
 from core.events import Inputs
 
-CHOICES = ("lib164", "lib73", "logmel")
+CHOICES = ("lib164", "lib73", "logmel", "wave16k")
+WAVE_RATE_HZ = 16_000
 BATCH = 64  # log-mel windows at once: 64 × 3 s need about 60 MB
 
 
@@ -37,9 +38,10 @@ def bounds(times_s: np.ndarray, window_s: float, seconds: float) -> tuple[np.nda
 
 
 def inputs(clip: audio.Clip, name: str, times_s: np.ndarray, window_s: float) -> Inputs:
-    """What a model eats at each time: `lib164` [n, 164], `lib73` [n, 73] or `logmel` [n, 128, frames], float32.
+    """What a model eats at each time, float32: `lib164` [n, 164], `lib73` [n, 73], `logmel` [n, 128, frames] or
+    `wave16k` [n, samples], the mean of the channels at 16 kHz.
 
-    A clip shorter than the window is pooled as it is for lib164 and lib73, and followed by zeros for logmel.
+    A clip shorter than the window is pooled as it is for lib164 and lib73, and followed by zeros for the others.
     Raises ValueError for a representation that cannot be made from audio here.
     """
     if name not in CHOICES:
@@ -52,26 +54,37 @@ def inputs(clip: audio.Clip, name: str, times_s: np.ndarray, window_s: float) ->
     starts, ends = bounds(times_s, window_s, clip.seconds)
     if name == "logmel":
         return Inputs(name, _logmel(clip, starts, window_s), np.asarray(times_s, float))
+    if name == "wave16k":
+        samples, first = _samples(clip, starts, window_s, WAVE_RATE_HZ)
+        return Inputs(name, samples[first], np.asarray(times_s, float))
     from core import features
 
     values = features.pool(frames(clip), starts, float(ends[0] - starts[0]) if len(starts) else window_s)
     return Inputs(name, features.lib73_from_lib164(values) if name == "lib73" else values, np.asarray(times_s, float))
 
 
+def _samples(clip: audio.Clip, starts_s: np.ndarray, window_s: float, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+    """All windows of one channel at `rate_hz` as a view [any start, length], and the first samples [n] of those meant.
+
+    A clip that is too short ends in zeros.
+    """
+    mono = audio.resample(clip.mono(), clip.sample_rate_hz, rate_hz)
+    length = round(window_s * rate_hz)
+    if len(mono) < length:
+        mono = np.pad(mono, (0, length - len(mono)))
+    first = np.minimum(np.rint(starts_s * rate_hz).astype(int), len(mono) - length)
+    return np.lib.stride_tricks.sliding_window_view(mono, length), first
+
+
 def _logmel(clip: audio.Clip, starts_s: np.ndarray, window_s: float) -> np.ndarray:
     from core import features
 
-    mono = audio.resample(clip.mono(), clip.sample_rate_hz, features.LOGMEL_RATE_HZ)
-    length = round(window_s * features.LOGMEL_RATE_HZ)
-    if len(mono) < length:
-        mono = np.pad(mono, (0, length - len(mono)))
-    first = np.minimum(np.rint(starts_s * features.LOGMEL_RATE_HZ).astype(int), len(mono) - length)
-    cut = np.lib.stride_tricks.sliding_window_view(mono, length)
-    parts = [features.logmel(cut[first[i : i + BATCH]]) for i in range(0, len(first), BATCH)]
+    samples, first = _samples(clip, starts_s, window_s, features.LOGMEL_RATE_HZ)
+    parts = [features.logmel(samples[first[i : i + BATCH]]) for i in range(0, len(first), BATCH)]
     return (
         np.concatenate(parts)
         if parts
-        else np.zeros((0, features.LOGMEL_BANDS, 1 + length // features.LOGMEL_HOP), np.float32)
+        else np.zeros((0, features.LOGMEL_BANDS, 1 + samples.shape[1] // features.LOGMEL_HOP), np.float32)
     )
 
 

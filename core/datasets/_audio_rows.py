@@ -22,6 +22,7 @@ from core.datasets import Progress
 from core.events import Part
 
 Traces = Mapping[str, tuple[np.ndarray, np.ndarray]]
+FULL_SCALE = 32_767  # waves are kept as whole numbers of 16 bits, half the size
 THREADS = 2  # decoding and the transforms leave Python's lock to others
 
 
@@ -55,12 +56,12 @@ def audio_rows(
     the item's trace over it, where there is a trace with a moment inside, else the item's target. Windows follow each
     other every `hop_s` seconds (default: `window_s`, no overlap); an item gives at most `max_windows`, evenly spread,
     and at least one, however short it is. `window_s` 0 takes the whole item (`lib164` and `lib73` only).
-    Raises ValueError for another input than lib164, lib73 and logmel, and for a file that cannot be read.
+    Raises ValueError for another input than those of `windows.CHOICES`, and for a file that cannot be read.
     """
     if input not in windows.CHOICES:
         raise ValueError(f"There is no input {input!r} of audio; there are {', '.join(windows.CHOICES)}.")
-    if input == "logmel" and window_s <= 0:
-        raise ValueError("Log-mel windows need a length: window_s must be above 0.")
+    if input in ("logmel", "wave16k") and window_s <= 0:
+        raise ValueError(f"Windows of {input} need a length: window_s must be above 0.")
     stored = "lib164" if input == "lib73" else input
     hop_s = hop_s or window_s
     limit = "" if max_windows is None else f"-m{max_windows}"
@@ -97,6 +98,8 @@ def _select(
             if inside.any():
                 wanted[row] = values[inside].mean(axis=0)
     values = table.values[rows].astype(np.float32)
+    if input == "wave16k":
+        values /= FULL_SCALE
     return Part(
         inputs=features.lib73_from_lib164(values) if input == "lib73" else values,
         targets=wanted,
@@ -126,7 +129,10 @@ def _windows_of(
     starts = _starts(clip.seconds, window_s, hop_s, max_windows)
     length_s = min(window_s, clip.seconds) if window_s > 0 else clip.seconds
     if input == "logmel":
-        values = windows.inputs(clip, "logmel", starts + length_s / 2, window_s).values.astype(np.float16)
+        values = windows.inputs(clip, input, starts + length_s / 2, window_s).values.astype(np.float16)
+    elif input == "wave16k":
+        waves = windows.inputs(clip, input, starts + length_s / 2, window_s).values
+        values = np.rint(np.clip(waves, -1, 1) * FULL_SCALE).astype(np.int16)
     else:
         mono = sound.resample(clip.mono(), clip.sample_rate_hz, features.RATE_HZ)
         values = features.pool(features.descriptors(mono), starts, length_s)

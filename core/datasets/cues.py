@@ -206,7 +206,7 @@ def _instruments(corpus: Corpus, jobs: list[Job]) -> Dataset:
     for row, job in enumerate(jobs):
         heard = mix_plan(corpus.seed, job["index"])[0] if job["kind"] == "mix" else [job["label"]]
         targets[row, [IRMAS_CLASSES.index(label) for label in heard]] = 1.0
-    inputs = ("logmel", "lib164")
+    inputs = ("logmel", "lib164", "wave16k")
     return Dataset(
         name=corpus.name,
         version=corpus.version("instruments"),

@@ -21,7 +21,7 @@ from core.datasets import EMOTION_LABELS, IRMAS_CLASSES, Dataset, Progress
 from core.events import Part
 
 TASKS = ("instruments", "emotion")
-INPUTS = {"instruments": ("logmel", "lib164", "lib73"), "emotion": ("lib164", "logmel", "lib73")}
+INPUTS = {"instruments": ("logmel", "wave16k", "lib164", "lib73"), "emotion": ("lib164", "logmel", "lib73")}
 FORM = "path (or file) and either label, or valence and arousal"
 LOW, HIGH = 1.0, 9.0
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from core import audio as sound
+from core import windows
 from core.datasets import IRMAS_CLASSES, _listeners, _phrases, _render, _score, cues
 from core.datasets._audio_rows import _starts, audio_rows
 from core.datasets._workers import render_all
@@ -261,3 +263,16 @@ def test_rows_take_the_trace_inside_each_window_and_come_from_the_cache(rendered
     again = rows([0])
     assert len(calls) == 6, "the second call must not read a file"
     np.testing.assert_array_equal(again.inputs, part.inputs[2:])
+
+
+def test_waves_come_from_the_cache_as_they_were_made_but_for_16_bits(rendered):
+    data = rendered["instruments"]
+    part = data.rows("wave16k", [3], 3.0, quiet)
+    assert part.inputs.shape == (1, 48_000) and part.inputs.dtype == np.float32
+    clip = sound.decode(data.audio(3))
+    expected = windows.inputs(clip, "wave16k", np.array([1.5]), 3.0).values
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(part.inputs, np.clip(expected, -1, 1), atol=0.51 / 32_767)
+    np.testing.assert_array_equal(data.rows("wave16k", [3], 3.0, quiet).inputs, part.inputs)
+    with pytest.raises(ValueError, match="wave16k need a length"):
+        data.rows("wave16k", [3], 0.0, quiet)

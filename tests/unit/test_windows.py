@@ -46,7 +46,9 @@ def test_lengths_must_be_positive(wrong):
         windows.bounds(np.zeros(1), wrong, 1)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("lib164", (164,)), ("lib73", (73,)), ("logmel", (128, 94))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("lib164", (164,)), ("lib73", (73,)), ("logmel", (128, 94)), ("wave16k", (48_000,))]
+)
 @pytest.mark.parametrize("seconds", [5.0, 1.0])
 def test_inputs_have_the_shape_a_model_expects(name, shape, seconds):
     times_s = windows.grid(seconds, 0.5)
@@ -76,6 +78,21 @@ def test_each_window_hears_its_own_seconds():
 def test_logmel_of_a_short_clip_ends_in_zeros():
     picture = windows.inputs(clip(1.0), "logmel", np.zeros(1), 3.0).values[0]
     assert picture[:, 40:].std() == pytest.approx(0, abs=1e-6) and picture[:, :25].std() > 0.3
+
+
+def test_waves_are_the_seconds_meant_at_16_khz():
+    """1 kHz in the first half and 3 kHz in the second, stereo, become those tones of one channel."""
+    rate, half = 44_100, 2 * 44_100
+    time_s = np.arange(2 * half) / rate
+    left = 0.5 * np.sin(2 * np.pi * np.where(time_s < 2, 1000, 3000) * time_s)
+    sound = audio.Clip(np.stack([left, np.zeros_like(left)]).astype(np.float32), rate, "test.wav", "0", [])
+    made = windows.inputs(sound, "wave16k", np.array([0.5, 3.5]), 1.0).values
+    assert made.shape == (2, 16_000) and made.dtype == np.float32
+    time_s = np.arange(16_000) / 16_000
+    for row, hertz in zip(made, (1000, 3000), strict=True):  # whole periods before each window: phase 0
+        np.testing.assert_allclose(row[200:-200], 0.25 * np.sin(2 * np.pi * hertz * time_s)[200:-200], atol=2e-3)
+    short = windows.inputs(clip(1.0), "wave16k", np.zeros(1), 3.0).values[0]
+    assert short[:15_900].std() > 0.1 and not short[16_100:].any()
 
 
 @pytest.mark.parametrize(("name", "words"), [("opensmile260", "openSMILE"), ("pixels", "no such representation")])
