@@ -1,66 +1,21 @@
 """The player in a real browser: one clock, seeking by pointer and key, and nothing lost when the script runs again."""
 
-import contextlib
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.e2e.conftest import IS_SAME, WATCH, at_fraction, attribute, serving, time_of, wait_past
+
 pytestmark = pytest.mark.slow
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no chromium on this machine", allow_module_level=True)
-
-ROOT = Path(__file__).parents[2]
-APP = Path(__file__).with_name("deck_app.py")
 SECONDS = 12.0
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--autoplay-policy=no-user-gesture-required"]
-TIME_NOW = (
-    "Number(document.querySelector('.stBidiComponent [data-testid]').shadowRoot.querySelector('.deck').dataset.time)"
-)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    port = free_port()
     log = tmp_path_factory.mktemp("deck") / "streamlit.log"
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
-    try:
-        for _ in range(600):
-            assert server.poll() is None, log.read_text()
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health"):
-                break
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(10)
-    assert "not a valid config option" not in log.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with serving(Path(__file__).with_name("deck_app.py"), log) as found:
+        yield found
 
 
 @pytest.fixture
@@ -81,25 +36,6 @@ def opened(browser, address):
     for context in contexts:
         context.close()
     assert errors == []
-
-
-def attribute(page, name: str) -> str:
-    return page.get_by_test_id("deck").get_attribute(f"data-{name}")
-
-
-def time_of(page) -> float:
-    return float(attribute(page, "time"))
-
-
-def at_fraction(page, fraction: float) -> tuple[float, float]:
-    """Where on the page that share of the clip is, in the middle of the time panels."""
-    box = page.get_by_test_id("deck-canvas-time").bounding_box()
-    left, right = map(float, attribute(page, "plot").split(","))
-    return box["x"] + left + (right - left) * fraction, box["y"] + box["height"] / 2
-
-
-def wait_past(page, seconds: float) -> None:
-    page.wait_for_function(f"{TIME_NOW} > {seconds}")
 
 
 def expected_point(time_s: float) -> tuple[float, float]:
@@ -185,18 +121,6 @@ def test_the_point_is_the_curve_at_the_playhead(opened):
         assert point == pytest.approx(expected_point(time_of(page)), abs=0.003)
     shown = page.get_by_test_id("deck-now").locator("tbody tr").first.locator("td").all_inner_texts()[1:]
     assert [float(text) for text in shown] == pytest.approx(point, abs=0.0051)
-
-
-WATCH = """() => {
-    const deck = document.querySelector('.stBidiComponent [data-testid]').shadowRoot.querySelector('.deck');
-    window.seen = [];
-    window.element = deck;
-    new MutationObserver(() => window.seen.push([Number(deck.dataset.time), deck.dataset.playing]))
-        .observe(deck, { attributes: true, attributeFilter: ['data-time', 'data-playing'] });
-}"""
-IS_SAME = (
-    "document.querySelector('.stBidiComponent [data-testid]').shadowRoot.querySelector('.deck') === window.element"
-)
 
 
 @pytest.mark.parametrize("query, first_stays", [("", True), ("?clip=boxed", False)])
