@@ -16,7 +16,7 @@ from core.events import Checkpoint, Done, FitData, Inputs, Metrics, Part, Snapsh
 NAMES = trainers.names()
 SMALL = {"width": 4, "kernel": 3, "batch_size": 16, "patience": 0, "learning_rate": 0.1, "dropout": 0.1}
 LABELS = {"emotion": ("valence", "arousal"), "instruments": ("cel", "pia", "voi")}
-SHAPES = {"logmel": (128, 20), "pixels": (28, 28)}
+SHAPES = {"logmel": (128, 20), "pixels": (28, 28), "wave16k": (4800,)}
 COLUMNS = 12
 
 
@@ -34,7 +34,10 @@ def toy_data(module) -> FitData:
         else:
             targets = np.eye(len(labels))[generator.integers(len(labels), size=n)]
             strength = 2 * targets
-        for k in range(len(labels)):  # each label shifts its own stretch of the first axis
+        for k in range(len(labels)):  # each label shifts its own stretch of the first axis, or sounds at its own pitch
+            if kind == "wave16k":
+                inputs += strength[:, k : k + 1] * np.sin(2 * np.pi * 300 * 3**k * np.arange(4800) / 16_000)
+                continue
             inputs[:, 4 * k : 4 * k + 4] += strength[:, k].reshape(-1, *[1] * len(shape))
         items = np.array([f"{prefix}{i:03d}" for i in range(n)])
         return Part(inputs.astype(np.float32), targets, items, items, np.zeros(n))
