@@ -104,7 +104,8 @@ def emotion_jobs(corpus: Corpus) -> list[Job]:
 
 def instrument_jobs(corpus: Corpus) -> list[Job]:
     """What to render for the instrument side: takes of every recording of every class, then the mixes."""
-    folder, jobs = corpus.folder("instruments"), []
+    folder = corpus.folder("instruments")
+    jobs: list[Job] = []
     for label in IRMAS_CLASSES:
         for recording in range(corpus.recordings):
             for take in range(corpus.takes):
