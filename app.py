@@ -8,15 +8,16 @@ import streamlit as st
 
 from pages import shared
 
-# A picture of our own: the browser would fetch a ":material/…:" icon from a server elsewhere.
-st.set_page_config(page_title="Earshot", page_icon=Path(__file__).parent / "pages" / "icon.svg", layout="wide")
-
 page = st.navigation(
     [
         st.Page("pages/listen.py", title="Listen", icon=":material/hearing:", default=True),
         st.Page("pages/train.py", title="Train", icon=":material/tune:"),
         st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     ]
+)
+# A picture of our own: the browser would fetch a ":material/…:" icon from a server elsewhere.
+st.set_page_config(
+    page_title=f"{page.title} · Earshot", page_icon=Path(__file__).parent / "pages" / "icon.svg", layout="wide"
 )
 shared.frame()
 page.run()

@@ -146,6 +146,7 @@ def _page() -> None:
         on_select="rerun",
         selection_mode="multi-row",
         key="rows",
+        placeholder="—",
         width="stretch",
     )
     export = rows.drop(columns=["config_id"]).to_csv(index=False)
