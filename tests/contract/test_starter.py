@@ -1,0 +1,58 @@
+"""What ships: whole runs with cards, nothing that must not ship, and curves that move with the music."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import trainers
+from core import audio, checkpoints, evaluation, listening, paths, rundir
+
+RUNS = sorted((paths.PROJECT / "starter" / "runs").glob("*"))
+CLIPS = paths.PROJECT / "starter" / "clips"
+CHANGE_S = 15.0
+
+
+@pytest.fixture(autouse=True)
+def shipped(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARSHOT_STARTER", str(paths.PROJECT / "starter"))
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+def test_a_starter_run_is_whole_and_slim(folder: Path) -> None:
+    spec, status = rundir.read_spec(folder), rundir.read_status(folder)
+    assert (spec.id, status.state, status.host, status.pid) == (folder.name, "done", "", 0)
+    assert spec.trainer in trainers.names()
+    model = evaluation.load_model(folder)
+    assert model.input in listening.AUDIO_INPUTS
+    assert "Licence of the data" in (folder / "card.md").read_text()
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 3_000_000
+
+
+@pytest.mark.parametrize("folder", [f for f in RUNS if "deam" in f.name], ids=lambda folder: folder.name)
+def test_no_rows_of_deam_ship(folder: Path) -> None:
+    names = {file.name for file in folder.rglob("*") if file.is_file()}
+    assert names <= {"spec.json", "status.json", "events.jsonl", "card.md", "final.safetensors", "deam-grouped_0.json"}
+    model = checkpoints.load_state(folder / "checkpoints" / "final.safetensors")["model"]
+    sizes = [np.size(value) for value in model.values() if not isinstance(value, dict | str)]
+    assert max(sizes) <= 73 * 2  # per column, or per column and label: never per song
+    assert rundir.read_spec(folder).trainer != "svr"  # support vectors are songs
+    assert "non-commercial" in (folder / "card.md").read_text()
+
+
+def test_every_clip_is_described() -> None:
+    about = json.loads((CLIPS / "clips.json").read_text())
+    assert {path.name for path in CLIPS.glob("*.ogg")} == set(about)
+
+
+@pytest.mark.parametrize(("name", "direction"), [("a-song-that-wakes-up", 1), ("a-song-that-calms-down", -1)])
+def test_arousal_follows_a_change_within_five_seconds(name: str, direction: int) -> None:
+    heard = listening.listen(audio.decode(CLIPS / f"{name}.ogg"), listening.load("starter-cues-trees-0"))
+    times_s = heard.prediction.times_s
+    arousal = heard.prediction.values[:, heard.prediction.labels.index("arousal")]
+    before = arousal[(times_s > CHANGE_S - 6) & (times_s < CHANGE_S - 1)].mean()
+    after = arousal[(times_s > CHANGE_S + 2) & (times_s <= CHANGE_S + 5)].mean()
+    assert direction * (after - before) > 0.5
