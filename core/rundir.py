@@ -111,16 +111,19 @@ def create(spec: Spec, state: str = "queued") -> Path:
 def find(run: str) -> Path:
     """The directory of a run by its id, or by the unique start of one; ValueError where there is none.
 
-    `latest` is the newest run. The user's runs come before the starter runs.
+    `latest` is the user's newest run. The user's runs come before the starter runs.
     """
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", run):
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", run):
         raise ValueError(f"{run!r} is not the name of a run.")
+    for root in (paths.runs(), paths.starter() / "runs"):  # a page asks for many: no listing for a full name
+        if (root / run).is_dir():
+            return root / run
     folders = list(directories())
-    if run == "latest" and folders:
-        return max((folder for folder in folders), key=lambda folder: folder.name)
-    exact = [folder for folder in folders if folder.name == run]
-    matches = exact or [folder for folder in folders if folder.name.startswith(run)]
-    if len(matches) == 1 or exact:
+    own = [folder for folder in folders if folder.parent == paths.runs()]  # "starter-…" would sort after every date
+    if run == "latest" and own:
+        return max(own, key=lambda folder: folder.name)
+    matches = [folder for folder in folders if folder.name.startswith(run)]
+    if len(matches) == 1:
         return matches[0]
     if not matches:
         raise ValueError(f"There is no run {run!r}; `python lab.py runs` lists them.")
@@ -211,13 +214,14 @@ def ask(folder: Path, kind: str, **values: Any) -> None:
 
 
 def wishes(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """What was asked and not yet taken, oldest first."""
+    """What was asked and not yet taken, oldest first; a damaged wish is passed over."""
     found = []
     with contextlib.suppress(FileNotFoundError):  # the directory was deleted, or the runner took the wish just now
         for name in sorted(os.listdir(folder / "control")):
             if name.endswith(".json") and name[0] != ".":
                 path = folder / "control" / name
-                found.append((path, json.loads(path.read_text())))
+                with contextlib.suppress(ValueError):  # it must end neither the run nor the supervisor
+                    found.append((path, json.loads(path.read_text())))
     return found
 
 

@@ -208,6 +208,21 @@ def test_a_name_never_leads_out_of_the_cache(cache: Path, name: str) -> None:
         rundir.find(name)
 
 
+def test_the_latest_run_is_the_users_not_one_that_ships(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache / "ships" / "runs" / "starter-toy").mkdir(parents=True)  # sorts after any date
+    monkeypatch.setenv("EARSHOT_STARTER", str(cache / "ships"))
+    assert rundir.find("starter-toy").name == "starter-toy"
+    own = rundir.create(spec())
+    assert rundir.find("latest") == own
+
+
+def test_a_damaged_wish_is_passed_over(folder: Path) -> None:
+    (folder / "control" / f"{1:020d}-stop.json").write_text("")
+    rundir.ask(folder, "changes", values={})
+    assert [wish["kind"] for _, wish in rundir.wishes(folder)] == ["changes"]
+    assert rundir.stop_asked_at(folder) is None
+
+
 def test_without_runs_there_is_no_latest(cache: Path) -> None:
     with pytest.raises(ValueError, match="There is no run 'latest'"):
         rundir.find("latest")
