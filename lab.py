@@ -110,10 +110,12 @@ def evaluate(
     wanted = splits.parse(split or datasets.default_split(data, spec.task)).name
     dataset = datasets.load(data, spec.task)
     assignment = splits.assign(dataset, wanted)
-    evaluation.refuse_leak(spec, datasets.load(spec.data, spec.task), dataset, assignment)
-    module = trainers.load(spec.trainer)
-    found, table = evaluation.evaluate(module, model, dataset, assignment, parts=("test",))
-    found |= {"split": wanted, "run": spec.id, "is_leaky": False}
+    if evaluation.may_share_items(spec.data, data):  # data it cannot have learned from need not be here
+        evaluation.refuse_leak(spec, datasets.load(spec.data, spec.task), dataset, assignment)
+    # A run's own report ranks it, so where it is written again it keeps its validation part.
+    parts = ("validation", "test") if (data, wanted) == (spec.data, spec.split) else ("test",)
+    found, table = evaluation.evaluate(trainers.load(spec.trainer), model, dataset, assignment, parts=parts)
+    found |= {"split": wanted, "run": spec.id, "is_leaky": splits.is_leaky(dataset, wanted)}
     if folder.parent == paths.runs():  # starter runs are the project's, not the user's to write to
         path = save_evaluation(folder, found)
         table.to_parquet(path.with_suffix(".parquet"), index=False)

@@ -145,6 +145,8 @@ def test_train_then_list_rank_and_score(lab: Lab, cache: Path) -> None:
     assert scored.returncode == 0, scored.stderr
     value = json.loads(scored.stdout)["parts"]["test"]["metrics"]["r2_valence"]["value"]
     assert value == pytest.approx(last["metrics"]["test/r2_valence"], abs=1e-9)
+    again = json.loads(lab("leaderboard", "--task", "emotion", "--data", "toy", "--json").stdout)
+    assert again == rows  # scoring a run on its own split once more takes nothing away from its report
     leak = lab("evaluate", last["run"], "--data", "toy", "--split", "grouped:1")
     assert leak.returncode == 2
     assert "would be a leak" in leak.stderr
