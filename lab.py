@@ -23,6 +23,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 run_app = typer.Typer(no_args_is_help=True, help="Act on one run.")
 app.add_typer(run_app, name="run")
 
+ENSURE_EVERY_S = 5.0
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -154,9 +155,11 @@ def leaderboard(
 ) -> None:
     """Configurations of a board, ranked by validation, seeds pooled, with baseline and ceiling."""
     from core import boards
+    from core.datasets import splits
     from core.store import memory_store
 
-    frame = boards.table(memory_store(), task, data, split, metric)
+    named = splits.parse(split).name if split else None  # cv10:0 is stored as cv10:0.0
+    frame = boards.table(memory_store(), task, data, named, metric)
     if as_json:
         typer.echo(frame.to_json(orient="records"))
     elif as_csv:
@@ -210,7 +213,7 @@ def _follow(folder: Path, child: Any, *, quiet: bool) -> rundir.Status:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    stopping = False
+    stopping, looked_at = False, time.monotonic()
 
     def interrupt(number: int, frame: Any) -> None:
         nonlocal stopping
@@ -232,7 +235,9 @@ def _follow(folder: Path, child: Any, *, quiet: bool) -> rundir.Status:
             if status.is_finished and child is None:
                 return status
             if child is None:
-                supervisor.ensure()
+                if time.monotonic() - looked_at > ENSURE_EVERY_S:  # one that starts takes a moment to be seen
+                    supervisor.ensure()
+                    looked_at = time.monotonic()
             elif child.poll() is not None:
                 supervisor.settle(folder, status, child)
                 return rundir.read_status(folder)

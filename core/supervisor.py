@@ -2,7 +2,8 @@
 
     python -m core.supervisor
 
-The queue is a folder of empty files `cache/queue/<position>-<run>`; whoever removes the file owns the run's start.
+The queue is a folder of files `cache/queue/<position>-<run>`; whoever removes the file owns the run's start. A file
+holds the EARSHOT_DATA of whoever asked: the supervisor may have been started by an app that knew another one, or none.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def new_spec(
     from core import datasets  # pandas comes with it; the supervisor's own loop does not need that
     from core.datasets import splits
 
-    name = trainer.__name__.rpartition(".")[2]
+    name, data = trainer.__name__.rpartition(".")[2], datasets.settled(data)
     offered = datasets.module(data).TASKS
     task = next((task for task in trainer.TASKS if task in offered), None)
     if task is None:
@@ -105,13 +106,19 @@ def resolve_device(wanted: str, usable: tuple[str, ...]) -> str:
 
 
 def devices() -> list[str]:
-    """The devices of this machine, fastest first, without importing torch: "cuda:0" …, "mps", "cpu"."""
+    """The devices of this machine, fastest first, without importing torch: "cuda:0" …, "mps", "cpu".
+
+    GPUs that CUDA_VISIBLE_DEVICES hides do not count; those it shows are numbered from 0, as in torch.
+    """
     import pynvml
 
     found = []
     try:
         pynvml.nvmlInit()
-        found = [f"cuda:{number}" for number in range(pynvml.nvmlDeviceGetCount())]
+        count, shown = pynvml.nvmlDeviceGetCount(), os.environ.get("CUDA_VISIBLE_DEVICES")
+        if shown is not None:
+            count = min(count, sum(part.strip() not in ("", "-1") for part in shown.split(",")))
+        found = [f"cuda:{number}" for number in range(count)]
         pynvml.nvmlShutdown()
     except pynvml.NVMLError:  # no driver, no GPU
         found = []
@@ -131,7 +138,9 @@ def enqueue(folder: Path) -> None:
     """Queue a run that exists (new, or to be resumed), and wake a supervisor."""
     status = rundir.read_status(folder)
     rundir.set_status(folder, replace(status, state="queued", reason="", ended_at=0.0))
-    (queue() / f"{time.time_ns():020d}-{folder.name}").touch()
+    making = paths.cache() / f".queueing-{folder.name}"  # appears in the queue complete
+    making.write_text(str(paths.data() or ""))
+    os.replace(making, queue() / f"{time.time_ns():020d}-{folder.name}")
     local.start_supervisor()
 
 
@@ -258,6 +267,10 @@ class _Supervisor:
             if folder.is_dir():
                 rundir.set_status(folder, rundir.Status("failed", reason=str(error), ended_at=time.time()))
             return
+        try:
+            data_folder = marker.read_text()
+        except FileNotFoundError:  # taken out of the queue just now
+            return
         if device in self.taken() or not claim(folder):
             return
         # Said before it is so: should this process end here, the run turns "lost" and can be resumed.
@@ -265,7 +278,7 @@ class _Supervisor:
         rundir.set_status(folder, status)
         self.running[folder.name] = folder
         self.devices[folder.name] = device
-        self.children[folder.name] = local.start(folder)
+        self.children[folder.name] = local.start(folder, data_folder)
 
     def taken(self) -> set[str]:
         """Devices in use."""

@@ -114,6 +114,13 @@ def default_split(name: str, task: str) -> str:
     return getattr(module(name), "DEFAULT_SPLITS", {}).get(task, "grouped:0")
 
 
+def settled(name: str) -> str:
+    """The name by which every process finds the same data set: a place that depends on where this one works is
+    made absolute (`settled(place)` of the module, where it has one)."""
+    found, (base, _, place) = module(name), name.partition(":")
+    return f"{base}:{found.settled(place)}" if place and hasattr(found, "settled") else name
+
+
 def is_made_here(name: str) -> bool:
     """Whether the data set is rendered on first use rather than found on the disk."""
     return getattr(module(name), "IS_MADE_HERE", False)

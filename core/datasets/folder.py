@@ -77,13 +77,35 @@ def load(task: str | None, progress: Progress, place: str) -> Dataset:
 
 def find_folder(place: str) -> Path:
     """The folder that PATH means: absolute, else under EARSHOT_DATA, else under the working directory."""
-    given = Path(place).expanduser()
+    given = _given(place)
     bases = [Path()] if given.is_absolute() else [base for base in (paths.data(), Path.cwd()) if base]
     for base in bases:
-        if (base / given).is_dir():
+        if _is_folder(base / given):
             return (base / given).resolve()
     looked = " nor ".join(str(base / given) for base in bases)
     raise ValueError(f"There is no folder {looked}; give folder:PATH an existing folder of audio with a CSV.")
+
+
+def settled(place: str) -> str:
+    """PATH as any process finds it: as it is where absolute or under EARSHOT_DATA, else absolute."""
+    given, root = _given(place), paths.data()
+    if given.is_absolute() or (root and _is_folder(root / given)):
+        return str(given)
+    return str(find_folder(place))
+
+
+def _given(place: str) -> Path:
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:  # ~ and the name of nobody
+        return Path(place)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
 
 
 def find_csv(folder: Path) -> Path:
@@ -104,7 +126,7 @@ def _read(file: Path) -> pd.DataFrame:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
     except pd.errors.EmptyDataError:
         raise ValueError(f"{file} is empty; it needs the columns {FORM}.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{file} cannot be read as a table: {str(error).strip()}.") from None
     if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first column for row names
         raise ValueError(f"{file}: a row has more values than the header has columns.")

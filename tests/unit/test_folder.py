@@ -138,3 +138,16 @@ def test_the_real_recordings_work_as_they_are():
     parts = splits.assign(data, "leave-source:fsdkaggle2018")
     assert (parts == "test").sum() == 180 and not splits.is_leaky(data, "grouped:0")
     assert splits.is_leaky(data, "random:0")
+
+
+def test_a_place_means_the_same_folder_to_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("here/mine", "data/theirs"):
+        (tmp_path / place).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("EARSHOT_DATA", str(tmp_path / "data"))
+    assert datasets.settled("folder:mine") == f"folder:{tmp_path}/here/mine"  # a runner works elsewhere
+    assert datasets.settled("folder:theirs") == "folder:theirs"
+    assert datasets.settled("toy") == "toy"
+    for nowhere in ("folder:~nobody-of-this-name/x", "folder:" + "x" * 5000):
+        with pytest.raises(ValueError, match="There is no folder"):
+            datasets.settled(nowhere)

@@ -130,7 +130,7 @@ def test_dying_between_claim_and_start_leaves_a_lost_run(
 ) -> None:
     folder = supervisor.submit(new())
 
-    def die(_: Path) -> None:
+    def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(local, "start", die)
@@ -144,7 +144,7 @@ def test_a_runner_that_dies_before_it_speaks_is_failed(
     cache: Path, asleep: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = supervisor.submit(new())
-    monkeypatch.setattr(local, "start", lambda _: subprocess.Popen(["false"], start_new_session=True))
+    monkeypatch.setattr(local, "start", lambda *_: subprocess.Popen(["false"], start_new_session=True))
     watcher = supervisor._Supervisor()
     eventually(lambda: watcher.tick() and state(folder) == "failed")
     assert "exit status 1" in rundir.read_status(folder).reason
@@ -156,7 +156,7 @@ def test_a_directory_deleted_under_a_run_does_not_end_the_supervisor(
 ) -> None:
     folder = supervisor.submit(new())
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    monkeypatch.setattr(local, "start", lambda _: child)
+    monkeypatch.setattr(local, "start", lambda *_: child)
     watcher = supervisor._Supervisor()
     watcher.tick()
     folder.rename(cache / "gone")
@@ -174,7 +174,7 @@ def test_who_does_not_stop_is_terminated_and_then_killed(
     child = subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; exec sleep 60"], stdout=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.readline()
-    monkeypatch.setattr(local, "start", lambda _: child)
+    monkeypatch.setattr(local, "start", lambda *_: child)
     sent: list[int] = []
     kill = os.kill
     monkeypatch.setattr(os, "kill", lambda pid, number: (sent.append(number), kill(pid, number))[1])
@@ -279,3 +279,34 @@ def test_a_waiting_run_gets_a_new_supervisor(cache: Path, monkeypatch: pytest.Mo
         fcntl.flock(lock, fcntl.LOCK_EX)
         supervisor.ensure()
     assert started == [1]  # one is at work
+
+
+def test_a_run_is_started_with_the_data_of_who_asked_for_it(
+    cache: Path, asleep: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EARSHOT_DATA", str(cache / "mine"))
+    supervisor.submit(new())
+    monkeypatch.delenv("EARSHOT_DATA")  # the supervisor is another process, which may know nothing of it
+    given: list[str] = []
+
+    def start(_: Path, data_folder: str) -> subprocess.Popen[bytes]:
+        given.append(data_folder)
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(local, "start", start)
+    supervisor._Supervisor().tick()
+    assert given == [str(cache / "mine")]
+
+
+@pytest.mark.parametrize(("shown", "count"), [(None, 2), ("1", 1), ("", 0), ("-1", 0), ("0,1,2", 2)])
+def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch, shown: str | None, count: int) -> None:
+    import pynvml
+
+    for name, answer in (("nvmlInit", None), ("nvmlDeviceGetCount", 2), ("nvmlShutdown", None)):
+        monkeypatch.setattr(pynvml, name, lambda answer=answer: answer)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if shown is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert [device for device in supervisor.devices() if device.startswith("cuda")] == [
+        f"cuda:{number}" for number in range(count)
+    ]
