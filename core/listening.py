@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -167,12 +168,12 @@ def _read(path: Path) -> Prediction | None:
         return Prediction(
             np.asarray(saved["times_s"]), values, tuple(saved["labels"]), saved["unit"], list(saved["warnings"])
         )
-    except (FileNotFoundError, ValueError, KeyError):  # not computed yet, or damaged: computed again
+    except (OSError, ValueError, KeyError, TypeError):  # not computed yet, or damaged: computed again
         return None
 
 
 def _write(path: Path, prediction: Prediction) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep a prediction; a cache that cannot be written costs time later, not the result now."""
     saved = {
         "times_s": prediction.times_s.tolist(),
         "values": prediction.values.tolist(),
@@ -180,7 +181,9 @@ def _write(path: Path, prediction: Prediction) -> None:
         "unit": prediction.unit,
         "warnings": prediction.warnings,
     }
-    rundir.write_json(path, saved)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rundir.write_json(path, saved)
 
 
 def _column(heard: Heard | None, label: str) -> list[float | None]:

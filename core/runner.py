@@ -79,6 +79,11 @@ class _Run:
         self.step, self.epoch, self.best = 0, 0.0, math.inf
         self.monitored = math.inf
         self.last_note_at = 0.0
+        self.started, self.seconds_before = time.monotonic(), 0.0
+
+    def trained_s(self) -> float:
+        """Seconds of training that counted: up to the checkpoint it went on from, and since."""
+        return self.seconds_before + time.monotonic() - self.started
 
     def go(self) -> str:
         """Load, fit, score. Returns the reason why training ended."""
@@ -88,18 +93,17 @@ class _Run:
         data = self.fit_data(dataset, assignment)
         device = self.spec.device
         self.writer.set(state="running", note="", device=device)
-        started, self.epoch_before = time.monotonic(), self.epoch
+        self.started = time.monotonic()
         done = self.fit(data, device)
-        seconds = time.monotonic() - started
+        seconds = self.trained_s()
         self.note(1.0, "Scoring the test part")
         saved = {"model": done.model, "input": done.input, "window_s": data.window_s, "columns": list(data.columns)}
         checkpoints.save_state(self.folder / "checkpoints" / "final.safetensors", saved)
         self.score(dataset, assignment, device)
-        epochs = max(self.epoch - self.epoch_before, 0.0)
         self.writer.event(
             "summary",
             seconds=seconds,
-            items_per_s=len(data.train) * epochs / seconds if epochs and seconds > 0 else None,
+            items_per_s=len(data.train) * self.epoch / seconds if self.epoch and seconds > 0 else None,
             peak_memory_mb=_peak_memory_mb(device),
             epochs=self.epoch,
             stopped_because=done.reason,
@@ -160,6 +164,7 @@ class _Run:
         if path.exists():
             saved = checkpoints.load_state(path)
             self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
+            self.seconds_before = float(saved.get("seconds", 0.0))
             state, to_step = saved["state"], self.step
         if any(event["kind"] == "metrics" for event in events):  # it trained before
             self.writer.event("rewound", to_step=to_step)
@@ -199,7 +204,7 @@ class _Run:
         is_best = self.monitored < self.best
         self.best = min(self.best, self.monitored)
         full = {"state": event.state, "model": event.state["model"], "step": self.step, "epoch": self.epoch}
-        full |= {"best": str(self.best), **about}
+        full |= {"best": str(self.best), "seconds": self.trained_s(), **about}
         checkpoints.save_state(folder / "last.safetensors", full)
         if is_best:
             checkpoints.save_state(folder / "best.safetensors", full)

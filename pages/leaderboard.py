@@ -95,7 +95,10 @@ def _compare(rows: pd.DataFrame, chosen: list[int], metric: str) -> None:
         if different.empty:
             st.caption("None: these rows differ in nothing but their seeds or their history.")
         else:
-            st.dataframe(different.rename(columns=names), width="stretch")
+            alike = [names[run] for run in different.columns]  # a steered run is named like the one it came from
+            several = {run for run in different.columns if alike.count(names[run]) > 1}
+            shown = {run: f"{names[run]} · {run}" if run in several else names[run] for run in different.columns}
+            st.dataframe(different.rename(columns=shown), width="stretch")
     if len(picked) == 1:
         _actions(picked.iloc[0])
 

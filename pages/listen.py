@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,9 @@ def _clip(path: str, modified: float) -> tuple[audio.Clip, dict[str, Any]]:
 
 def _name(run: str) -> str:
     spec = rundir.read_spec(rundir.find(run))
-    return f"{spec.data}: {spec.trainer}, seed {spec.seed} ({run[4:8]} {run[9:13]})"
+    is_dated = re.match(r"\d{8}-\d{6}-", run)
+    when = f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]} UTC" if is_dated else "shipped"
+    return f"{spec.data}: {spec.trainer}, seed {spec.seed} ({when})"
 
 
 def _choose_runs(task: str, label: str, most: int, help_text: str) -> list[str]:
@@ -305,7 +308,7 @@ def _provenance(entry: library.Entry, emotion: list[listening.Heard]) -> None:
         st.caption(shared.plain(entry.about))
     if any(one.model.data.startswith("cues") for one in emotion):
         st.caption("Models trained on cues learned from a model of listeners, not from listeners.")
-    if any(one.window_s >= listening.LONG_WINDOW_S for one in emotion):
+    if any(one.model.data == "deam" for one in emotion):
         st.caption(
             "Models trained on DEAM's table learned from real listeners and know statistics of 45 s only: they give a "
             "value for the song and a slow curve. Their data is for non-commercial research."

@@ -31,7 +31,7 @@ def _watch(folder: Path, spec: rundir.Spec, was_over: bool) -> None:
     if status.is_finished and not was_over:
         st.rerun()  # the whole page, once: the ticking ends and the buttons change
     _head(folder, spec, status)
-    index = shared.store()
+    index = shared.store(folder)  # not all runs, once a second
     curves = index.curves([spec.id])
     _curves(curves, spec)
     if curves.empty and not status.is_finished:
@@ -90,8 +90,11 @@ def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
                 st.toast(supervisor.stop(folder))
             return
         if status.state in ("stopped", "failed", "lost") and st.button("Resume", icon=":material/play_arrow:"):
-            supervisor.resume(folder)
-            st.rerun()
+            try:
+                supervisor.resume(folder)
+                st.rerun()
+            except ValueError as error:  # another tab was faster
+                shared.failed(error)
         if _can_listen(folder) and st.button("Use on Listen", icon=":material/hearing:", type="primary"):
             listening.pin(spec.task, spec.id)
             st.switch_page("pages/listen.py", query_params={spec.task: spec.id})

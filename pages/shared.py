@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import streamlit as st
 
@@ -29,10 +30,10 @@ def _store() -> Store:
     return default_store()
 
 
-def store() -> Store:
-    """The index, with what the run directories said since the last look."""
+def store(only: Path | None = None) -> Store:
+    """The index, with what the run directories (or only one of them) said since the last look."""
     index = _store()
-    index.sync()
+    index.sync(only)
     return index
 
 
@@ -71,8 +72,10 @@ def _activity() -> None:
     supervisor.ensure()
     waiting = len(list(supervisor.queue().iterdir()))
     for folder in running:
-        status = rundir.read_status(folder)
-        trainer = rundir.read_spec(folder).trainer
+        try:
+            status, trainer = rundir.read_status(folder), rundir.read_spec(folder).trainer
+        except ValueError:  # damaged: that run's own page says so, the others go on
+            continue
         st.progress(min(max(status.fraction, 0.0), 1.0), text=plain(f"{trainer}: {status.note or status.state}"))
         st.page_link(
             "pages/train.py", label="Watch it", icon=":material/monitoring:", query_params={"run": folder.name}

@@ -354,3 +354,20 @@ def test_the_stand_ins_module_is_what_the_runner_loads() -> None:
     assert isinstance(runner.load_trainer("toy"), ModuleType)
     with pytest.raises(ValueError, match="There is no trainer 'nothing'"):
         runner.load_trainer("nothing")
+
+
+def test_the_time_of_a_resumed_run_counts_all_its_lives(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new(FEW)
+    stand_in(killing((0, 8), {}, folder), monkeypatch)
+    with pytest.raises(Killed):
+        runner.main(folder)
+    last = folder / "checkpoints" / "last.safetensors"
+    saved = checkpoints.load_state(last)
+    assert 0 < saved["seconds"] < 1000
+    checkpoints.save_state(last, saved | {"seconds": 1000.0})
+    stand_in(killing((-1, -1), {}, folder), monkeypatch)
+    assert runner.main(folder) == 0
+    (summary,) = events(folder, "summary")
+    assert summary["seconds"] > 1000
+    (rows,) = {event["train_rows"] for event in events(folder, "data")}
+    assert summary["items_per_s"] == pytest.approx(rows * summary["epochs"] / summary["seconds"])

@@ -207,3 +207,11 @@ def test_a_run_that_eats_something_else_says_so(cache: Path) -> None:
     run = made_runs.emotion("deam-opensmile", "opensmile260", 45.0).name
     with pytest.raises(ValueError, match="eats opensmile260, which cannot be made from audio here"):
         listening.load(run)
+
+
+def test_a_cache_that_cannot_be_used_costs_time_only(cache: Path, count: Callable[[], int]) -> None:
+    model = listening.load(write_loudness_model())
+    (cache / "predictions").write_text("a file where the folder should be")
+    for _ in range(2):
+        assert len(listening.listen(rising(), model).prediction.values) == N + 1
+    assert count() == 2
