@@ -136,7 +136,8 @@ def filter_power(kind: str, gain_db: torch.Tensor, centre_hz: torch.Tensor, bins
 
 
 def stripes(pictures: torch.Tensor, strength: float, noise: torch.Generator) -> torch.Tensor:
-    """SpecAugment: a stripe of bands and one of frames set to the mean (0) in each picture [n, 1, bands, frames]."""
+    """SpecAugment (Park et al. 2019): a stripe of bands and one of frames in each picture [n, 1, bands, frames] set to
+    the mean (0)."""
     if strength == 0:
         return pictures
     for axis in (2, 3):

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from core.config import knob
 from core.events import Changes, Checkpoint, Done, Event, FitData, Inputs, Metrics, Prediction
 from trainers import _common as common
+from trainers import _waves as disturb
 
 TASKS = ("instruments",)
 INPUTS = ("logmel",)
@@ -120,7 +121,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = rate
                 group["weight_decay"] = config.weight_decay if config.optimizer == "adamw" else 0.0
-            shown = _mask_stripes(inputs[rows], config.spec_augment, noise)
+            shown = disturb.stripes(inputs[rows][:, None], config.spec_augment, noise)[:, 0]
             logits = _forward(weights, running, shown, (config.dropout, config.block_dropout), noise)
             loss = F.binary_cross_entropy_with_logits(logits, targets[rows], reduction="none").mean(dim=1)
             objective = (row_weights[rows] * loss).mean()
@@ -226,21 +227,6 @@ def _dropout(x: torch.Tensor, share: float, noise: Noise) -> torch.Tensor:
     if noise is None or share == 0:
         return x
     return x * (torch.rand(x.shape, generator=noise, device=x.device) >= share) / (1 - share)
-
-
-def _mask_stripes(excerpts: torch.Tensor, strength: float, noise: torch.Generator) -> torch.Tensor:
-    """SpecAugment (Park et al. 2019): a stripe of bands and one of frames set to the mean (0) in each excerpt."""
-    if strength == 0:
-        return excerpts
-    for axis in (1, 2):
-        size = excerpts.shape[axis]
-        width, place = torch.rand(2, len(excerpts), 1, generator=noise, device=excerpts.device)
-        width = width * strength * size
-        start = place * (size - width)
-        index = torch.arange(size, device=excerpts.device)
-        stripe = (index >= start) & (index < start + width)
-        excerpts = excerpts.masked_fill(stripe[:, :, None] if axis == 1 else stripe[:, None, :], 0.0)
-    return excerpts
 
 
 def _infer(weights: Tensors, running: Tensors, values: np.ndarray, device: str) -> torch.Tensor:
