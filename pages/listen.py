@@ -13,8 +13,9 @@ import streamlit as st
 
 import trainers
 from core import audio, config, library, listening, rundir, supervisor
+from core.datasets import INSTRUMENT_NAMES
 from pages import forms, shared
-from pages.deck import INSTRUMENT_NAMES, Point, Series, Strip, deck
+from pages.deck import Point, Series, Strip, deck
 
 SPECTROGRAM = (900, 96)
 UNSURE_BELOW = 0.3

@@ -17,6 +17,7 @@ import soundfile
 
 import trainers
 from core import audio, cards, datasets, evaluation, paths, rundir, supervisor
+from core.datasets import INSTRUMENT_NAMES
 from core.executors import local
 
 # name → trainer, data, seed, knobs. No trainer that stores training rows (svr) may stand here for DEAM.
@@ -71,13 +72,14 @@ def make_clips() -> None:
     rising = max(changing, key=lambda number: halves[number])
     falling = min(changing, key=lambda number: halves[number])
     for number, title in ((rising, "A song that wakes up"), (falling, "A song that calms down")):
-        middle_s = float(len(songs.traces[str(songs.items[number])][0]) / 4)
-        start_s = max(middle_s - CLIP_SECONDS / 2, 0.0)
-        text = f"Generated; its cues change after {middle_s - start_s:.0f} s."
+        times_s, values = songs.traces[str(songs.items[number])]
+        start_s = max((times_s[-1] + times_s[1]) / 2 - CLIP_SECONDS / 2, 0.0)  # the clip is the middle of the song
+        change_s = times_s[abs(values[1:] - values[:-1]).sum(axis=1).argmax() + 1]
+        text = f"Generated; its cues change after {change_s - start_s:g} s."
         about |= _clip(place, songs, number, title, start_s, text)
     several = [number for number, target in enumerate(mixes.targets) if target.sum() >= 3]
     number = several[0]
-    names = ", ".join(mixes.labels[column] for column in mixes.targets[number].nonzero()[0])
+    names = ", ".join(INSTRUMENT_NAMES[mixes.labels[column]] for column in mixes.targets[number].nonzero()[0])
     about |= _clip(place, mixes, number, "Three instruments at once", 0.0, f"Generated; {names} play.")
     (place / "clips.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 

@@ -34,6 +34,21 @@ Progress = Callable[[float, str], None]
 IRMAS_CLASSES = ("cel", "cla", "flu", "gac", "gel", "org", "pia", "sax", "tru", "vio", "voi")
 """The eleven IRMAS classes, in the order of every score vector in the lab."""
 
+INSTRUMENT_NAMES = {
+    "cel": "cello",
+    "cla": "clarinet",
+    "flu": "flute",
+    "gac": "acoustic guitar",
+    "gel": "electric guitar",
+    "org": "organ",
+    "pia": "piano",
+    "sax": "saxophone",
+    "tru": "trumpet",
+    "vio": "violin",
+    "voi": "voice",
+}
+"""The same classes in words, for people."""
+
 EMOTION_LABELS = ("valence", "arousal")
 
 

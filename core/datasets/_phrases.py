@@ -47,8 +47,6 @@ _STYLES = {
 VIBRATO = {"cel": 0.7, "vio": 0.7, "flu": 0.5, "voi": 0.6, "sax": 0.4, "tru": 0.3}
 """Chance that a recording of the class is played with vibrato."""
 
-_LONGEST_CHORD_SPAN = 19
-
 
 def phrase(rng: np.random.Generator, label: str, program: int, seconds: float) -> Voice:
     """A phrase of one instrument over `seconds`; pitches cover its natural range from excerpt to excerpt."""

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from core.datasets import INSTRUMENT_NAMES
 from pages import palette
 
 NAME = "earshot_deck"
@@ -28,19 +29,6 @@ HERE = Path(__file__).parent
 SCRIPTS = ("draw.js", "time.js", "strip.js", "plane.js", "table.js", "deck.js")
 SPECTROGRAM_RANGE_DB = 80.0
 SPECTROGRAM_COLUMNS_MAX = 1600
-INSTRUMENT_NAMES = {
-    "cel": "cello",
-    "cla": "clarinet",
-    "flu": "flute",
-    "gac": "acoustic guitar",
-    "gel": "electric guitar",
-    "org": "organ",
-    "pia": "piano",
-    "sax": "saxophone",
-    "tru": "trumpet",
-    "vio": "violin",
-    "voi": "voice",
-}
 
 
 @dataclass(frozen=True)
