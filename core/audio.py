@@ -26,6 +26,8 @@ LONGEST_S = 30 * 60.0
 SILENCE_DB = -80.0
 MEMORY_LIMIT_BYTES = 6 * 2**30  # address space of a decoder: 30 minutes of 48 kHz stereo need 0.7 GB
 BLOCK_FRAMES = 2**18
+LOWEST_RATE_HZ = 1000
+DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ class Clip:
 def clean_name(name: str) -> str:
     """The last component of a path from anywhere (/ or \\), without control and direction characters."""
     last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-    kept = "".join(
-        c for c in last if unicodedata.category(c) not in ("Cc", "Cs") and c not in "\u202a\u202b\u202d\u202e"
-    )
+    kept = "".join(c for c in last if unicodedata.category(c) not in ("Cc", "Cs") and c not in DIRECTIONS)
     return "clip" if kept.strip() in ("", ".", "..") else kept.strip()[:200]
 
 
@@ -69,12 +69,15 @@ def decode(source: str | Path | bytes, name: str | None = None) -> Clip:
     """A sound file as samples, read in this process: wav, flac, ogg, mp3 or aiff, any rate, depth and channels.
 
     Raises ValueError, one sentence that names the file, for a file that is missing, empty, not audio, in a format that
-    is not read, damaged from the start, shorter than 0.1 s or longer than 30 min. What can be used with a loss is
-    returned with a warning: a file that ends early, samples that are no numbers (set to zero), silence.
+    is not read, damaged from the start, sampled below 1,000 Hz, shorter than 0.1 s or longer than 30 min. What can be
+    used with a loss is returned with a warning: a file that ends early, samples that are no numbers (set to zero),
+    silence.
     """
     data, name = _bytes(source, name)
     _refuse_by_content(data, name)
     samples, rate, warnings = _read(data, name)
+    if rate < LOWEST_RATE_HZ:
+        raise ValueError(f"{name} has a sample rate of {rate:,} Hz; at least {LOWEST_RATE_HZ:,} Hz are needed.")
     seconds = samples.shape[1] / rate
     if samples.shape[1] == 0:
         raise ValueError(f"{name} holds no samples; check that it was exported or copied completely.")

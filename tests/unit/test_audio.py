@@ -193,3 +193,8 @@ def test_file_hash_is_sha256_of_the_bytes(tmp_path):
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
     (tmp_path / "abc").write_bytes(b"abc")
     assert audio.file_hash(b"abc") == audio.file_hash(tmp_path / "abc") == known
+
+
+def test_a_rate_too_low_for_sound_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"slow\.wav has a sample rate of 2 Hz; at least 1,000 Hz are needed\."):
+        audio.decode(audio.wav_bytes(np.zeros(100, np.float32), 2), "slow.wav")
