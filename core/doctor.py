@@ -52,7 +52,9 @@ def _audio() -> list[str]:
     formats = [name for name in ("WAV", "FLAC", "OGG", "MP3") if name in soundfile.available_formats()]
     lines = [f"reads {', '.join(formats)} (libsndfile {soundfile.__libsndfile_version__})"]
     if shutil.which("ffmpeg") is None:
-        lines.append("FFmpeg is not installed: m4a and webm cannot be read; wav, flac, ogg and mp3 can.")
+        lines.append(
+            "FFmpeg is not installed: nothing here needs it, but it converts m4a and webm, which are not read."
+        )
     lines.append(_microphone())
     if shutil.which("chromium") is None and shutil.which("google-chrome") is None:
         lines.append("Chromium is not installed: the browser tests are skipped; the app itself needs any browser.")
