@@ -67,7 +67,12 @@ def _board(store: Store, board: pd.Series, metric: str, higher_is_better: bool) 
     task, data, version, split = (str(board[key]) for key in ("task", "data", "data_version", "split"))
     rows = store.leaderboard(task, data, version, split, metric, higher_is_better=higher_is_better)
     rows.insert(0, "kind", "configuration")
-    is_ranked = rows["validation"].notna() & ~rows["leaky"].fillna(False).astype(bool)
+    has_ended = pd.Series(
+        [set(states) <= {"done", "stopped"} for states in rows["states"]], index=rows.index, dtype=bool
+    )
+    is_ranked = rows["validation"].notna() & ~rows["leaky"].fillna(False).astype(bool) & has_ended
+    order = is_ranked.sort_values(ascending=False, kind="stable").index  # what is not ranked stands below
+    rows, is_ranked = rows.loc[order].reset_index(drop=True), is_ranked.loc[order].reset_index(drop=True)
     rows.insert(0, "rank", is_ranked.cumsum().where(is_ranked).astype("Int64"))
     rows["name"] = [_name(trainer, knobs) for trainer, knobs in _moved(rows)]
     rows["note"] = [_note(row) for _, row in rows.iterrows()]

@@ -98,7 +98,7 @@ def _run_row(folder: Path, spec: rundir.Spec, status: rundir.Status, events: lis
         "seeds_pooled": spec.are_seeds_pooled,
         "steered": is_steered or None,
         "starter": folder.parent != paths.runs(),
-        "leaky": spec.split.startswith("random") or None,
+        "leaky": None,
         "folder": str(folder),
     }
 

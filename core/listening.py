@@ -21,6 +21,7 @@ from core.runner import load_trainer
 from core.store import Store
 
 HOP_S = 0.5
+BLOCK_WINDOWS = 512
 LONG_WINDOW_S = 20.0
 """A model that learned from longer stretches knows statistics of whole songs; it is never given shorter windows."""
 
@@ -35,11 +36,14 @@ class Heard:
     model: evaluation.Model
     window_s: float
     prediction: Prediction
+    seconds: float
 
     @property
     def song(self) -> dict[str, float]:
-        """The value for the whole clip, per label: the mean over its windows."""
-        means = self.prediction.values.mean(axis=0)
+        """The value for the whole clip, per label: the mean over its different windows (those at the ends coincide)."""
+        starts_s, _ = windows.bounds(self.prediction.times_s, self.window_s, self.seconds)
+        _, different = np.unique(starts_s, return_index=True)
+        means = self.prediction.values[different].mean(axis=0)
         return {label: float(mean) for label, mean in zip(self.prediction.labels, means, strict=True)}
 
     def about(self) -> dict[str, Any]:
@@ -68,14 +72,23 @@ def listen(clip: Clip, model: evaluation.Model, *, window_s: float | None = None
     path = paths.cache() / "predictions" / clip.sha256[:2] / f"{fingerprint(what)}.json"
     prediction = _read(path)
     if prediction is None:
-        times_s = windows.grid(clip.seconds, hop_s)
-        inputs = windows.inputs(clip, model.input, times_s, used)
-        prediction = load_trainer(model.trainer).predict(model.model, inputs)
+        prediction = _predict(clip, model, windows.grid(clip.seconds, hop_s), used)
         if clip.seconds < used:
             text = f"{model.trainer} learned from {used:g} s at a time; this clip has {clip.seconds:.1f} s."
             prediction.warnings.append(text)
         _write(path, prediction)
-    return Heard(model, used, prediction)
+    return Heard(model, used, prediction, clip.seconds)
+
+
+def _predict(clip: Clip, model: evaluation.Model, times_s: np.ndarray, window_s: float) -> Prediction:
+    """The model's predictions at `times_s`, block by block: all windows of half an hour would not fit the memory."""
+    trainer, parts = load_trainer(model.trainer), []
+    for first in range(0, len(times_s), BLOCK_WINDOWS):
+        inputs = windows.inputs(clip, model.input, times_s[first : first + BLOCK_WINDOWS], window_s)
+        parts.append(trainer.predict(model.model, inputs))
+    warnings = list(dict.fromkeys(text for part in parts for text in part.warnings))
+    values = np.concatenate([part.values for part in parts])
+    return Prediction(times_s, values, parts[0].labels, parts[0].unit, warnings)
 
 
 def report(clip: Clip, emotion: list[Heard], instruments: Heard | None) -> dict[str, Any]:

@@ -36,6 +36,9 @@ FINISHED = ("done", "stopped", "diverged", "failed")
 LOST_AFTER_S = 15.0
 """A run whose heartbeat is older counts as lost; the runner beats once a second."""
 
+START_WITHIN_S = 90.0
+"""Until its process has written its number, a starting run has this long: imports from a cold disk are slow."""
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -166,8 +169,9 @@ def read_status(folder: Path, now: float | None = None) -> Status:
         return status
     same_host = status.host == socket.gethostname()
     gone = same_host and status.pid and not _is_alive(status.pid, status.pid_started)
-    silent = (time.time() if now is None else now) - status.heartbeat > LOST_AFTER_S
-    if gone or (silent and not same_host) or (silent and not status.pid):
+    patience_s = LOST_AFTER_S if status.pid else START_WITHIN_S
+    is_silent = (time.time() if now is None else now) - status.heartbeat > patience_s
+    if gone or (is_silent and (not same_host or not status.pid)):
         return Status(**{**asdict(status), "state": "lost", "reason": "Its process ended without a word."})
     return status
 

@@ -159,10 +159,8 @@ class _Run:
     def resume_point(self) -> tuple[dict[str, Any] | None, list[tuple[int, Changes]]]:
         """The last checkpoint's state, if any, and the changes that the user made after it, to be made again."""
         events, _ = rundir.read_events(self.folder)
-        path = self.folder / "checkpoints" / "last.safetensors"
-        state, to_step = None, -1
-        if path.exists():
-            saved = checkpoints.load_state(path)
+        saved, state, to_step = self.newest_checkpoint(), None, -1
+        if saved is not None:
             self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
             self.seconds_before = float(saved.get("seconds", 0.0))
             state, to_step = saved["state"], self.step
@@ -170,6 +168,19 @@ class _Run:
             self.writer.event("rewound", to_step=to_step)
         later = [(e["step"], e["values"]) for e in events if e["kind"] == "changes" and e["step"] > to_step]
         return state, sorted(later, key=lambda change: change[0])  # by step: it may have been rewound before
+
+    def newest_checkpoint(self) -> dict[str, Any] | None:
+        """The last full state; where its file is damaged the best one's, which is older but whole."""
+        paths = [self.folder / "checkpoints" / f"{name}.safetensors" for name in ("last", "best")]
+        there = [path for path in paths if path.exists()]
+        for path in there:
+            try:
+                return checkpoints.load_state(path)
+            except checkpoints.Damaged as error:
+                self.writer.event("damaged", file=path.name, reason=str(error))
+                if path == there[-1]:
+                    raise
+        return None
 
     def take(self, event: Metrics | Snapshot | Checkpoint, data: FitData) -> None:
         """Write one event of the trainer."""

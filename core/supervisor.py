@@ -26,6 +26,8 @@ from core.executors import local
 
 TICK_S = 0.2
 IDLE_S = 120.0
+CUDA_NEEDED = 13_000
+"""The driver's CUDA version, as NVML counts it, that the pinned torch needs."""
 TERMINATE_AFTER_S, KILL_AFTER_S = 5.0, 10.0
 
 
@@ -62,11 +64,13 @@ def new_spec(
     if split is None:
         split = datasets.default_split(data, task)
     split = splits.parse(split).name  # cv10:0 and cv10:0.0 are one board
-    if not datasets.is_made_here(
-        data
-    ):  # files that are missing, or a split they do not have, are said before the queue
+    inputs = datasets.inputs_made_here(data, task)
+    if inputs is None:  # files that are missing, or a split they do not have, are said before the queue
         dataset = datasets.load(data, task)
         splits.check_for_training(dataset, splits.assign(dataset, split))
+        inputs = dataset.inputs
+    if not set(trainer.INPUTS) & set(inputs):
+        raise ValueError(f"{name} eats {', '.join(trainer.INPUTS)}; {data} offers {', '.join(inputs)}.")
     if not 0 <= seed < 2**32:
         raise ValueError(f"The seed must be 0 to 4294967295, not {seed}.")
     return rundir.Spec(
@@ -115,12 +119,14 @@ def devices() -> list[str]:
     found = []
     try:
         pynvml.nvmlInit()
+        if pynvml.nvmlSystemGetCudaDriverVersion() < CUDA_NEEDED:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
         count, shown = pynvml.nvmlDeviceGetCount(), os.environ.get("CUDA_VISIBLE_DEVICES")
         if shown is not None:
             count = min(count, sum(part.strip() not in ("", "-1") for part in shown.split(",")))
         found = [f"cuda:{number}" for number in range(count)]
         pynvml.nvmlShutdown()
-    except pynvml.NVMLError:  # no driver, no GPU
+    except pynvml.NVMLError:  # no driver, one too old for this torch, no GPU
         found = []
     if os.uname().sysname == "Darwin" and os.uname().machine == "arm64":
         found.append("mps")

@@ -36,13 +36,20 @@ def _about(data: str, task: str) -> str:
     return f"{found.about} Licence: {found.licence}."
 
 
+def _split_of_link(data: str, default_split: str) -> str:
+    """The address's split, for the data set it was written for; another data set starts from its own default."""
+    meant_for = st.session_state.setdefault("split.meant_for", data)
+    return st.query_params.get("split", default_split) if meant_for == data else default_split
+
+
 def _form() -> None:
     data = _choose_data()
     if data == FOLDER:
         st.info("Name a folder above, and its trainers will appear here.")
         return
     tasks = datasets.module(data).TASKS
-    usable = [name for name in trainers.names() if set(trainers.tasks(name)) & set(tasks)]
+    # The inputs of a rendered set are known; others are read when it starts.
+    usable = trainers.fitting(tasks, datasets.inputs_made_here(data, tasks[0]) if len(tasks) == 1 else None)
     name = st.selectbox("Trainer", usable, key="trainer", bind="query-params", help="What learns.")
     module = trainers.load(name)
     task = next(task for task in module.TASKS if task in tasks)
@@ -56,7 +63,7 @@ def _form() -> None:
     default_split = datasets.default_split(data, task)
     split = first.text_input(
         "Split",
-        value=st.query_params.get("split", default_split),
+        value=_split_of_link(data, default_split),
         key=f"split.{data}.{task}",
         help="official, grouped:S, cv10:S.F, leave-source:NAME; random:S leaks where items share a group.",
     )
@@ -68,6 +75,10 @@ def _form() -> None:
         return
     st.caption("● can move while the run trains.")
     chosen_split = None if split == default_split else split
+    if chosen_split:
+        st.query_params["split"] = chosen_split
+    elif "split" in st.query_params:
+        del st.query_params["split"]
     st.code(
         config.command(name, settings, data=data, split=chosen_split, seed=int(seed)), language="bash", wrap_lines=True
     )

@@ -13,6 +13,7 @@ import ast
 import functools
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -29,11 +30,21 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"trainers.{name}")
 
 
+def fitting(task_names: Iterable[str], inputs: Iterable[str] | None = None) -> list[str]:
+    """The trainers for one of these tasks and, where `inputs` are known, for one of these representations."""
+    return [
+        name
+        for name in names()
+        if set(constant(name, "TASKS")) & set(task_names)
+        and (inputs is None or set(constant(name, "INPUTS")) & set(inputs))
+    ]
+
+
 @functools.cache
-def tasks(name: str) -> tuple[str, ...]:
-    """A trainer's `TASKS`, read from its text: listing what fits a data set must not import torch and XGBoost."""
+def constant(name: str, wanted: str) -> tuple[str, ...]:
+    """A trainer's `TASKS` or `INPUTS`, read from its text: a list of what fits must not import torch and XGBoost."""
     tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
     for statement in tree.body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "TASKS":
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == wanted:
             return tuple(ast.literal_eval(statement.value))
-    raise AssertionError(f"trainers/{name}.py has no TASKS")
+    raise AssertionError(f"trainers/{name}.py has no {wanted}")

@@ -4,7 +4,8 @@ A data set module has
 
     TASKS: tuple[str, ...]                      what it can be asked for, "emotion", "instruments" …
     DEFAULT_SPLITS: dict[str, str]              task → split where that is not "grouped:0" (optional)
-    IS_MADE_HERE: bool                          whether it is rendered, so that it can never be missing (optional)
+    INPUTS_MADE_HERE: dict[str, tuple]          task → inputs of a set that is rendered, so that it can never be missing
+                                                and its inputs are known before it is there (optional)
     def load(task, progress) -> Dataset         raises Missing when its files are not on this machine
 
 `progress(fraction, sentence)` is called while something slow is made. A module may take a folder after a colon in
@@ -138,7 +139,12 @@ def settled(name: str) -> str:
 
 def is_made_here(name: str) -> bool:
     """Whether the data set is rendered on first use rather than found on the disk."""
-    return getattr(module(name), "IS_MADE_HERE", False)
+    return hasattr(module(name), "INPUTS_MADE_HERE")
+
+
+def inputs_made_here(name: str, task: str) -> tuple[str, ...] | None:
+    """The representations of a data set that is rendered on first use; None for one that must be loaded to know."""
+    return getattr(module(name), "INPUTS_MADE_HERE", {}).get(task)
 
 
 def load(name: str, task: str | None = None, progress: Progress = no_progress) -> Dataset:

@@ -147,15 +147,3 @@ def rater_table(songs: list[Song], items: np.ndarray) -> pd.DataFrame:
             "arousal": ratings[:, :, 1].ravel(),
         }
     )
-
-
-def reliability(ratings: np.ndarray) -> np.ndarray:
-    """The part of the variance of mean ratings that is not raters' noise: the highest R² that a model can reach.
-
-    `ratings` is [songs, raters, labels]; the result [labels] is the intraclass correlation ICC(1, k)
-    (Shrout & Fleiss 1979): 1 − within-song mean square / between-song mean square.
-    """
-    raters = ratings.shape[1]
-    between = raters * ratings.mean(axis=1).var(axis=0, ddof=1)
-    within = ratings.var(axis=1, ddof=1).mean(axis=0)
-    return 1.0 - within / between

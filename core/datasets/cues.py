@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from core import paths
+from core import paths, stats
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES, Dataset, Progress, no_progress
 from core.datasets import _listeners as listeners
@@ -26,7 +26,7 @@ from core.events import Part
 
 TASKS = ("emotion", "instruments")
 DEFAULT_SPLITS = {"instruments": "official"}
-IS_MADE_HERE = True
+INPUTS_MADE_HERE = {"emotion": ("lib164", "logmel"), "instruments": ("logmel", "lib164", "wave16k")}
 VERSION = "2"
 EXCERPT_SECONDS = 3.0
 
@@ -174,8 +174,8 @@ def _emotion(corpus: Corpus, jobs: list[Job]) -> Dataset:
         for item, song in zip(items, songs, strict=True)
         if song.change_s is not None
     }
-    reached = listeners.reliability(np.stack([song.ratings for song in songs]))
-    inputs = ("lib164", "logmel")
+    raters = listeners.rater_table(songs, items)
+    inputs = INPUTS_MADE_HERE["emotion"]
     return Dataset(
         name=corpus.name,
         version=corpus.version("emotion"),
@@ -190,8 +190,8 @@ def _emotion(corpus: Corpus, jobs: list[Job]) -> Dataset:
         licence=LICENCE,
         citation=CITATION,
         about=f"{corpus.songs:,} generated songs of {corpus.song_seconds:g} s. {NOT_LISTENERS}",
-        ceiling={"r2_valence": float(reached[0]), "r2_arousal": float(reached[1])},
-        raters=listeners.rater_table(songs, items),
+        ceiling=stats.rater_ceiling(raters),
+        raters=raters,
         traces=traces,
         audio=lambda index: Path(jobs[index]["path"]),
     )
@@ -207,7 +207,7 @@ def _instruments(corpus: Corpus, jobs: list[Job]) -> Dataset:
     for row, job in enumerate(jobs):
         heard = mix_plan(corpus.seed, job["index"])[0] if job["kind"] == "mix" else [job["label"]]
         targets[row, [IRMAS_CLASSES.index(label) for label in heard]] = 1.0
-    inputs = ("logmel", "lib164", "wave16k")
+    inputs = INPUTS_MADE_HERE["instruments"]
     return Dataset(
         name=corpus.name,
         version=corpus.version("instruments"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from core.datasets import Dataset, Progress, no_progress
-from core.datasets.cues import DEFAULT_SPLITS, IS_MADE_HERE, TASKS, Corpus, build
+from core.datasets.cues import DEFAULT_SPLITS, INPUTS_MADE_HERE, TASKS, Corpus, build
 
-__all__ = ["DEFAULT_SPLITS", "IS_MADE_HERE", "TASKS", "load"]
+__all__ = ["DEFAULT_SPLITS", "INPUTS_MADE_HERE", "TASKS", "load"]
 
 SMALL = Corpus("cues-small", songs=200, song_seconds=15.0, recordings=12, takes=5, mixes=60)
 

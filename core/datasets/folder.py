@@ -42,6 +42,8 @@ def load(task: str | None, progress: Progress, place: str) -> Dataset:
     groups = _column(table, "group")
     sizes = [path.stat().st_size for path in files]
     version = fingerprint([table.to_csv(index=False), sizes])  # a recording exchanged under its name counts
+    # Copying a folder changes the times but not the data: they name the cache of features, not the version.
+    changed = fingerprint([path.stat().st_mtime_ns for path in files])
 
     def rows(input: str, indices: Sequence[int] | np.ndarray, window_s: float, progress: Progress) -> Part:
         from core.datasets._audio_rows import audio_rows  # brings torch, which a list of data sets can do without
@@ -49,7 +51,7 @@ def load(task: str | None, progress: Progress, place: str) -> Dataset:
         if input not in made.inputs:
             raise ValueError(f"{made.name} has no input {input!r}; it offers {', '.join(made.inputs)}.")
         return audio_rows(
-            f"folder-{version}", made.items, made.groups, made.targets, {}, files.__getitem__, input, indices,
+            f"folder-{version}-{changed}", made.items, made.groups, made.targets, {}, files.__getitem__, input, indices,
             window_s, progress,
         )  # fmt: skip
 

@@ -260,7 +260,7 @@ def spec_of_newest() -> rundir.Spec:
 
 @pytest.mark.parametrize("trainer", trainers.names())
 def test_every_trainer_has_a_form(empty: Path, trainer: str) -> None:
-    data = "cues-small" if set(trainers.tasks(trainer)) & {"emotion", "instruments"} else "toy"
+    data = "cues-small" if trainer in trainers.fitting(("emotion", "instruments")) else "toy"
     app = opened("pages/train.py", trainer=trainer, data=data)
     assert [box.value for box in app.selectbox if box.label == "Trainer"] == [trainer]
     assert any(f" train {trainer} " in block.value for block in app.code)

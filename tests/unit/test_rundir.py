@@ -176,7 +176,7 @@ def test_a_run_of_another_machine_is_lost_when_it_falls_silent(folder: Path) -> 
 def test_a_run_that_was_just_made_to_start_is_not_lost(cache: Path) -> None:
     folder = rundir.create(spec("a-toy-1"), state="starting")
     assert rundir.read_status(folder).state == "starting"
-    assert rundir.read_status(folder, now=time.time() + 60).state == "lost"  # nobody ever came
+    assert rundir.read_status(folder, now=time.time() + rundir.START_WITHIN_S + 1).state == "lost"  # nobody ever came
 
 
 def test_the_start_of_the_first_life_stays(folder: Path) -> None:

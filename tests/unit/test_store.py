@@ -55,7 +55,8 @@ def finished(
     if steered:
         writer.event("changes", step=1, values={"learning_rate": 0.01})
     writer.event("metrics", step=3, epoch=1.0, values={"train/loss": 1.0, "validation/ccc": validation})
-    found = report(validation, test, split=about.get("split", "grouped:0"), data_version=version)
+    split = about.get("split", "grouped:0")
+    found = report(validation, test, split=split, data_version=version, is_leaky=split.startswith("random"))
     rundir.write_json(folder / "evaluations" / "toy-x.json", found)
     writer.event("summary", seconds=2.0, items_per_s=10.0, peak_memory_mb=100.0, epochs=3.0, stopped_because="done")
     writer.set(state="done")
@@ -285,6 +286,15 @@ def test_boards_rank_by_validation_and_show_their_anchors(cache: Path) -> None:
     anchors = table.set_index("kind").loc[["baseline", "ceiling"]]
     assert list(anchors["test"]) == [0.0, 0.9]
     assert anchors["rank"].isna().all()
+
+
+def test_what_has_not_ended_well_is_listed_below_and_not_ranked(cache: Path) -> None:
+    finished("done", 0.5, 0.4, config={"epochs": 1})
+    folder = finished("broken", 0.9, 0.9, config={"epochs": 2})
+    rundir.set_status(folder, rundir.Status("diverged"))
+    table = boards.table(memory_store(), "emotion")
+    assert [list(runs) for runs in table["runs"][:2]] == [["done"], ["broken"]]
+    assert list(table["rank"][:2].fillna(0)) == [1, 0]
 
 
 def test_leaky_splits_are_not_ranked(cache: Path) -> None:

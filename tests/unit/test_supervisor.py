@@ -137,7 +137,9 @@ def test_dying_between_claim_and_start_leaves_a_lost_run(
     with pytest.raises(KeyboardInterrupt):
         supervisor._Supervisor().tick()
     assert state(folder) == "starting"
-    assert rundir.read_status(folder, now=time.time() + 60).state == "lost"  # and lost runs can be resumed
+    assert (
+        rundir.read_status(folder, now=time.time() + rundir.START_WITHIN_S + 1).state == "lost"
+    )  # and lost runs can be resumed
 
 
 def test_a_runner_that_dies_before_it_speaks_is_failed(
@@ -302,7 +304,13 @@ def test_a_run_is_started_with_the_data_of_who_asked_for_it(
 def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch, shown: str | None, count: int) -> None:
     import pynvml
 
-    for name, answer in (("nvmlInit", None), ("nvmlDeviceGetCount", 2), ("nvmlShutdown", None)):
+    answers = {
+        "nvmlInit": None,
+        "nvmlDeviceGetCount": 2,
+        "nvmlShutdown": None,
+        "nvmlSystemGetCudaDriverVersion": 13_000,
+    }
+    for name, answer in answers.items():
         monkeypatch.setattr(pynvml, name, lambda answer=answer: answer)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if shown is not None:
@@ -310,3 +318,17 @@ def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch, shown: str | 
     assert [device for device in supervisor.devices() if device.startswith("cuda")] == [
         f"cuda:{number}" for number in range(count)
     ]
+
+
+def test_a_driver_too_old_for_torch_counts_as_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pynvml
+
+    answers = {
+        "nvmlInit": None,
+        "nvmlDeviceGetCount": 1,
+        "nvmlShutdown": None,
+        "nvmlSystemGetCudaDriverVersion": 12_080,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, lambda answer=answer: answer)
+    assert [device for device in supervisor.devices() if device.startswith("cuda")] == []

@@ -1,0 +1,26 @@
+"""What the runner does where its files are damaged; whole runs are in tests/contract/test_runs.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core import checkpoints, datasets, rundir, runner
+from tests import made_runs
+
+
+def test_a_damaged_last_checkpoint_falls_back_to_the_best(cache: Path) -> None:
+    folder = made_runs.finished("toy", datasets.load("toy", "emotion"), {"epochs": 4})
+    last, best = (folder / "checkpoints" / f"{name}.safetensors" for name in ("last", "best"))
+    whole = checkpoints.load_state(best)
+    writer = rundir.Writer(folder)
+    last.write_bytes(last.read_bytes()[:-9])
+    found = runner._Run(folder, writer).newest_checkpoint()
+    assert found is not None and (found["step"], found["epoch"]) == (whole["step"], whole["epoch"])
+    events, _ = rundir.read_events(folder)
+    assert [event["file"] for event in events if event["kind"] == "damaged"] == ["last.safetensors"]
+    best.write_bytes(b"")
+    with pytest.raises(checkpoints.Damaged, match=r"best\.safetensors"):
+        runner._Run(folder, writer).newest_checkpoint()
+    writer.close()
