@@ -5,23 +5,26 @@ BIN := $(VENV)/bin
 # uv links files from its cache and takes seconds where pip takes minutes; it is used where it is installed
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 PORT ?= 8501
+# one test process per core; a file stays in one of them, since its tests may share a server
+WORKERS := -n auto --dist loadfile
 
-.PHONY: run test test-fast check starter bench clean
+.PHONY: run test test-fast lint check starter bench clean
 
 run: $(VENV)/.run
 	$(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
-check: $(VENV)/.test
+lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+
+check: lint test-fast
 
 # trains the runs that ship; DEAM's need EARSHOT_DATA
 starter: $(VENV)/.run

@@ -8,6 +8,9 @@ import streamlit as st
 
 from pages import shared
 
+# A picture of our own, and before the pages name theirs: the browser would fetch a ":material/…:" icon elsewhere.
+st.set_page_config(page_icon=Path(__file__).parent / "pages" / "icon.svg", layout="wide")
+
 page = st.navigation(
     [
         st.Page("pages/listen.py", title="Listen", icon=":material/hearing:", default=True),
@@ -15,10 +18,7 @@ page = st.navigation(
         st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     ]
 )
-# A picture of our own: the browser would fetch a ":material/…:" icon from a server elsewhere.
-st.set_page_config(
-    page_title=f"{page.title} · Earshot", page_icon=Path(__file__).parent / "pages" / "icon.svg", layout="wide"
-)
+st.set_page_config(page_title=f"{page.title} · Earshot")
 shared.frame()
 page.run()
 shared.warm()

@@ -10,6 +10,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,7 +116,8 @@ def evaluate(
         evaluation.refuse_leak(spec, datasets.load(spec.data, spec.task), dataset, assignment)
     # A run's own report ranks it, so where it is written again it keeps its validation part.
     parts = ("validation", "test") if (data, wanted) == (spec.data, spec.split) else ("test",)
-    found, table = evaluation.evaluate(trainers.load(spec.trainer), model, dataset, assignment, parts=parts)
+    module = trainers.load(spec.trainer)
+    found, table = evaluation.evaluate(module, model, dataset, assignment, parts=parts, progress=_teller())
     found |= {"split": wanted, "run": spec.id, "is_leaky": splits.is_leaky(dataset, wanted)}
     if folder.parent == paths.runs():  # starter runs are the project's, not the user's to write to
         path = save_evaluation(folder, found)
@@ -159,15 +161,23 @@ def leaderboard(
     from core.store import memory_store
 
     named = splits.parse(split).name if split else None  # cv10:0 is stored as cv10:0.0
-    frame = boards.table(memory_store(), task, data, named, metric)
+    store = memory_store()
+    frame = boards.table(store, task, data, named, metric)
+    if frame.empty and len(store.boards()):
+        there = [f"{b['task']} · {b['data']} · {b['split']}" for b in store.boards().to_dict("records")]
+        asked = " · ".join(part for part in (task, data, named) if part)
+        raise ValueError(f"There is no board {asked}; there are {'; '.join(there)}.")
     if as_json:
+        if len(frame):
+            frame["config"] = [json.loads(text) if isinstance(text, str) else None for text in frame["config"]]
         typer.echo(frame.to_json(orient="records"))
     elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        typer.echo(boards.flat(frame).to_csv(index=False), nl=False)
     elif frame.empty:
         typer.echo(f"No runs on a board of task {task} yet.")
     else:
-        typer.echo(frame[boards.SHORT].to_string(index=False, float_format=lambda number: f"{number:.3f}"))
+        shown = frame[boards.SHORT].assign(n=[str(int(n)) if n == n else "" for n in frame["n"]])
+        typer.echo(shown.to_string(index=False, float_format=lambda number: f"{number + 0.0:.3f}", na_rep="—"))
 
 
 @app.command()
@@ -282,6 +292,18 @@ def _in_words(found: dict[str, Any]) -> str:
         best = sorted(song["instruments"].items(), key=lambda pair: -(pair[1] or 0))[:3]
         words.append(", ".join(f"{label} {score:.2f}" for label, score in best))
     return "\n  ".join([*words, *found["warnings"]])
+
+
+def _teller() -> Callable[[float, str], None]:
+    """A progress function that says something slow on stderr, in steps of a tenth."""
+    said: set[int] = set()
+
+    def tell(fraction: float, sentence: str) -> None:
+        if int(fraction * 10) not in said:
+            said.add(int(fraction * 10))
+            typer.echo(f"{sentence} ({fraction:.0%})", err=True)
+
+    return tell
 
 
 def _plain(value: Any) -> Any:

@@ -63,6 +63,17 @@ def table(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
+def flat(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows for a CSV file: lists joined by semicolons, the configuration as JSON text."""
+    if rows.empty:
+        return rows
+    lists = ("seeds", "runs", "states")
+    joined = {
+        name: [";".join(map(str, cell)) if hasattr(cell, "__len__") else "" for cell in rows[name]] for name in lists
+    }
+    return rows.assign(**joined).drop(columns=["config_id"])
+
+
 def _board(store: Store, board: pd.Series, metric: str, higher_is_better: bool) -> pd.DataFrame:
     task, data, version, split = (str(board[key]) for key in ("task", "data", "data_version", "split"))
     rows = store.leaderboard(task, data, version, split, metric, higher_is_better=higher_is_better)

@@ -25,6 +25,9 @@ BLOCK_WINDOWS = 512
 LONG_WINDOW_S = 20.0
 """A model that learned from longer stretches knows statistics of whole songs; it is never given shorter windows."""
 
+SILENT_BELOW_DB = -70.0
+"""A window quieter than this (RMS against full scale) holds nothing that a model could have learned."""
+
 AUDIO_INPUTS = ("lib164", "lib73", "logmel", "wave16k")
 """Representations that can be made from any clip here; a model that eats something else cannot listen."""
 
@@ -43,7 +46,9 @@ class Heard:
         """The value for the whole clip, per label: the mean over its different windows (those at the ends coincide)."""
         starts_s, _ = windows.bounds(self.prediction.times_s, self.window_s, self.seconds)
         _, different = np.unique(starts_s, return_index=True)
-        means = self.prediction.values[different].mean(axis=0)
+        heard = self.prediction.values[different]
+        heard = heard[np.isfinite(heard).all(axis=1)]
+        means = heard.mean(axis=0) if len(heard) else np.full(len(self.prediction.labels), np.nan)
         return {label: float(mean) for label, mean in zip(self.prediction.labels, means, strict=True)}
 
     def about(self) -> dict[str, Any]:
@@ -74,7 +79,8 @@ def listen(clip: Clip, model: evaluation.Model, *, window_s: float | None = None
     if prediction is None:
         prediction = _predict(clip, model, windows.grid(clip.seconds, hop_s), used)
         if clip.seconds < used:
-            text = f"{model.trainer} learned from {used:g} s at a time; this clip has {clip.seconds:.1f} s."
+            known = f"{model.data}: {model.trainer}"
+            text = f"{known} learned from {used:g} s at a time; a clip of {clip.seconds:.1f} s is less than it expects."
             prediction.warnings.append(text)
         _write(path, prediction)
     return Heard(model, used, prediction, clip.seconds)
@@ -88,7 +94,19 @@ def _predict(clip: Clip, model: evaluation.Model, times_s: np.ndarray, window_s:
         parts.append(trainer.predict(model.model, inputs))
     warnings = list(dict.fromkeys(text for part in parts for text in part.warnings))
     values = np.concatenate([part.values for part in parts])
+    is_silent = _levels_db(clip, times_s, window_s) < SILENT_BELOW_DB
+    if is_silent.any():
+        values = np.where(is_silent[:, None], np.nan, values)
+        warnings.append("Where it is silent there is no prediction.")
     return Prediction(times_s, values, parts[0].labels, parts[0].unit, warnings)
+
+
+def _levels_db(clip: Clip, times_s: np.ndarray, window_s: float) -> np.ndarray:
+    """RMS level of each window in dB of full scale."""
+    energy = np.concatenate([[0.0], np.cumsum(np.square(clip.mono(), dtype=np.float64))])
+    ends = windows.bounds(times_s, window_s, clip.seconds)
+    first, end = (np.clip(np.rint(one * clip.sample_rate_hz).astype(int), 0, len(energy) - 1) for one in ends)
+    return 10 * np.log10((energy[end] - energy[first]) / np.maximum(end - first, 1) + 1e-20)
 
 
 def report(clip: Clip, emotion: list[Heard], instruments: Heard | None) -> dict[str, Any]:

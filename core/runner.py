@@ -293,7 +293,7 @@ def _beat(writer: rundir.Writer, ended: threading.Event) -> None:
 
 
 def _on_terminate(number: int, frame: FrameType | None) -> None:
-    raise Stopped("Stopped by the user; it was told to end at once.")
+    raise Stopped("Stopped by the user before its next step.")
 
 
 def _sentence(error: Exception) -> str:

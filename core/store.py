@@ -178,7 +178,10 @@ class Store:
         return self.query(
             f"""SELECT task, data, data_version, split, count(*) AS runs,
                       count(DISTINCT config_id) AS configurations, bool_or(leaky) AS leaky, max(created_at) AS newest
-               FROM ({_PLACED}) GROUP BY task, data, data_version, split ORDER BY newest DESC, data, split"""
+               FROM ({_PLACED}) GROUP BY task, data, data_version, split
+               HAVING bool_or(run IN (SELECT run FROM evaluations UNION ALL SELECT run FROM metrics
+                                      WHERE name LIKE 'validation/%'))
+               ORDER BY newest DESC, data, split"""
         )
 
     def leaderboard(
@@ -263,7 +266,9 @@ WITH placed AS ({_PLACED}), scored AS (
     SELECT *, CASE WHEN coalesce(steered, false) THEN run ELSE config_id END AS row_id FROM filled
     WHERE task = ? AND data = ? AND data_version = ? AND split = ?
     -- the same seed twice, or another seed of a trainer without randomness, is the same number twice
-    QUALIFY row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
+    -- and a run without any score is no observation where others of its configuration have one
+    QUALIFY (v IS NOT NULL OR s IS NOT NULL OR count(coalesce(v, s)) OVER (PARTITION BY row_id) = 0)
+        AND row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
         ORDER BY s IS NULL, v IS NULL, created_at DESC, run DESC) = 1
 ), rows AS (
     SELECT any_value(config_id) AS config_id, any_value(trainer) AS trainer, any_value(config) AS config,

@@ -64,13 +64,10 @@ def new_spec(
     if split is None:
         split = datasets.default_split(data, task)
     split = splits.parse(split).name  # cv10:0 and cv10:0.0 are one board
-    inputs = datasets.inputs_made_here(data, task)
-    if inputs is None:  # files that are missing, or a split they do not have, are said before the queue
-        dataset = datasets.load(data, task)
-        splits.check_for_training(dataset, splits.assign(dataset, split))
-        inputs = dataset.inputs
-    if not set(trainer.INPUTS) & set(inputs):
-        raise ValueError(f"{name} eats {', '.join(trainer.INPUTS)}; {data} offers {', '.join(inputs)}.")
+    dataset = datasets.load(data, task)  # missing files, or a split they do not have, are said before the queue
+    splits.check_for_training(dataset, splits.assign(dataset, split))
+    if not set(trainer.INPUTS) & set(dataset.inputs):
+        raise ValueError(f"{name} eats {', '.join(trainer.INPUTS)}; {data} offers {', '.join(dataset.inputs)}.")
     if not 0 <= seed < 2**32:
         raise ValueError(f"The seed must be 0 to 4294967295, not {seed}.")
     return rundir.Spec(

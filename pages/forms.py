@@ -111,6 +111,9 @@ def _widget(knob: Knob, key: str) -> Any:
         if knob.high - knob.low > 1000:
             return int(st.number_input(label, int(knob.low), int(knob.high), key=key, help=ends))
         return int(st.slider(label, int(knob.low), int(knob.high), key=key, help=ends))
+    if knob.default is not None and knob.default - knob.low < 0.02 * (knob.high - knob.low) and knob.high > 2:
+        # A slider whose useful values all lie in its first pixels is no slider.
+        return st.number_input(label, float(knob.low), float(knob.high), key=key, help=ends, format="%g")
     step = 10.0 ** math.floor(math.log10((knob.high - knob.low) / 100))
     return st.slider(label, float(knob.low), float(knob.high), step=step, key=key, help=ends)
 

@@ -152,7 +152,7 @@ def _page() -> None:
         placeholder="—",
         width="stretch",
     )
-    export = rows.drop(columns=["config_id"]).to_csv(index=False)
+    export = boards.flat(rows).to_csv(index=False)
     st.download_button(
         "Export CSV", export, f"{board['task']}-{board['data']}.csv", "text/csv", icon=":material/download:"
     )

@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 import trainers
-from core import audio, config, library, listening, rundir, supervisor
+from core import audio, config, datasets, library, listening, rundir, supervisor
 from core.datasets import INSTRUMENT_NAMES
 from pages import forms, shared
 from pages.deck import Point, Series, Strip, deck
@@ -37,8 +38,15 @@ def _choose_clip() -> library.Entry | None:
         )
     with record, st.popover("Record", icon=":material/mic:", width="stretch"):
         take = st.audio_input("Record with this browser's microphone", sample_rate=44100, key="take")
-    for file in [*files, *([take] if take else [])]:
+    uploads = [*files, *([take] if take else [])]
+    if any(file.file_id not in st.session_state.get("kept", {}) for file in uploads):
+        st.session_state["unread"] = {}  # what an earlier batch said has been read
+    for file in uploads:
         _keep_once(file)
+    there = {file.file_id for file in uploads}
+    for file_id, text in st.session_state.get("unread", {}).items():
+        if file_id in there:
+            st.error(shared.plain(text), icon=":material/error:")
     entries = library.entries()
     if not entries:
         st.info(
@@ -71,9 +79,8 @@ def _keep_once(file: Any) -> None:
             known[file.file_id] = None
             st.session_state["clip"] = entry.key
         except ValueError as error:
-            known[file.file_id] = str(error)
-    if known[file.file_id]:
-        st.error(shared.plain(known[file.file_id]), icon=":material/error:")
+            known[file.file_id] = None
+            st.session_state.setdefault("unread", {})[file.file_id] = str(error)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the clip …")
@@ -165,14 +172,15 @@ def _strip(heard: list[listening.Heard]) -> Strip | None:
         return None
     prediction = heard[0].prediction
     names = [INSTRUMENT_NAMES.get(label, label) for label in prediction.labels]
-    return Strip(prediction.labels, names, prediction.times_s, prediction.values)
+    return Strip(prediction.labels, names, prediction.times_s, np.nan_to_num(prediction.values))
 
 
 def _points(heard: list[listening.Heard]) -> list[Point]:
     """Song-level crosses; where the curve is the song's value all along, a cross would only hide it."""
     moving = [one for one in heard if one.window_s < listening.LONG_WINDOW_S]
     return [
-        Point(f"{one.model.trainer} on {one.model.data}", one.song["valence"], one.song["arousal"]) for one in moving
+        Point(f"{one.model.trainer} on {one.model.data}, whole clip", one.song["valence"], one.song["arousal"])
+        for one in moving
     ]
 
 
@@ -193,24 +201,41 @@ def _song_level(emotion: list[listening.Heard], instruments: list[listening.Hear
             },
         )
     for one in instruments:
+        if not all(np.isfinite(list(one.song.values()))):
+            st.markdown("**Instruments**: it is silent.")
+            continue
         best = sorted(one.song.items(), key=lambda pair: -pair[1])[:3]
         words = ", ".join(f"{INSTRUMENT_NAMES.get(label, label)} {score:.2f}" for label, score in best)
         text = words if best[0][1] >= UNSURE_BELOW else f"None of the eleven with confidence (highest: {words})."
         st.markdown(f"**Instruments** ({shared.plain(_name(one.model.run))}): {text}")
+        if one.model.data.startswith("cues"):
+            st.caption(
+                "It learned instruments from a sound font: on real recordings it is wrong more often than right, and "
+                "in mixes it rarely finds all (figures in the README)."
+            )
 
 
-def _exports(report: dict[str, Any]) -> None:
+def _exports(report: dict[str, Any], emotion: list[listening.Heard], instruments: list[listening.Heard]) -> None:
+    stem = Path(report["clip"]).stem
+    st.download_button("CSV", _csv([*emotion, *instruments]), f"{stem}.csv", "text/csv", icon=":material/download:")
+    st.download_button("JSON", json.dumps(report), f"{stem}.json", "application/json", icon=":material/download:")
+
+
+def _csv(heard: list[listening.Heard]) -> str:
+    """One row per time, one column per run and label, named in words."""
     table = io.StringIO()
     writer = csv.writer(table)
-    labels = report["instruments"]["labels"]
-    writer.writerow(["time_s", "valence", "arousal", *labels])
-    n = len(report["times_s"])
-    scores = report["instruments"]["scores"] or [[""] * len(labels)] * n
-    valence, arousal = (report[name] or [""] * n for name in ("valence", "arousal"))
-    writer.writerows([t, v, a, *row] for t, v, a, row in zip(report["times_s"], valence, arousal, scores, strict=True))
-    stem = Path(report["clip"]).stem
-    st.download_button("CSV", table.getvalue(), f"{stem}.csv", "text/csv", icon=":material/download:")
-    st.download_button("JSON", json.dumps(report), f"{stem}.json", "application/json", icon=":material/download:")
+    columns = [
+        (f"{INSTRUMENT_NAMES.get(label, label)} ({one.model.run})", one.prediction.values[:, number])
+        for one in heard
+        for number, label in enumerate(one.prediction.labels)
+    ]
+    writer.writerow(["time_s", *(name for name, _ in columns)])
+    times_s = heard[0].prediction.times_s if heard else []
+    for row, time_s in enumerate(times_s):
+        cells = [values[row] for _, values in columns]
+        writer.writerow([f"{time_s:.3f}", *("" if cell != cell else f"{cell:.4f}" for cell in cells)])
+    return table.getvalue()
 
 
 # ---- retrain ----
@@ -222,19 +247,29 @@ def _retrain(heard: list[listening.Heard]) -> None:
     run = st.selectbox("Start from", list(by_run), format_func=_name, key="retrain.from")
     spec = rundir.read_spec(rundir.find(run))
     module = trainers.load(spec.trainer)
+    data = _retrain_on(spec)
     settings = forms.knob_form(
         spec.trainer, module.Config, module.PRESETS, prefix=f"retrain.{run}.", initial=spec.config, is_linked=False
     )
     if st.button("Retrain with these values", type="primary", icon=":material/model_training:"):
         try:
             values = config.different_from_default(settings)
-            new = supervisor.new_spec(module, values, data=spec.data, split=spec.split, seed=spec.seed)
+            new = supervisor.new_spec(module, values, data=data, split=spec.split, seed=spec.seed)
             supervisor.submit(new)
             st.session_state["retrained"] = new.id
         except ValueError as error:
             shared.failed(error)
     if st.session_state.get("retrained"):
         st.fragment(_watch_retraining, run_every=1.0)(st.session_state["retrained"], spec.task)
+
+
+def _retrain_on(spec: rundir.Spec) -> str:
+    """The data to retrain on: the run's own, or the small corpus where the large one would take long to make."""
+    if spec.data != "cues":
+        return spec.data
+    data = st.selectbox("Train on", ["cues-small", "cues"], key=f"retrain.data.{spec.id}")
+    st.caption(datasets.first_use(data))
+    return str(data)
 
 
 def _watch_retraining(run: str, task: str) -> None:
@@ -298,7 +333,7 @@ def _page() -> None:
     _song_level(emotion, instruments)
     _provenance(entry, emotion)
     with st.container(horizontal=True):
-        _exports(report)
+        _exports(report, emotion, instruments)
     if emotion or instruments:
         with st.expander("Retrain and hear the difference", icon=":material/model_training:"):
             _retrain([*emotion, *instruments])

@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core import charts, listening, metrics, rundir, supervisor
+from core.store import Store
 from pages import palette, shared
 
 LOG_LINES = 30
@@ -36,6 +37,8 @@ def _watch(folder: Path, spec: rundir.Spec, was_over: bool) -> None:
     _curves(curves, spec)
     if curves.empty and not status.is_finished:
         st.info(shared.plain(status.note or "Its first numbers will be drawn here."), icon=":material/hourglass_empty:")
+    if status.state == "done":
+        _scores(index, spec)
     _actions(folder, spec, status)
     with st.expander("Log"):
         st.code(_log(folder) or "Nothing was printed.", language=None)
@@ -60,9 +63,26 @@ def _head(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
         tell(shared.plain(status.reason))
 
 
+def _scores(index: Store, spec: rundir.Spec) -> None:
+    """What it scored in the end, on the part that chose it and on the part that did not."""
+    name = metrics.primary(spec.task)
+    rows = index.scores([spec.id])
+    rows = rows[(rows["metric"] == name) & (rows["data"] == spec.data) & (rows["split"] == spec.split)]
+    if rows.empty:
+        return
+    for column, row in zip(
+        st.columns(len(rows)), rows.sort_values("part", ascending=False).to_dict("records"), strict=True
+    ):
+        interval = "" if row["low"] != row["low"] else f"{row['low']:.3f} to {row['high']:.3f}"
+        column.metric(f"{row['part']} {name}", f"{row['value']:.3f}", help=metrics.about(f"test/{name}").sentence)
+        column.caption(f"95 % interval {interval}, n = {row['n_items']} items" if interval else f"n = {row['n_items']}")
+
+
 def _progress_text(status: rundir.Status) -> str:
     if status.note:
         return shared.plain(status.note)
+    if not status.started_at:
+        return "Starting …"
     elapsed = time.time() - status.started_at
     text = f"epoch {status.epoch:.3g}, step {status.step:,}, {shared.duration(elapsed)} so far"
     if status.fraction > 0.02:
@@ -86,7 +106,9 @@ def _curves(curves: object, spec: rundir.Spec) -> None:
 def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
     with st.container(horizontal=True):
         if not status.is_finished:
-            if st.button("Stop", icon=":material/stop:", help="Its last checkpoint stays; it can be resumed."):
+            if rundir.stop_asked_at(folder) is not None:
+                st.caption("Stopping: it ends at its next step, or by force within ten seconds.")
+            elif st.button("Stop", icon=":material/stop:", help="Its last checkpoint stays; it can be resumed."):
                 st.toast(supervisor.stop(folder))
             return
         if status.state in ("stopped", "failed", "lost") and st.button("Resume", icon=":material/play_arrow:"):

@@ -30,10 +30,8 @@ def _choose_data() -> str:
 @st.cache_resource(show_spinner=False, ttl=60)
 def _about(data: str, task: str) -> str:
     """What a data set is, for the caption; ValueError where it is not here."""
-    if datasets.is_made_here(data):
-        return (datasets.module(data).__doc__ or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
     found = datasets.load(data, task)
-    return f"{found.about} Licence: {found.licence}."
+    return f"{found.about} {datasets.first_use(data)} Licence: {found.licence}."
 
 
 def _split_of_link(data: str, default_split: str) -> str:
@@ -114,13 +112,15 @@ def _recent() -> None:
         label = f"{row['trainer']} on {row['data']}, seed {row['seed']}"
         with st.container(horizontal=True, vertical_alignment="center"):
             shared.badge(row["state"])
-            st.page_link("pages/train.py", label=shared.plain(label), query_params={"run": row["run"]})
+            if st.button(shared.plain(label), key=f"show.{row['run']}", type="tertiary", help="Show this run"):
+                st.query_params["run"] = row["run"]
+                st.rerun()
             st.caption(shared.ago(row["created_at"]))
 
 
 st.title("Train", anchor=False)
 st.caption("Choose data and a trainer, move its knobs, start. The run goes on when you close this tab.")
-left, right = st.columns([5, 7], gap="large")
+left, right = st.columns([2, 3], gap="large")
 with left:
     _form()
 with right:

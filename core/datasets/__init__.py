@@ -6,6 +6,7 @@ A data set module has
     DEFAULT_SPLITS: dict[str, str]              task → split where that is not "grouped:0" (optional)
     INPUTS_MADE_HERE: dict[str, tuple]          task → inputs of a set that is rendered, so that it can never be missing
                                                 and its inputs are known before it is there (optional)
+    FIRST_USE: str                              what the first run costs, in a sentence (optional)
     def load(task, progress) -> Dataset         raises Missing when its files are not on this machine
 
 `progress(fraction, sentence)` is called while something slow is made. A module may take a folder after a colon in
@@ -140,6 +141,11 @@ def settled(name: str) -> str:
 def is_made_here(name: str) -> bool:
     """Whether the data set is rendered on first use rather than found on the disk."""
     return hasattr(module(name), "INPUTS_MADE_HERE")
+
+
+def first_use(name: str) -> str:
+    """What the first run on a data set costs, in a sentence; empty where it costs nothing worth saying."""
+    return getattr(module(name), "FIRST_USE", "")
 
 
 def inputs_made_here(name: str, task: str) -> tuple[str, ...] | None:

@@ -28,6 +28,9 @@ TASKS = ("emotion", "instruments")
 DEFAULT_SPLITS = {"instruments": "official"}
 INPUTS_MADE_HERE = {"emotion": ("lib164", "logmel"), "instruments": ("logmel", "lib164", "wave16k")}
 VERSION = "2"
+FIRST_USE = (
+    "Rendered and listened to on first use: half an hour or more on two cores, and 2 GB of disk; kept afterwards."
+)
 EXCERPT_SECONDS = 3.0
 
 LICENCE = (
@@ -72,15 +75,17 @@ FULL = Corpus("cues", songs=1744, song_seconds=45.0, recordings=80, takes=5, mix
 
 def load(task: str, progress: Progress = no_progress) -> Dataset:
     """The full corpus: 1,744 songs of 45 s, or 4,400 excerpts of 3 s and 300 mixes. Rendered when not in the cache."""
-    return build(FULL, task, progress)
+    return build(FULL, task)
 
 
-def build(corpus: Corpus, task: str, progress: Progress = no_progress) -> Dataset:
-    """A corpus of any size. Raises ValueError for a task that it does not have."""
+def build(corpus: Corpus, task: str) -> Dataset:
+    """A corpus of any size; its sound is rendered when rows or a file of it are first asked for.
+
+    Raises ValueError for a task that it does not have.
+    """
     if task not in TASKS:
         raise ValueError(f"{corpus.name} has no labels for {task}; it has {', '.join(TASKS)}.")
     jobs = emotion_jobs(corpus) if task == "emotion" else instrument_jobs(corpus)
-    ensure_rendered(corpus, task, jobs, progress)
     return _emotion(corpus, jobs) if task == "emotion" else _instruments(corpus, jobs)
 
 
@@ -116,6 +121,12 @@ def instrument_jobs(corpus: Corpus) -> list[Job]:
         path = str(folder / f"mix-{index:03d}.flac")
         jobs.append({"kind": "mix", "path": path, "item_number": len(jobs), "seed": corpus.seed, "index": index})
     return jobs
+
+
+def rendered(corpus: Corpus, task: str, jobs: list[Job], index: int, progress: Progress = no_progress) -> Path:
+    """The file of one item, after rendering what is missing of its side."""
+    ensure_rendered(corpus, task, jobs, progress)
+    return Path(jobs[index]["path"])
 
 
 def ensure_rendered(corpus: Corpus, task: str, jobs: list[Job], progress: Progress, **pool: Any) -> None:
@@ -193,7 +204,7 @@ def _emotion(corpus: Corpus, jobs: list[Job]) -> Dataset:
         ceiling=stats.rater_ceiling(raters),
         raters=raters,
         traces=traces,
-        audio=lambda index: Path(jobs[index]["path"]),
+        audio=lambda index: rendered(corpus, "emotion", jobs, index),
     )
 
 
@@ -227,7 +238,7 @@ def _instruments(corpus: Corpus, jobs: list[Job]) -> Dataset:
         ),
         default_split="official",
         official={str(item): "test" if mixed else "train" for item, mixed in zip(items, is_mix, strict=True)},
-        audio=lambda index: Path(jobs[index]["path"]),
+        audio=lambda index: rendered(corpus, "instruments", jobs, index),
     )
 
 
@@ -246,6 +257,9 @@ def _rows(
     def rows(input: str, indices: Sequence[int] | np.ndarray, window_s: float, progress: Progress) -> Part:
         from core.datasets._audio_rows import audio_rows  # brings torch, which a list of data sets can do without
 
+        def file(index: int) -> Path:
+            return rendered(corpus, task, jobs, index, progress)
+
         if input not in inputs:
             raise ValueError(f"{corpus.name} has no input {input!r} for {task}; it offers {', '.join(inputs)}.")
         return audio_rows(
@@ -254,7 +268,7 @@ def _rows(
             groups,
             targets,
             traces,
-            lambda index: Path(jobs[index]["path"]),
+            file,
             input,
             indices,
             window_s,

@@ -113,7 +113,7 @@ def check_for_training(dataset: Dataset, assignment: np.ndarray) -> None:
 
 def _official(dataset: Dataset, groups: np.ndarray) -> np.ndarray:
     if not dataset.official:
-        raise ValueError(f"{dataset.name} has no official split; use {dataset.default_split} or another of {CHOICES}.")
+        raise ValueError(f"{dataset.name} has no official split; use {dataset.default_split}, or cv10:S.F.")
     given = np.array([dataset.official.get(str(item), "") for item in dataset.items], dtype="<U10")
     given[(given == "train") & np.isin(groups, groups[given == "test"])] = ""  # a group of the test side stays there
     parts = _divide(dataset, "official", groups, given == "train", {"validation": 1 / 9}, seed=0)

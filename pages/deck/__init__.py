@@ -28,6 +28,7 @@ NAME = "earshot_deck"
 HERE = Path(__file__).parent
 SCRIPTS = ("draw.js", "time.js", "strip.js", "plane.js", "table.js", "deck.js")
 SPECTROGRAM_RANGE_DB = 80.0
+QUIETEST_TOP_DB = -60.0
 SPECTROGRAM_COLUMNS_MAX = 1600
 
 
@@ -194,7 +195,7 @@ def _spectrogram(levels_db: np.ndarray, frequencies_hz: Sequence[float]) -> dict
         padded = np.pad(levels_db, ((0, 0), (0, spare)), mode="edge")
         levels_db = np.fmax.reduce(padded.reshape(len(levels_db), -1, stride), axis=2)
     finite = levels_db[np.isfinite(levels_db)]
-    high_db = float(finite.max())
+    high_db = max(float(finite.max()), QUIETEST_TOP_DB)  # silence is dark, not bright
     low_db = high_db - SPECTROGRAM_RANGE_DB
     unit = np.clip(
         (np.nan_to_num(levels_db, nan=low_db, neginf=low_db, posinf=high_db) - low_db) / SPECTROGRAM_RANGE_DB, 0, 1

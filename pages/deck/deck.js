@@ -203,6 +203,10 @@ function makeDeck(root) {
     let dragging = false;
     on(parts.button, "click", toggle);
     on(root, "keydown", key);
+    on(document, "keydown", (event) => {
+      // A page just opened has the focus nowhere: the keys it promises belong to its player then.
+      if (document.activeElement === document.body && root.isConnected) key(event);
+    });
     on(parts.seek, "pointerdown", (event) => {
       const [x] = within(event);
       if (event.button || !layout || x < layout.left - 6 || x > layout.right + 6) return;

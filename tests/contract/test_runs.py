@@ -268,8 +268,8 @@ def test_a_resume_replays_what_the_user_changed(cache: Path, monkeypatch: pytest
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_curve(cache: Path) -> None:
     whole, broken = new(FEW), new(FEW | {"seconds_per_step": 0.1})
-    process = start(broken)
     assert run(whole) == 0
+    process = start(broken)
     for epoch in (2, 5):  # killed twice
         eventually(lambda epoch=epoch: at_epoch(broken, epoch), 120)
         process.send_signal(signal.SIGKILL)

@@ -172,7 +172,11 @@ def test_a_note_sounds_at_its_pitch_and_detuned_by_its_cents():
 def rendered(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("EARSHOT_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield {task: cues.build(TINY, task, quiet) for task in cues.TASKS}
+    made = {task: cues.build(TINY, task) for task in cues.TASKS}
+    assert not any(TINY.folder(task).exists() for task in cues.TASKS)  # labels alone render nothing
+    for data in made.values():
+        data.audio(0)
+    yield made
     patch.undo()
 
 

@@ -12,6 +12,13 @@ import soundfile
 
 from core import audio, library
 
+
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clips of a data folder on this machine are no part of these tests."""
+    monkeypatch.delenv("EARSHOT_DATA", raising=False)
+
+
 RATE_HZ = 8000
 
 

@@ -82,7 +82,10 @@ def test_a_model_of_whole_songs_is_never_given_shorter_windows(cache: Path, wind
     assert heard.window_s == 45.0
     assert np.ptp(heard.prediction.values[:, 0]) == 0  # the whole clip, each time
     assert heard.prediction.values[0, 0] == pytest.approx(1 + 8 * rms_of(0, SECONDS), abs=0.06)
-    assert "ridge learned from 45 s at a time; this clip has 8.0 s." in heard.prediction.warnings
+    assert (
+        "cues-small: ridge learned from 45 s at a time; a clip of 8.0 s is less than it expects."
+        in heard.prediction.warnings
+    )
 
 
 def test_the_second_time_is_read_from_the_cache(cache: Path, count: Callable[[], int]) -> None:
