@@ -88,13 +88,13 @@ def live_drawing(
         "title": {"text": title, "textStyle": {"fontSize": 13, "fontWeight": 600}, "left": 0, "top": 4},
         "legend": {
             "show": is_named,
-            "right": 0,
-            "top": 4,
+            "left": 0,
+            "top": 24,
             "itemWidth": 18,
             "itemGap": 6,
             "textStyle": {"fontSize": 11},
         },
-        "grid": {"left": 46, "right": 10, "top": 40, "bottom": 40},
+        "grid": {"left": 46, "right": 10, "top": 54, "bottom": 40},
         "tooltip": {"trigger": "axis"},
         "xAxis": {"type": "value", "name": "epoch", "nameLocation": "middle", "nameGap": 24, "min": 0},
         "yAxis": {"type": "log" if log else "value", "scale": True},
@@ -134,7 +134,7 @@ def interval_drawing(
         layers.append(rules.mark_rule(strokeDash=[4, 4], color=colours["real"]))
         text = rules.mark_text(align="left", dx=4, dy=-2, baseline="bottom", color=colours["real"])
         layers.append(text.encode(y=alt.value(0), text="anchor:N"))
-    return alt.layer(*layers).properties(height=alt.Step(46))
+    return alt.layer(*layers).properties(height=alt.Step(22))
 
 
 def overlay_table(curves: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:

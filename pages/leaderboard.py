@@ -67,10 +67,16 @@ def _picture(rows: pd.DataFrame, metric: str) -> None:
         if pd.notna(row["test"])
     }
     st.altair_chart(charts.interval_drawing(table, anchors, metric, palette.ROLES[shared.theme()]))
+    mixed = (
+        "Bars over training seeds say how much luck the training had, bars over items how much the choice of test "
+        "items had: compare like with like (column 'interval over'). "
+        if rows["varied"].nunique() > 1
+        else ""
+    )
     sentence = metrics.about(f"validation/{metric}").sentence
     st.caption(
         f"{metric}: {sentence} Two configurations whose bars overlap widely cannot be told apart by this data. "
-        "Choosing by the test column would make it a second validation set; the rank uses validation."
+        f"{mixed}Choosing by the test column would make it a second validation set; the rank uses validation."
     )
 
 

@@ -99,7 +99,7 @@ def _curves(curves: object, spec: rundir.Spec) -> None:
         with columns[number % 2]:
             option = charts.live_drawing(title, series, colours)
             st.echarts_chart(
-                option, height=240, key=f"live-{spec.id}-{title}", alt=f"{title} by epoch of run {spec.id}"
+                option, height=250, key=f"live-{spec.id}-{title}", alt=f"{title} by epoch of run {spec.id}"
             )
 
 

@@ -28,7 +28,7 @@ def write(folder: Path, relative: str, lines: list[str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "\n".join(lines) + "\n"
     if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(text.encode()))
+        path.write_bytes(gzip.compress(text.encode(, mtime=0)))
     else:
         path.write_text(text)
     return path
@@ -183,7 +183,7 @@ def test_a_wrong_file_is_one_sentence_that_names_it(tiny, key, old, new, sentenc
         assert sentence in text
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzip at all", gzip.compress(b"song_id,tempo\n1,2\n")])
+@pytest.mark.parametrize("content", [b"", b"not gzip at all", gzip.compress(b"song_id,tempo\n1,2\n", mtime=0)])
 def test_a_broken_feature_table_is_one_sentence(tiny, content):
     (tiny / "librosa74_song_level_1802.csv.gz").write_bytes(content)
     with pytest.raises(ValueError, match="librosa74_song_level_1802"):
