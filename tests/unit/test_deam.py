@@ -28,7 +28,7 @@ def write(folder: Path, relative: str, lines: list[str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "\n".join(lines) + "\n"
     if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(text.encode(, mtime=0)))
+        path.write_bytes(gzip.compress(text.encode(), mtime=0))
     else:
         path.write_text(text)
     return path
