@@ -65,6 +65,7 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def main() -> None:
+    """Time every clip both ways and print the table."""
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__)
