@@ -127,7 +127,7 @@ def _page() -> None:
     found = index.boards()
     if found.empty:
         st.info(
-            "Finished runs will be compared here. Train one first: it takes under a minute.",
+            "Finished runs will be compared here. Train one first: it takes a few minutes.",
             icon=":material/leaderboard:",
         )
         st.page_link("pages/train.py", label="Train a first run", icon=":material/tune:")
