@@ -103,8 +103,8 @@ def _recent() -> None:
     if mine.empty:
         st.info(
             "Your runs will be drawn here while they train: loss, score, learning rate and gradient norm. "
-            "The form on the left is filled with a setting that works; press Start. The first run on cues-small takes a "
-            "few minutes, since its songs are rendered first; later ones take less.",
+            "The form on the left is filled with a setting that works; press Start. The first run on cues-small takes "
+            "a few minutes, since its songs are rendered first; later ones take less.",
             icon=":material/monitoring:",
         )
         return
