@@ -1,4 +1,4 @@
-"""Imports point one way: app → pages → trainers → core, pages → core, lab → trainers and core."""
+"""Imports point one way: app → pages → trainers → core, pages → core, lab → commands → trainers and core."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ MAY_IMPORT = {
     "trainers": {"core", "trainers"},
     "pages": {"core", "trainers", "pages"},
     "app": {"core", "trainers", "pages"},
-    "lab": {"core", "trainers"},
+    "commands": {"core", "trainers", "commands"},
+    "lab": {"core", "trainers", "commands"},
 }
-OURS = {"core", "trainers", "pages", "app", "lab", "tests", "benchmarks"}
+OURS = {"core", "trainers", "pages", "app", "commands", "lab", "tests", "benchmarks"}
 HEAVY = {"torch", "torchvision", "torchaudio", "xgboost", "librosa", "streamlit", "timm"}
 """Seconds of import each (torch alone takes three): not for listing runs."""
 
 
 def sources() -> list[Path]:
     found = [PROJECT / "lab.py", PROJECT / "app.py"]
-    for folder in ("core", "trainers", "pages"):
+    for folder in ("core", "trainers", "pages", "commands"):
         found += sorted((PROJECT / folder).rglob("*.py"))
     return [path for path in found if path.exists()]
 

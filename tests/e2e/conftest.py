@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,8 @@ def at_fraction(page, fraction: float) -> tuple[float, float]:
 def wait_past(page, seconds: float) -> None:
     """Wait until the playhead has passed that second."""
     page.wait_for_function(f"Number({DECK}.dataset.time) > {seconds}")
+
+
+def never_back(times_s: list[float]) -> bool:
+    """Whether the playhead never jumped back. A browser's audio clock itself wavers by about 10 ms under load."""
+    return all(later > earlier - 0.05 for earlier, later in pairwise(times_s))

@@ -1,0 +1,67 @@
+"""`lab.py predict`: what stored models hear in audio files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands import Json
+
+
+def predict(
+    clips: list[Path],
+    run: Annotated[
+        list[str] | None, typer.Option(help="Run to predict with (repeatable); best on its board else.")
+    ] = None,
+    window: Annotated[float | None, typer.Option(help="Window in s; the length each model learned from else.")] = None,
+    hop: Annotated[float, typer.Option(help="A prediction every … s.")] = 0.5,
+    as_json: Json = False,
+) -> None:
+    """Valence, arousal and instruments of audio files over time."""
+    from core import audio, listening
+
+    emotion, instruments = _models_to_listen(run or [])
+    bad = 0
+    for path in clips:
+        try:
+            clip = audio.decode(path)
+            heard = [listening.listen(clip, model, window_s=window, hop_s=hop) for model in emotion]
+            scores = listening.listen(clip, instruments, window_s=window, hop_s=hop) if instruments else None
+        except (ValueError, OSError) as error:
+            bad += 1
+            typer.echo(" ".join(str(error).split()), err=True)
+            continue
+        found = listening.report(clip, heard, scores)
+        typer.echo(json.dumps(found) if as_json else _in_words(found))
+    if bad:
+        raise typer.Exit(2)
+
+
+def _models_to_listen(named: list[str]) -> tuple[list[Any], Any]:
+    from core import listening
+    from core.store import memory_store
+
+    if named:
+        models = [listening.load(run) for run in named]
+    else:
+        store = memory_store()
+        chosen = listening.choices(store, "emotion")[:2] + listening.choices(store, "instruments")[:1]
+        models = [listening.load(run) for run in chosen]
+    if not models:
+        raise ValueError("No stored run can listen yet; train one: python lab.py train ridge --data cues-small")
+    emotion = [model for model in models if model.task == "emotion"]
+    return emotion, next((model for model in models if model.task == "instruments"), None)
+
+
+def _in_words(found: dict[str, Any]) -> str:
+    song = found["song"]
+    words = [f"{found['clip']}  {found['seconds']:.1f} s"]
+    if "valence" in song:
+        words.append(f"valence {song['valence']:.2f}, arousal {song['arousal']:.2f} (1–9)")
+    if "instruments" in song:
+        best = sorted(song["instruments"].items(), key=lambda pair: -(pair[1] or 0))[:3]
+        words.append(", ".join(f"{label} {score:.2f}" for label, score in best))
+    return "\n  ".join([*words, *found["warnings"]])
