@@ -57,11 +57,13 @@ def _models_to_listen(named: list[str]) -> tuple[list[Any], Any]:
 
 
 def _in_words(found: dict[str, Any]) -> str:
+    from core.datasets import INSTRUMENT_NAMES
+
     song = found["song"]
     words = [f"{found['clip']}  {found['seconds']:.1f} s"]
     if "valence" in song:
         words.append(f"valence {song['valence']:.2f}, arousal {song['arousal']:.2f} (1–9)")
     if "instruments" in song:
         best = sorted(song["instruments"].items(), key=lambda pair: -(pair[1] or 0))[:3]
-        words.append(", ".join(f"{label} {score:.2f}" for label, score in best))
+        words.append(", ".join(f"{INSTRUMENT_NAMES.get(label, label)} {score or 0:.2f}" for label, score in best))
     return "\n  ".join([*words, *found["warnings"]])

@@ -20,7 +20,7 @@ ENSURE_EVERY_S = 5.0
 
 
 def train(
-    trainer: str,
+    trainer: Annotated[str, typer.Argument(help=f"One of {', '.join(trainers.names())}.")],
     data: Annotated[str, typer.Option(help="Data set, e.g. deam, cues-small, folder:PATH.")],
     split: Annotated[str | None, typer.Option(help="Named split; each data set has a default.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the training; the split has its own.")] = 0,

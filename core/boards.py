@@ -32,8 +32,8 @@ BESIDE = {
 
 
 BASELINES = {
-    "emotion": "predict the mean of the training labels",
-    "instruments": "predict the base rate of the training labels",
+    "emotion": "the training mean",
+    "instruments": "the training base rates",
 }
 
 

@@ -12,6 +12,19 @@ import trainers
 from core import boards, charts, listening, metrics
 from pages import forms, palette, shared
 
+COLUMNS = {
+    "#": st.column_config.Column(width=36, help="Rank by validation."),
+    "configuration": st.column_config.Column(width=230, help="The trainer and the knobs in which its rows differ."),
+    "note": st.column_config.Column(width=70, help="Starter runs ship with the lab; steered runs were changed."),
+    "validation [95 %]": st.column_config.Column(width=160, help="What the board is ranked by."),
+    "test [95 %]": st.column_config.Column(width=160, help="Scored once, after training; not used for the rank."),
+    "runs (n)": st.column_config.Column(width=60, help="Runs pooled in this row: seeds of one configuration."),
+    "interval over": st.column_config.Column(width=90, help="What varied: training seeds, or the items of the part."),
+    "time": st.column_config.Column(width=70, help="Training time of a run."),
+    "peak MB": st.column_config.Column(width=70, help="Most memory the process held, in megabytes."),
+    "stopped at epoch": st.column_config.Column(width=70, help="The epoch at which training ended."),
+}
+
 
 def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
     """The board the address names, else the newest."""
@@ -41,7 +54,7 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
 def _shown(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
     """The table as people read it: rounded, with units, intervals in one cell."""
     ranks = ["" if pd.isna(rank) else str(rank) for rank in rows["rank"]]
-    shown = pd.DataFrame({"#": ranks, "configuration": rows["name"]})
+    shown = pd.DataFrame({"#": ranks, "configuration": rows["name"], "note": rows["note"].fillna("")})
     for part in ("validation", "test"):
         cells = zip(rows[part], rows[f"{part}_low"], rows[f"{part}_high"], strict=True)
         shown[f"{part} [95 %]"] = [_interval(*cell) for cell in cells]
@@ -53,7 +66,6 @@ def _shown(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
     shown["items/s"] = [None if pd.isna(value) else float(f"{value:.3g}") for value in rows["items_per_s"]]
     shown["peak MB"] = [None if pd.isna(value) else round(value) for value in rows["peak_memory_mb"]]
     shown["stopped at epoch"] = [None if pd.isna(value) else float(f"{value:.3g}") for value in rows["epochs"]]
-    shown["note"] = rows["note"].fillna("")
     return shown
 
 
@@ -84,7 +96,8 @@ def _compare(rows: pd.DataFrame, chosen: list[int], metric: str) -> None:
     picked = rows.iloc[chosen]
     picked = picked[picked["kind"] == "configuration"]
     if picked.empty:
-        st.caption("Select rows to overlay their curves and to see only the knobs that differ.")
+        only = "Baseline and ceiling are not trained: they have no curves. " if chosen else ""
+        st.caption(f"{only}Select configurations to overlay their curves and to see only the knobs that differ.")
         return
     names = {run: row["name"] for row in picked.to_dict("records") for run in row["runs"]}
     index, theme = shared.store(), shared.theme()
@@ -155,6 +168,7 @@ def _page() -> None:
         on_select="rerun",
         selection_mode="multi-row",
         key="rows",
+        column_config=COLUMNS | {f"test {name}": st.column_config.Column(name, width=80) for name in beside},
         placeholder="—",
         width="stretch",
     )
