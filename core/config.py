@@ -28,8 +28,9 @@ C = TypeVar("C")
 class Knob:
     """One hyper-parameter: how it is shown, what it may be, and when it applies.
 
-    `scale` is "linear" or "log"; `hot` knobs may move while a run trains; `when` maps another knob to the values
-    for which this one applies; `kind` "run" means the value is the id of a run used as input.
+    `scale` is "linear" or "log"; `hot` knobs may move while a run trains; those and `branch` knobs may differ where a
+    run goes on from another's checkpoint; `when` maps another knob to the values for which this one applies; `kind`
+    "run" means the value is the id of a run used as input.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Knob:
     unit: str = ""
     scale: str = "linear"
     hot: bool = False
+    branch: bool = False
     when: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     kind: str = "value"
     optional: bool = False

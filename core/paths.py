@@ -22,6 +22,13 @@ def runs() -> Path:
     return folder
 
 
+def trash() -> Path:
+    """The folder of deleted runs, inside the cache; they can be restored until it is emptied."""
+    folder = cache() / "trash"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def starter() -> Path:
     """The folder of the finished runs that ship with the project; `EARSHOT_STARTER` moves it (tests do)."""
     return Path(os.environ.get("EARSHOT_STARTER") or PROJECT / "starter")

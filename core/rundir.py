@@ -4,23 +4,25 @@ spec.json       frozen: trainer, config, data, split, seed, inputs, versions, de
 status.json     state, reason, process, heartbeat; replaced atomically
 events.jsonl    one numbered line per event, append-only; acknowledged = the newline is written
 control/        what the user asks, one numbered file each, consumed in order
-checkpoints/    last, best, final and per-epoch weights (core/checkpoints.py)
+checkpoints/    last, best, final, per-epoch weights and states (core/checkpoints.py); a branch's start
 evaluations/    <data>-<split>.json;  predictions.parquet;  snapshots/;  stdout.log
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
 import re
 import secrets
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,69 +30,16 @@ from typing import Any
 import psutil
 
 from core import paths
-from core.config import fingerprint
+from core.records import ACTIVE, FINISHED, VERSION, WAITING, Spec, Status
 
-VERSION = 1
-WAITING, ACTIVE = ("queued",), ("starting", "running", "paused")
-FINISHED = ("done", "stopped", "diverged", "failed")
+__all__ = ["ACTIVE", "FINISHED", "VERSION", "WAITING", "Spec", "Status"]  # of core/records.py, said from here
+
 LOST_AFTER_S = 15.0
 """A run whose heartbeat is older counts as lost; the runner beats once a second."""
 
+WISHES = ("stop", "pause", "resume", "changes")
 START_WITHIN_S = 90.0
 """Until its process has written its number, a starting run has this long: imports from a cold disk are slow."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a run is: everything needed to make it again. `inputs` maps knob names to the runs used as input."""
-
-    id: str
-    trainer: str
-    config: dict[str, Any]
-    data: str
-    task: str
-    split: str
-    seed: int
-    device: str
-    are_seeds_pooled: bool = True
-    inputs: dict[str, str] = field(default_factory=dict)
-    parent: str | None = None
-    parent_step: int | None = None
-    created_at: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    revision: str = ""
-    format: int = VERSION
-
-    @property
-    def config_id(self) -> str:
-        """Names the configuration: runs that differ in the seed alone share it."""
-        what = [self.trainer, self.config, self.data, self.split, self.inputs, self.parent, self.parent_step]
-        return fingerprint(what)
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where a run stands. `state` is as written, or "lost" where a reader sees that its process is gone."""
-
-    state: str
-    reason: str = ""
-    pid: int = 0
-    pid_started: float = 0.0
-    host: str = ""
-    beat: int = 0
-    heartbeat: float = 0.0
-    note: str = ""
-    fraction: float = 0.0
-    step: int = 0
-    epoch: float = 0.0
-    device: str = ""
-    started_at: float = 0.0
-    ended_at: float = 0.0
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether nothing more will happen unless someone resumes it."""
-        return self.state in FINISHED or self.state == "lost"
 
 
 def new_id(trainer: str) -> str:
@@ -98,17 +47,41 @@ def new_id(trainer: str) -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{trainer}-{secrets.token_hex(2)}"
 
 
-def create(spec: Spec, state: str = "queued") -> Path:
-    """Make the directory of a new run and freeze its spec; returns the directory."""
+def create(
+    spec: Spec, state: str = "queued", *, start: Path | None = None, branched: dict[str, Any] | None = None
+) -> Path:
+    """Make the directory of a new run and freeze its spec; returns the directory.
+
+    A branch has the checkpoint it begins from (`start`, a file that is shared and not copied where the disk allows)
+    and the event that says so (`branched`): it needs its parent no more.
+    """
     folder = paths.runs() / spec.id
     making = folder.with_name(f".{spec.id}.making")  # appears under its name complete, or not at all
     for name in ("control", "checkpoints", "evaluations", "snapshots"):
         (making / name).mkdir(parents=True)
     _replace(making / "spec.json", json.dumps(asdict(spec), indent=1))
     _replace(making / "status.json", json.dumps(asdict(Status(state, heartbeat=time.time()))))  # 0 would be "lost"
-    (making / "events.jsonl").touch()
+    lines = [] if branched is None else [{"n": 1, "t": time.time(), "kind": "branched", **_finite(branched)}]
+    (making / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if start is not None:
+        share(start, making / "checkpoints" / "start.safetensors")
     os.replace(making, folder)
     return folder
+
+
+def share(source: Path, target: Path) -> None:
+    """Another name for a file that is only ever replaced, never written in; a copy where the disk has no such names."""
+    making = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        try:
+            os.link(source, making)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            shutil.copyfile(source, making)
+        os.replace(making, target)
+    finally:
+        making.unlink(missing_ok=True)
 
 
 def find(run: str) -> Path:
@@ -128,6 +101,8 @@ def find(run: str) -> Path:
     matches = [folder for folder in folders if folder.name.startswith(run)]
     if len(matches) == 1:
         return matches[0]
+    if not matches and any(path.name.startswith(run) for path in paths.trash().iterdir()):
+        raise ValueError(f"Run {run} is in the trash; `python lab.py run restore {run}` brings it back.")
     if not matches:
         raise ValueError(f"There is no run {run!r}; `python lab.py runs` lists them.")
     raise ValueError(f"{run!r} fits {len(matches)} runs: {', '.join(sorted(f.name for f in matches)[:5])} …")
@@ -159,7 +134,10 @@ def read_spec(folder: Path) -> Spec:
 
 
 def read_status(folder: Path, now: float | None = None) -> Status:
-    """Where the run stands. "lost" is derived: its process is gone, or it has not beaten for LOST_AFTER_S."""
+    """Where the run stands. "lost" is derived: its process is gone, or it has not beaten for LOST_AFTER_S.
+
+    A pause outlives its process: such a run stays "paused", with pid 0 and a reason.
+    """
     try:
         raw = json.loads((folder / "status.json").read_text())
         status = Status(**{key: raw[key] for key in raw if key in Status.__dataclass_fields__})
@@ -172,7 +150,10 @@ def read_status(folder: Path, now: float | None = None) -> Status:
     patience_s = LOST_AFTER_S if status.pid else START_WITHIN_S
     is_silent = (time.time() if now is None else now) - status.heartbeat > patience_s
     if gone or (is_silent and (not same_host or not status.pid)):
-        return Status(**{**asdict(status), "state": "lost", "reason": "Its process ended without a word."})
+        if status.state == "paused":
+            reason = "It was paused and its process is gone; resumed, it goes on from its last checkpoint."
+            return replace(status, pid=0, reason=reason)
+        return replace(status, state="lost", reason="Its process ended without a word.")
     return status
 
 
@@ -211,8 +192,8 @@ def set_status(folder: Path, status: Status) -> None:
 
 
 def ask(folder: Path, kind: str, **values: Any) -> None:
-    """Leave a wish for the runner ("stop", or "changes" with knobs); it takes them in the order of their names."""
-    assert kind in ("stop", "changes"), kind
+    """Leave a wish for the runner (one of WISHES; "changes" has `values`), taken in the order of their names."""
+    assert kind in WISHES, kind
     name = f"{time.time_ns():020d}-{kind}.json"
     _replace(folder / "control" / name, json.dumps({"kind": kind, **values}))
 
@@ -225,8 +206,15 @@ def wishes(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
             if name.endswith(".json") and name[0] != ".":
                 path = folder / "control" / name
                 with contextlib.suppress(ValueError):  # it must end neither the run nor the supervisor
-                    found.append((path, json.loads(path.read_text())))
+                    wish = json.loads(path.read_text())
+                    if isinstance(wish, dict) and wish.get("kind") in WISHES:
+                        found.append((path, wish))
     return found
+
+
+def is_asked(folder: Path, kind: str) -> bool:
+    """Whether a wish of this kind waits to be taken."""
+    return any(wish["kind"] == kind for _, wish in wishes(folder))
 
 
 def stop_asked_at(folder: Path) -> float | None:

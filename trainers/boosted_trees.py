@@ -43,24 +43,29 @@ THREADS = 2
 @dataclass(frozen=True)
 class Config:
     epochs: int = knob(
-        600, "Rounds of boosting at most; each adds one tree per label.", low=1, high=10_000, unit="rounds"
+        600, "Rounds of boosting at most; each adds one tree per label.", low=1, high=10_000, unit="rounds", branch=True
     )
     learning_rate: float = knob(
         0.05, "Share of each tree's correction that is taken.", low=1e-4, high=1.0, scale="log", hot=True
     )
-    depth: int = knob(3, "Questions a tree may ask one after the other.", low=1, high=12)
+    depth: int = knob(3, "Questions a tree may ask one after the other.", low=1, high=12, branch=True)
     min_child_weight: float = knob(5.0, "Rows that a leaf must hold.", low=0.0, high=1000.0, unit="rows")
     column_sample: float = knob(0.5, "Share of the columns each tree may look at.", low=0.05, high=1.0)
-    row_sample: float = knob(0.8, "Share of the rows each tree learns from.", low=0.05, high=1.0)
-    weight_decay: float = knob(1.0, "Pull of the leaves towards zero (XGBoost's lambda).", low=0.0, high=1e4)
+    row_sample: float = knob(0.8, "Share of the rows each tree learns from.", low=0.05, high=1.0, branch=True)
+    weight_decay: float = knob(
+        1.0, "Pull of the leaves towards zero (XGBoost's lambda).", low=0.0, high=1e4, branch=True
+    )
     patience: int = knob(
         40,
         "Rounds without improvement after which boosting stops; 0 never stops early.",
         low=0,
         high=1000,
         unit="rounds",
+        branch=True,
     )
-    min_delta: float = knob(0.0, "Fall of the validation loss that counts as an improvement.", low=0.0, high=10.0)
+    min_delta: float = knob(
+        0.0, "Fall of the validation loss that counts as an improvement.", low=0.0, high=10.0, branch=True
+    )
     window_seconds: float = knob(
         3.0, "Length of the slices of audio it learns from; tables ignore it.", low=0.1, high=60.0, unit="s"
     )

@@ -67,13 +67,19 @@ class Config:
     n_mels: int = knob(64, "Height of the picture in mel bands.", choices=(40, 64, 96, 128), unit="bands")
     learning_rate: float = knob(0.1, "Highest step size of the optimiser.", low=1e-6, high=1.0, scale="log", hot=True)
     optimizer: str = knob("sgd", "How a gradient becomes a step.", choices=("sgd", "adamw"))
-    momentum: float = knob(0.9, "Share of the last step taken again.", low=0.0, high=0.999, when={"optimizer": "sgd"})
+    momentum: float = knob(
+        0.9, "Share of the last step taken again.", low=0.0, high=0.999, when={"optimizer": "sgd"}, branch=True
+    )
     weight_decay: float = knob(5e-4, "How much large weights are pulled to zero.", low=0.0, high=0.5, hot=True)
     dropout: float = knob(0.1, "Share of the last layer's inputs hidden at each step.", low=0.0, high=0.95, hot=True)
-    epochs: int = knob(40, "Passes over the training data.", low=1, high=1000, unit="epochs")
+    epochs: int = knob(40, "Passes over the training data.", low=1, high=1000, unit="epochs", branch=True)
     batch_size: int = knob(32, "Excerpts per step.", low=4, high=4096, scale="log", unit="excerpts")
-    patience: int = knob(0, "Epochs without improvement before it stops; 0 never.", low=0, high=1000, unit="epochs")
-    min_delta: float = knob(0.0, "Fall of the loss that counts as an improvement.", low=0.0, high=1.0, unit="nats")
+    patience: int = knob(
+        0, "Epochs without improvement before it stops; 0 never.", low=0, high=1000, unit="epochs", branch=True
+    )
+    min_delta: float = knob(
+        0.0, "Fall of the loss that counts as an improvement.", low=0.0, high=1.0, unit="nats", branch=True
+    )
     label_smoothing: float = knob(0.0, "How far labels are moved towards one half.", low=0.0, high=0.5, hot=True)
     mix: float = knob(0.3, "Probability that an excerpt is the sum of two or three.", low=0.0, high=1.0, hot=True)
     gain_db: float = knob(

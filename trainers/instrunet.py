@@ -52,9 +52,11 @@ Noise = torch.Generator | None
 class Config:
     learning_rate: float = knob(0.01, "Step size of the optimiser.", low=1e-6, high=1.0, scale="log", hot=True)
     optimizer: str = knob("sgd", "How a gradient becomes a step.", choices=("sgd", "adam", "adamw"))
-    momentum: float = knob(0.9, "Share of the last step taken again.", low=0.0, high=0.999, when={"optimizer": "sgd"})
-    epochs: int = knob(50, "Passes over the training data.", low=1, high=1000, unit="epochs")
-    batch_size: int = knob(128, "Excerpts per step.", low=2, high=4096, scale="log", unit="excerpts")
+    momentum: float = knob(
+        0.9, "Share of the last step taken again.", low=0.0, high=0.999, when={"optimizer": "sgd"}, branch=True
+    )
+    epochs: int = knob(50, "Passes over the training data.", low=1, high=1000, unit="epochs", branch=True)
+    batch_size: int = knob(128, "Excerpts per step.", low=2, high=4096, scale="log", unit="excerpts", branch=True)
     width: int = knob(32, "Filters of block 1; the next have 2, 4 and 8 times as many.", low=1, high=128, scale="log")
     kernel: int = knob(5, "Side of the convolutions' kernels, in mel bands and frames.", choices=(3, 5, 7))
     batch_norm: bool = knob(True, "Whether each convolution's output is standardised over the batch.")
@@ -62,15 +64,19 @@ class Config:
     block_dropout: float = knob(0.0, "Share of each block's outputs hidden at each step.", low=0.0, high=0.95, hot=True)
     # As in Keras: this times the sum of squares joins the loss. With adamw it shrinks all weights directly instead.
     weight_decay: float = knob(1e-4, "Weight of the L2 penalty on the weights.", low=0.0, high=0.1, hot=True)
-    class_weights: bool = knob(True, "Whether an excerpt counts by the inverse frequency of its classes.")
+    class_weights: bool = knob(True, "Whether an excerpt counts by the inverse frequency of its classes.", branch=True)
     spec_augment: float = knob(0.0, "Most of bands and time hidden by one stripe each.", low=0.0, high=0.8, hot=True)
     plateau_patience: int = knob(
-        5, "Epochs without improvement after which the learning rate halves; 0 never.", low=0, high=1000, unit="epochs"
-    )
+        5, "Epochs without improvement after which the learning rate halves; 0 never.", low=0, high=1000,
+        unit="epochs", branch=True,
+    )  # fmt: skip
     patience: int = knob(
-        10, "Epochs without improvement after which training stops; 0 never.", low=0, high=1000, unit="epochs"
+        10, "Epochs without improvement after which training stops; 0 never.", low=0, high=1000, unit="epochs",
+        branch=True,
+    )  # fmt: skip
+    min_delta: float = knob(
+        0.0, "Fall of the loss that counts as an improvement.", low=0.0, high=1.0, unit="nats", branch=True
     )
-    min_delta: float = knob(0.0, "Fall of the loss that counts as an improvement.", low=0.0, high=1.0, unit="nats")
     window_seconds: float = knob(3.0, "Length of the excerpts it learns from.", low=0.5, high=30.0, unit="s")
 
 

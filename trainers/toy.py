@@ -32,27 +32,30 @@ class Config:
     learning_rate: float = knob(
         0.1, "Step size of gradient descent.", low=1e-6, high=100.0, scale="log", hot=True
     )  # far above 1 it diverges, which is something a class should see
-    momentum: float = knob(0.9, "Share of the last step that is taken again.", low=0.0, high=0.999)
+    momentum: float = knob(0.9, "Share of the last step that is taken again.", low=0.0, high=0.999, branch=True)
     weight_decay: float = knob(
         0.0, "Pull of every weight towards zero (decoupled, per step and learning rate).", low=0.0, high=1.0, hot=True
     )
     dropout: float = knob(0.0, "Share of the inputs that are hidden at each step.", low=0.0, high=0.95, hot=True)
-    epochs: int = knob(20, "Passes over the training data.", low=1, high=10_000, unit="epochs")
-    batch_size: int = knob(64, "Rows per step.", low=1, high=65_536, scale="log", unit="rows")
+    epochs: int = knob(20, "Passes over the training data.", low=1, high=10_000, unit="epochs", branch=True)
+    batch_size: int = knob(64, "Rows per step.", low=1, high=65_536, scale="log", unit="rows", branch=True)
     patience: int = knob(
         0,
         "Epochs without improvement after which training stops; 0 never stops early.",
         low=0,
         high=1000,
         unit="epochs",
+        branch=True,
     )
-    min_delta: float = knob(0.0, "Fall of the validation loss that counts as an improvement.", low=0.0, high=10.0)
+    min_delta: float = knob(
+        0.0, "Fall of the validation loss that counts as an improvement.", low=0.0, high=10.0, branch=True
+    )
     window_seconds: float = knob(
         3.0, "Length of the slices of audio it learns from; tables ignore it.", low=0.1, high=60.0, unit="s"
     )
     seconds_per_step: float = knob(
         0.0, "Pause before each step, to watch or to interrupt a run that would be over at once.", low=0.0, high=10.0,
-        unit="s",
+        unit="s", branch=True,
     )  # fmt: skip
 
 
