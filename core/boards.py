@@ -32,8 +32,8 @@ BESIDE = {
 
 
 BASELINES = {
-    "emotion": "the training mean",
-    "instruments": "the training base rates",
+    "emotion": "predict the mean",
+    "instruments": "predict the base rate",
 }
 
 
