@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core import checkpoints, metrics, rundir, stats
+from core import checkpoints, datasets, metrics, rundir, stats
 from core.datasets import Dataset, Progress, no_progress, splits
 from core.events import Inputs, Part
 
@@ -88,7 +88,7 @@ def may_share_items(first: str, second: str) -> bool:
 
     What two folders share cannot be told from their names, so any two may.
     """
-    family = [name.partition(":")[0].partition("-")[0] for name in (first, second)]
+    family = [datasets.unaliased(name).partition(":")[0].partition("-")[0] for name in (first, second)]
     return family[0] == family[1]
 
 

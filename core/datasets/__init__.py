@@ -7,10 +7,17 @@ A data set module has
     INPUTS_MADE_HERE: dict[str, tuple]          task → inputs of a set that is rendered, so that it can never be missing
                                                 and its inputs are known before it is there (optional)
     FIRST_USE: str                              what the first run costs, in a sentence (optional)
+    COUNTS: dict[str, tuple]                    task → (items, groups), for a set that is made here (optional)
+    HOMEPAGE, SIZE, LICENCE, LAYOUT: str        where it comes from, how large it is, who may use it, and the folder it
+                                                is expected as, a short tree (optional)
+    PLACE: str                                  the name under which its folder is added: its own, unless several sets
+                                                share one (optional)
+    PARTS: tuple[tuple, ...]                    (pattern, files, what): what that folder must hold (optional)
     def load(task, progress) -> Dataset         raises Missing when its files are not on this machine
 
 `progress(fraction, sentence)` is called while something slow is made. A module may take a folder after a colon in
-its name (`folder:PATH`); its `load` then has a third argument.
+its name (`folder:PATH`); its `load` then has a third argument. A folder that was added under a name (core/shelf.py)
+is a data set of that name, and `folder:PATH` is what it is called in a run.
 """
 
 from __future__ import annotations
@@ -26,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core import shelf
 from core.events import Part
 
 if TYPE_CHECKING:  # a rendering child imports this file, and pandas would be most of its start
@@ -111,19 +119,39 @@ class Dataset:
 
 
 def names() -> list[str]:
-    """The data sets of this folder, by file name (`_` becomes `-`), alphabetical."""
+    """The data sets of this folder, by file name (`_` becomes `-`), and the folders that were added; alphabetical."""
+    return sorted({*_own(), *_aliases()})
+
+
+def _own() -> list[str]:
     skip = {"splits"}
-    return sorted(
-        m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in skip and m.name[0] != "_"
-    )
+    found = [m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__)]
+    return sorted(name for name in found if name not in skip and name[0] != "-")
+
+
+def _aliases() -> dict[str, Path]:
+    """Added folders that are data sets themselves; whoever adds a known one says where it lies, not what it is."""
+    from core.datasets._known import FACTS
+
+    return {name: place for name, place in shelf.added().items() if name not in FACTS and name not in _own()}
+
+
+def _import(name: str) -> ModuleType:
+    return importlib.import_module(f"core.datasets.{name.replace('-', '_')}")
+
+
+def unaliased(name: str) -> str:
+    """`folder:PATH` for the name of a folder that was added, and any other name as it is."""
+    place = _aliases().get(name)
+    return f"folder:{place}" if place else name
 
 
 def module(name: str) -> ModuleType:
     """The module of a data set; ValueError with the choices for an unknown name."""
-    base = name.partition(":")[0]
-    if base not in names():
+    base = unaliased(name).partition(":")[0]
+    if base not in _own():
         raise ValueError(f"There is no data set {name!r}; there are {', '.join(names())}.")
-    return importlib.import_module(f"core.datasets.{base.replace('-', '_')}")
+    return _import(base)
 
 
 def default_split(name: str, task: str) -> str:
@@ -132,10 +160,13 @@ def default_split(name: str, task: str) -> str:
 
 
 def settled(name: str) -> str:
-    """The name by which every process finds the same data set: a place that depends on where this one works is
-    made absolute (`settled(place)` of the module, where it has one)."""
+    """The name by which every process finds the same data set, now and after a name was removed: the name of an added
+    folder becomes its `folder:PATH`, and a place that depends on where this process works is made absolute
+    (`settled(place)` of the module, where it has one)."""
+    name = unaliased(name)
     found, (base, _, place) = module(name), name.partition(":")
-    return f"{base}:{found.settled(place)}" if place and hasattr(found, "settled") else name
+    is_complete = bool(place) or not _needs_place(found)  # a name without the place it needs is refused by `load`
+    return f"{base}:{found.settled(place)}" if hasattr(found, "settled") and is_complete else name
 
 
 def is_made_here(name: str) -> bool:
@@ -158,14 +189,23 @@ def load(name: str, task: str | None = None, progress: Progress = no_progress) -
 
     Raises ValueError for an unknown name or a task it does not have, and Missing where its files are not here.
     """
+    name = unaliased(name)
     found: Any = module(name)
     tasks = found.TASKS
     if task is not None and task not in tasks:
         raise ValueError(f"{name} has no labels for {task}; it has {', '.join(tasks)}.")
     place = name.partition(":")[2]
-    takes_place = len(inspect.signature(found.load).parameters) == 3
-    if takes_place != bool(place):
+    if (place and not _takes_place(found)) or (not place and _needs_place(found)):
         raise ValueError(
-            f"{name} needs a folder: {name}:PATH." if takes_place else f"{name.partition(':')[0]} takes no folder."
+            f"{name} needs a folder: {name}:PATH." if not place else f"{name.partition(':')[0]} takes no folder."
         )
-    return found.load(task, progress, place) if takes_place else found.load(task or tasks[0], progress)
+    return found.load(task, progress, place) if place else found.load(task or tasks[0], progress)
+
+
+def _takes_place(found: Any) -> bool:
+    return len(inspect.signature(found.load).parameters) == 3
+
+
+def _needs_place(found: Any) -> bool:
+    third = list(inspect.signature(found.load).parameters.values())[2:]
+    return any(parameter.default is inspect.Parameter.empty for parameter in third)

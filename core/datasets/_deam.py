@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core import paths, stats
+from core import paths, shelf, stats
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, Dataset, Missing, Progress
 from core.events import Part
@@ -26,6 +26,12 @@ CITATION = (
     "Aljanaki, Yang & Soleymani 2017, Developing a benchmark for emotional analysis of music, PLoS ONE 12(3): e0173392"
 )
 LAST_TRAINING_ID = 2000
+LAYOUT = """deam/
+├─ annotations/
+│  ├─ annotations averaged per song/song_level/                        2 csv
+│  ├─ annotations averaged per song/dynamic (per second annotations)/  valence.csv, arousal.csv
+│  └─ annotations per each rater/song_level/                           2 csv
+"""
 LOW, HIGH = 1.0, 9.0
 
 AVERAGED = "annotations/annotations averaged per song/song_level"
@@ -39,19 +45,26 @@ FILES = {
     "valence over time": f"{DYNAMIC}/valence.csv",
     "arousal over time": f"{DYNAMIC}/arousal.csv",
 }
+PARTS = tuple((relative, 1, f"labels ({key})") for key, relative in FILES.items())
 
 Trace = tuple[np.ndarray, np.ndarray]
 
 
 def locate(relative: str, what: str, size: str) -> Path:
-    """The file or folder `relative` of DEAM, in deam/, DEAM/ or directly in the data folder.
+    """The file or folder `relative` of DEAM: in the folder that was added as deam, else in deam/, DEAM/ or directly
+    in the data folder.
 
     Raises Missing, which says what is missing, where it should lie, where to get it, its size and its licence.
     """
     get = f"Get it from {ADDRESS} ({size}; {LICENCE})"
-    if paths.data() is None:
-        raise Missing(f"DEAM's {what} is not here: set EARSHOT_DATA to a folder that holds deam/{relative}. {get}.")
-    folders = [paths.data() / base / inner for base in ("deam", "DEAM", "") for inner in ("", "DEAM_Annotations")]  # type: ignore[operator]
+    root, added = paths.data(), shelf.added().get("deam")
+    bases = ([added] if added else []) + ([root / base for base in ("deam", "DEAM", "")] if root else [])
+    if not bases:
+        raise Missing(
+            f"DEAM's {what} is not here: set EARSHOT_DATA to a folder that holds deam/{relative}, or say where it lies "
+            f"(python lab.py data add deam PATH). {get}."
+        )
+    folders = [base / inner for base in bases for inner in ("", "DEAM_Annotations")]
     for folder in folders:
         if (folder / relative).exists():
             return folder / relative

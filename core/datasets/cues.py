@@ -70,12 +70,33 @@ class Corpus:
         return paths.cache() / "data" / f"{self.name}-{task}-{self.version(task)}"
 
 
+def counts(corpus: Corpus) -> dict[str, tuple[int, int]]:
+    """Task → (items, groups), known without making anything."""
+    recordings = len(IRMAS_CLASSES) * corpus.recordings
+    return {
+        "emotion": (corpus.songs, corpus.songs),
+        "instruments": (recordings * corpus.takes + corpus.mixes, recordings + corpus.mixes),
+    }
+
+
+def is_rendered(corpus: Corpus, task: str) -> bool:
+    """Whether the sound of this side is in the cache already."""
+    return (corpus.folder(task) / "manifest.json").exists()
+
+
 FULL = Corpus("cues", songs=1744, song_seconds=45.0, recordings=80, takes=5, mixes=300)
+COUNTS = counts(FULL)
+SIZE = "made here: 2 GB in the cache"
 
 
 def load(task: str, progress: Progress = no_progress) -> Dataset:
     """The full corpus: 1,744 songs of 45 s, or 4,400 excerpts of 3 s and 300 mixes. Rendered when not in the cache."""
     return build(FULL, task)
+
+
+def is_ready(task: str) -> bool:
+    """Whether its sound can be played without being rendered first."""
+    return is_rendered(FULL, task)
 
 
 def build(corpus: Corpus, task: str) -> Dataset:

@@ -9,12 +9,17 @@ import numpy as np
 
 from core.config import fingerprint
 from core.datasets import Dataset, Missing, Progress
-from core.datasets._deam import ADDRESS, LICENCE, all_annotations, emotion_set, locate
+from core.datasets._deam import ADDRESS, LICENCE, PARTS, all_annotations, emotion_set, locate
+from core.datasets._deam import LAYOUT as LABELS_LAYOUT
 from core.events import Part
+
+__all__ = ["LICENCE", "PARTS", "TASKS", "load"]
 
 TASKS = ("emotion",)
 INPUTS = ("lib164", "logmel", "lib73")
 FOLDERS = ("DEAM_audio/MEMD_audio", "MEMD_audio")
+HOMEPAGE, PLACE, SIZE = ADDRESS, "deam", "audio about 1.3 GB, labels about 3 MB"
+LAYOUT = f"{LABELS_LAYOUT}└─ MEMD_audio/   or DEAM_audio/MEMD_audio/: 2.mp3 … 2058.mp3"
 SUFFIXES = (".mp3", ".wav", ".ogg", ".flac")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from core.datasets import Dataset, Progress
 from core.datasets._deam import table_set
-from core.datasets.deam_opensmile import EXCERPT_S, read_songs
+from core.datasets.deam_opensmile import EXCERPT_S, HOMEPAGE, LAYOUT, LICENCE, PARTS, PLACE, SIZE, read_songs
+
+__all__ = ["HOMEPAGE", "LAYOUT", "LICENCE", "PARTS", "PLACE", "SIZE", "TASKS", "load"]
 
 TASKS = ("emotion",)
 

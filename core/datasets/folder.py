@@ -9,7 +9,8 @@ absolute, or relative to EARSHOT_DATA, or to the working directory.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,14 @@ from core.events import Part
 
 TASKS = ("instruments", "emotion")
 INPUTS = {"instruments": ("logmel", "wave16k", "lib164", "lib73"), "emotion": ("lib164", "logmel", "lib73")}
+HOMEPAGE, SIZE, LICENCE = "", "", "as your CSV says"
+LAYOUT = """PATH/
+├─ manifest.csv      path,label,group   or   path,valence,arousal,group
+└─ anything.wav …    also in folders below"""
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 FORM = "path (or file) and either label, or valence and arousal"
 LOW, HIGH = 1.0, 9.0
+OUTSIDE = "lies outside the folder"
 
 
 def load(task: str | None, progress: Progress, place: str) -> Dataset:
@@ -36,9 +43,63 @@ def load(task: str | None, progress: Progress, place: str) -> Dataset:
     file = find_csv(folder)
     table = _read(file)
     task = _task(file, table, task)
+    for problem in (*_table_mistakes(file, table), *_row_mistakes(folder, file, table, task)):
+        raise ValueError(problem)
+    return _dataset(place, folder, file, table, task)
+
+
+def mistakes(place: str) -> list[str]:
+    """Everything that keeps a folder from being a data set, one sentence each; empty where nothing does."""
+    try:
+        folder = find_folder(place)
+        file = find_csv(folder)
+        table = _read(file)
+    except ValueError as error:
+        return [str(error)]
+    found = list(_table_mistakes(file, table))
+    has = [task for task in TASKS if _has(table, task)]
+    for task in has:
+        found += _row_mistakes(folder, file, table.drop_duplicates("path"), task)
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A folder read as far as it can be: the `dataset` of its sound rows (None where there is none), the rows left out
+    as (path, kind, sentence) with kind "missing", "label" or "twice", and audio files that no row names."""
+
+    folder: Path
+    dataset: Dataset | None
+    left_out: list[tuple[str, str, str]]
+    unlisted: list[str]
+
+
+def survey(place: str, task: str | None = None) -> Survey:
+    """The folder for a check, which goes on where `load` refuses; ValueError where there is no folder or table."""
+    folder = find_folder(place)
+    file = find_csv(folder)
+    table = _read(file)
+    task = _task(file, table, task)
+    twice = table["path"].duplicated()
+    left_out = [(path, "twice", f"{path} is listed more than once.") for path in table.loc[twice, "path"].unique()]
+    table = table[~twice].reset_index(drop=True)
+    listed = set(table["path"])
+    wrong = {path: ("label", why) for path, why in _label_mistakes(table, task)}
+    for path in table["path"]:
+        if why := _absence(folder, path):
+            wrong[path] = ("missing", f"{path} {why}.")
+    left_out += [(path, *wrong[path]) for path in table["path"] if path in wrong]
+    table = table[~table["path"].isin(set(wrong))].reset_index(drop=True)
+    there = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
+    names = (path.relative_to(folder).as_posix() for path in there)
+    unlisted = [name for name in names if name not in listed and not name.startswith(".")]
+    return Survey(folder, _dataset(place, folder, file, table, task) if len(table) else None, left_out, unlisted)
+
+
+def _dataset(place: str, folder: Path, file: Path, table: pd.DataFrame, task: str) -> Dataset:
     items = table["path"].to_numpy(dtype=str)
-    files = _audio_files(folder, file, items)
-    targets = _classes(file, table) if task == "instruments" else _emotions(file, table)
+    files = [folder / item for item in items]
+    targets = _classes(table) if task == "instruments" else _emotions(table)
     groups = _column(table, "group")
     sizes = [path.stat().st_size for path in files]
     version = fingerprint([table.to_csv(index=False), sizes])  # a recording exchanged under its name counts
@@ -135,60 +196,89 @@ def _read(file: Path) -> pd.DataFrame:
     table.columns = [str(column).strip().lower() for column in table.columns]
     if "path" not in table and "file" in table:
         table = table.rename(columns={"file": "path"})
-    if "path" not in table or not ("label" in table or {"valence", "arousal"} <= set(table.columns)):
+    if "path" not in table or not any(_has(table, task) for task in TASKS):
         raise ValueError(f"{file}: expected the columns {FORM}, and found {', '.join(table.columns)}.")
     table = table.apply(lambda column: column.str.strip())
     if table.empty:
         raise ValueError(f"{file} lists no recording.")
-    twice = table["path"][table["path"].duplicated()]
-    if len(twice):
-        raise ValueError(f"{file} lists {twice.iloc[0]!r} more than once.")
     return table
 
 
+def _has(table: pd.DataFrame, task: str) -> bool:
+    return "label" in table if task == "instruments" else {"valence", "arousal"} <= set(table.columns)
+
+
+def _table_mistakes(file: Path, table: pd.DataFrame) -> Iterator[str]:
+    twice = table["path"][table["path"].duplicated()]
+    if len(twice):
+        yield f"{file} lists {twice.iloc[0]!r} more than once."
+
+
+def _row_mistakes(folder: Path, file: Path, table: pd.DataFrame, task: str) -> Iterator[str]:
+    """One sentence for each kind of thing wrong with the rows, naming the first."""
+    reasons = {path: why for path in table["path"] if (why := _absence(folder, path))}
+    outside = [path for path, why in reasons.items() if why == OUTSIDE]
+    if outside:
+        yield f"{file} lists {outside[0]!r}, which lies outside the folder; paths are relative to it."
+    absent = [path for path, why in reasons.items() if why != OUTSIDE]
+    if absent:
+        yield f"{file} lists {len(absent)} of {len(table)} files that are not there; first {absent[0]!r}."
+    labels = [why for _, why in _label_mistakes(table, task)]
+    if labels:
+        more = f" ({len(labels) - 1} more rows have such a mistake.)" if len(labels) > 1 else ""
+        yield f"{file}: {labels[0]}{more}"
+
+
+def _absence(folder: Path, path: str) -> str:
+    """Why there is no file for a row; empty where there is one."""
+    try:
+        if not (folder / path).resolve().is_relative_to(folder):
+            return OUTSIDE
+        return "" if (folder / path).is_file() else "is listed, and there is no such file"
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        return "is listed, and no file can have that name"
+
+
 def _task(file: Path, table: pd.DataFrame, task: str | None) -> str:
-    has = {"instruments": "label" in table, "emotion": {"valence", "arousal"} <= set(table.columns)}
     if task is None:
-        return "instruments" if has["instruments"] else "emotion"
-    if not has[task]:
+        return next(task for task in TASKS if _has(table, task))
+    if not _has(table, task):
         needs = "a column label" if task == "instruments" else "the columns valence and arousal"
         raise ValueError(f"{file} has no labels for {task}: that needs {needs}; it has {', '.join(table.columns)}.")
     return task
 
 
-def _audio_files(folder: Path, file: Path, items: np.ndarray) -> list[Path]:
-    files = [folder / item for item in items]
-    outside = [str(item) for item, path in zip(items, files, strict=True) if not path.resolve().is_relative_to(folder)]
-    if outside:
-        raise ValueError(f"{file} lists {outside[0]!r}, which lies outside the folder; paths are relative to it.")
-    absent = [str(item) for item, path in zip(items, files, strict=True) if not path.is_file()]
-    if absent:
-        raise ValueError(f"{file} lists {len(absent)} of {len(items)} files that are not there; first {absent[0]!r}.")
-    return files
+def _label_mistakes(table: pd.DataFrame, task: str) -> Iterator[tuple[str, str]]:
+    """(path, sentence) of each row whose label cannot be used."""
+    if task == "instruments":
+        for path, text in zip(table["path"], table["label"], strict=True):
+            codes = _codes(text)
+            unknown = [code for code in codes if code not in IRMAS_CLASSES]
+            if unknown or not codes:
+                what = f"the unknown class {unknown[0]!r}" if unknown else "no label"
+                yield path, f"{path!r} has {what}; for now a label is one of {', '.join(IRMAS_CLASSES)}."
+        return
+    values = _emotions(table)
+    for row, column in np.argwhere(~((values >= LOW) & (values <= HIGH))):  # also what is no number
+        path, label = table["path"].iloc[row], EMOTION_LABELS[column]
+        given = table[label].iloc[row]
+        yield path, f"{path!r} has {label} {given!r}; it must be a number from {LOW:g} to {HIGH:g}."
 
 
-def _classes(file: Path, table: pd.DataFrame) -> np.ndarray:
+def _codes(text: str) -> list[str]:
+    return [code.strip().lower() for code in re.split(r"[|;]", text) if code.strip()]
+
+
+def _classes(table: pd.DataFrame) -> np.ndarray:
     targets = np.zeros((len(table), len(IRMAS_CLASSES)))
-    for row, (item, text) in enumerate(zip(table["path"], table["label"], strict=True)):
-        codes = [code.strip().lower() for code in re.split(r"[|;]", text) if code.strip()]
-        unknown = [code for code in codes if code not in IRMAS_CLASSES]
-        if unknown or not codes:
-            what = f"the unknown class {unknown[0]!r}" if unknown else "no label"
-            raise ValueError(f"{file}: {item!r} has {what}; for now a label is one of {', '.join(IRMAS_CLASSES)}.")
-        targets[row, [IRMAS_CLASSES.index(code) for code in codes]] = 1
+    for row, text in enumerate(table["label"]):
+        targets[row, [IRMAS_CLASSES.index(code) for code in _codes(text)]] = 1
     return targets
 
 
-def _emotions(file: Path, table: pd.DataFrame) -> np.ndarray:
-    values = np.column_stack([pd.to_numeric(table[label], errors="coerce").to_numpy() for label in EMOTION_LABELS])
-    wrong = np.argwhere(~((values >= LOW) & (values <= HIGH)))  # also what is no number
-    if len(wrong):
-        row, label = wrong[0][0], EMOTION_LABELS[wrong[0][1]]
-        given = table[label].iloc[row]
-        raise ValueError(
-            f"{file}: {table['path'].iloc[row]!r} has {label} {given!r}; it must be a number from {LOW:g} to {HIGH:g}."
-        )
-    return values.astype(float)
+def _emotions(table: pd.DataFrame) -> np.ndarray:
+    columns = [pd.to_numeric(table[label], errors="coerce").to_numpy(dtype=float) for label in EMOTION_LABELS]
+    return np.column_stack(columns)
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:

@@ -85,12 +85,30 @@ def assign(dataset: Dataset, split_name: str) -> np.ndarray:
     return _divide(dataset, split_name, units, everywhere, {"test": 0.1, "validation": 0.1}, split.seed)
 
 
+def offered(dataset: Dataset) -> list[str]:
+    """The splits this data set can be asked for, its default first; seeds and folds at 0, a source each."""
+    groups = len(set(dataset.groups))
+    found = ["official"] if dataset.official else []
+    found += ["grouped:0"] if groups >= len(PARTS) else []
+    found += ["cv10:0.0"] if groups >= FOLDS else []
+    found += [
+        f"leave-source:{name}"
+        for name in sorted(set(map(str, () if dataset.sources is None else dataset.sources)) - {""})
+    ]
+    found += ["random:0"] if len(dataset.items) >= len(PARTS) else []
+    return sorted([*found, "all"], key=lambda name: name != dataset.default_split)
+
+
+def shared_groups(dataset: Dataset, assignment: np.ndarray) -> list[str]:
+    """Groups that lie on more than one side of a split, by name; empty is the proof that none crosses."""
+    used, groups = assignment != "", np.asarray(dataset.groups, dtype=str)
+    sides = [set(groups[used & (assignment == part)]) for part in PARTS]
+    return sorted((sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2]))
+
+
 def is_leaky(dataset: Dataset, split_name: str) -> bool:
     """Whether some group lies on more than one side of this split, so that its scores flatter."""
-    parts, groups = assign(dataset, split_name), np.asarray(dataset.groups, dtype=str)
-    used = parts != ""
-    pairs = set(zip(groups[used], parts[used], strict=True))
-    return len(pairs) > len({group for group, _ in pairs})
+    return bool(shared_groups(dataset, assign(dataset, split_name)))
 
 
 def check_for_training(dataset: Dataset, assignment: np.ndarray) -> None:

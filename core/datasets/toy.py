@@ -16,6 +16,8 @@ from core.events import Part
 TASKS = ("emotion",)
 INPUTS_MADE_HERE = {"emotion": ("toy12",)}
 N_ITEMS, N_COLUMNS, ITEMS_PER_GROUP, BEST_R2 = 240, 12, 3, 0.8
+COUNTS = {"emotion": (N_ITEMS, N_ITEMS // ITEMS_PER_GROUP)}
+SIZE, LICENCE = "made here, on the spot", "CC0"
 
 
 def load(task: str, progress: Progress) -> Dataset:
@@ -47,7 +49,7 @@ def load(task: str, progress: Progress) -> Dataset:
         targets=targets,
         inputs=INPUTS_MADE_HERE[task],
         rows=rows,
-        licence="CC0",
+        licence=LICENCE,
         citation="Made by Earshot",
         about="A planted line in 12 columns, no music: for trying out the lab. The best possible R² is 0.8.",
         ceiling={"r2_valence": BEST_R2, "r2_arousal": BEST_R2},
