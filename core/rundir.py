@@ -165,25 +165,33 @@ def _is_alive(pid: int, started: float) -> bool:
         return False
 
 
+def read_lines(folder: Path, offset: int = 0) -> tuple[list[bytes], int]:
+    """The lines of the log from byte `offset` on, and the offset to go on from. A torn last line waits."""
+    try:
+        with (folder / "events.jsonl").open("rb") as file:
+            file.seek(offset)
+            blob = file.read()
+    except FileNotFoundError:
+        return [], offset
+    end = blob.rfind(b"\n") + 1
+    return blob[:end].splitlines(), offset + end
+
+
+def read_event(line: bytes) -> dict[str, Any] | None:
+    """One line of the log as an event; None where it is not JSON, or not an event."""
+    try:
+        event = json.loads(line)
+        if event["kind"] == "metrics":
+            event["values"] = {name: float(value) for name, value in event["values"].items()}
+        return {**event, "n": int(event["n"]), "t": float(event["t"])}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
 def read_events(folder: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     """Events from byte `offset` on, and the offset to go on from. A torn last line waits; a broken one is skipped."""
-    path = folder / "events.jsonl"
-    if not path.exists():
-        return [], offset
-    with path.open("rb") as file:
-        file.seek(offset)
-        blob = file.read()
-    end = blob.rfind(b"\n") + 1
-    events = []
-    for line in blob[:end].splitlines():
-        try:
-            event = json.loads(line)
-            if event["kind"] == "metrics":
-                event["values"] = {name: float(value) for name, value in event["values"].items()}
-            events.append({**event, "n": int(event["n"]), "t": float(event["t"])})
-        except (ValueError, TypeError, KeyError, AttributeError):  # not JSON, or not an event
-            continue
-    return events, offset + end
+    lines, end = read_lines(folder, offset)
+    return [event for line in lines if (event := read_event(line)) is not None], end
 
 
 def set_status(folder: Path, status: Status) -> None:
