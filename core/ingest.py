@@ -3,47 +3,146 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import os
+import re
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from core import paths, rundir
+from core import rundir
 
 SAID_ONCE = ("data_version", "input", "seconds", "items_per_s", "peak_memory_mb", "stopped_because", "steered")
 """Columns of a run's row that come from single events: what an earlier read found stays true when new lines come."""
 
+RESTING = (*rundir.FINISHED, *rundir.WAITING)
+"""States that only a change of the files can end; the others end when a process is seen to be gone."""
 
-def read_run(folder: Path, seen: tuple[Any, ...] | None) -> dict[str, Any] | None:
-    """What is new in a run directory since `seen` (place, bytes, evaluated); None where nothing is."""
+SETTLED_AFTER_NS = 2_000_000_000
+"""Two writes within one tick of a file system's clock look like one: younger files are read again next time."""
+
+_NUMBERS = re.compile(rb'\{"n": \d+, "t": [\d.e+-]+, "kind": "metrics", "step": \d+, "epoch": ')
+"""How the only writer begins a line of numbers; anything else is parsed here, line by line."""
+
+
+class Seen(NamedTuple):
+    """How far a run directory has been read; `signature` is empty where its files were still in motion."""
+
+    place: str
+    bytes: int
+    evaluated: float
+    last_step: int | None
+    signature: str | None
+
+
+@dataclass
+class Found:
+    """What is new in a run directory: rows for the tables, and `lines` of numbers as (place in the log, JSON)."""
+
+    row: dict[str, Any]
+    seen: Seen
+    from_start: bool
+    configs: list[dict[str, Any]] = field(default_factory=list)
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    snapshots: list[dict[str, Any]] = field(default_factory=list)
+    rewinds: list[tuple[str, int, int, int]] = field(default_factory=list)
+    """(run, number of the event, place in the log, last step that still counts)"""
+    lines: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+def signature(folder: str) -> tuple[str, int]:
+    """Times and sizes that change with anything the index reads there, and the newest of these times (ns).
+
+    status.json is replaced, which changes the directory's time, and so do reports in theirs; a log only grows.
+    Raises OSError where it is no run directory.
+    """
+    directory, log = os.stat(folder), os.stat(f"{folder}/events.jsonl")
     try:
+        reports_ns = os.stat(f"{folder}/evaluations").st_mtime_ns
+    except OSError:
+        reports_ns = 0
+    times = (directory.st_mtime_ns, reports_ns, log.st_mtime_ns)
+    return f"{directory.st_ino}:{times}:{log.st_size}", max(times)
+
+
+def read_run(place: str, seen: Seen | None, own: str) -> Found | Seen | None:
+    """What is new in the run directory `place` since `seen`; None where nothing is.
+
+    Only a `Seen` where nothing is new but its files have come to rest. `own` is the folder of the user's runs.
+    """
+    try:
+        mark, newest_ns = signature(place)
+        if seen is not None and mark == seen.signature and place == seen.place:
+            return None
+        folder = Path(place)
         spec = replace(rundir.read_spec(folder), id=folder.name)  # a copied directory is a run of its own
-        size = (folder / "events.jsonl").stat().st_size
+        size = os.stat(f"{place}/events.jsonl").st_size
     except (ValueError, OSError):
         return None  # not a run (yet), or damaged: it stays on the disk and out of the index
     status = rundir.read_status(folder)
-    reports = sorted((folder / "evaluations").glob("*.json"))
-    evaluated = max((report.stat().st_mtime for report in reports), default=0.0) + status.heartbeat
-    place = str(folder)
-    from_start = seen is None or seen[0] != place or size < seen[1]
+    reports = _reports(f"{place}/evaluations")
+    evaluated = max((written for _, written in reports), default=0.0) + status.heartbeat
+    from_start = seen is None or seen.place != place or size < seen.bytes
     key = evaluated + _state_number(status.state)
-    if not from_start and seen is not None and size == seen[1] and key == seen[2]:
-        return None
-    events, offset = rundir.read_events(folder, 0 if from_start or seen is None else seen[1])
-    row = _run_row(folder, spec, status, events)
-    found: dict[str, Any] = {"row": row, "from_start": from_start, "configs": [], "evaluations": []}
-    found["ingested"] = [{"run": spec.id, "place": place, "bytes": offset, "evaluated": key}]
-    found["configs"] = [{"run": spec.id, "name": k, "value": json.dumps(v)} for k, v in spec.config.items()]
-    found["rewinds"] = [(spec.id, e["n"], e["to_step"]) for e in events if e["kind"] == "rewound"]
-    found["metrics"] = _metric_rows(spec.id, events)
-    found["events"] = [_event_row(spec.id, event) for event in events if event["kind"] != "metrics"]
-    for path in reports:
+    is_settled = status.state in RESTING and time.time_ns() - newest_ns > SETTLED_AFTER_NS
+    if not from_start and seen is not None and size == seen.bytes and key == seen.evaluated:
+        return seen._replace(signature=mark) if is_settled else None
+    lines, offset = rundir.read_lines(folder, 0 if from_start or seen is None else seen.bytes)
+    last_step = None if from_start or seen is None else seen.last_step
+    now_seen = Seen(place, offset, key, last_step, mark if is_settled else None)
+    try:
+        return _found(folder, spec, status, lines, reports, now_seen, from_start, own)
+    except (TypeError, ValueError, OverflowError, AttributeError):
+        return None  # a spec of JSON, but with other things in it than a run has
+
+
+def _found(
+    folder: Path,
+    spec: rundir.Spec,
+    status: rundir.Status,
+    lines: list[bytes],
+    reports: list[tuple[str, float]],
+    seen: Seen,
+    from_start: bool,
+    own: str,
+) -> Found:
+    found = Found({}, seen, from_start)
+    events = []
+    for place, line in enumerate(lines):
+        if _NUMBERS.match(line):
+            found.lines.append((place, line))
+            continue
+        event = rundir.read_event(line)
+        if event is None:
+            continue
+        if event["kind"] == "metrics":  # by another hand: other spaces, another order
+            found.lines.append((place, json.dumps(rundir.finite(event)).encode()))
+            continue
+        events.append(event)
+        if event["kind"] == "rewound" and isinstance(event.get("to_step"), int):
+            found.rewinds.append((spec.id, event["n"], place, event["to_step"]))
+    found.row = _run_row(folder, spec, status, events, is_starter=str(folder.parent) != own)
+    found.configs = [{"run": spec.id, "name": k, "value": json.dumps(v)} for k, v in spec.config.items()]
+    found.events = [_event_row(spec.id, event) for event in events]
+    found.snapshots = [_snapshot_row(folder, spec.id, event) for event in events if event["kind"] == "snapshot"]
+    for path, _ in reports:
         try:
-            report = json.loads(path.read_text())
-            found["evaluations"] += _evaluation_rows(spec.id, report)
+            report = json.loads(Path(path).read_text())
+            found.evaluations += _evaluation_rows(spec.id, report)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             continue  # a damaged report costs its own scores, not the index
-        row["leaky"] = row["leaky"] or bool(report.get("is_leaky"))
+        found.row["leaky"] = found.row["leaky"] or bool(report.get("is_leaky"))
     return found
+
+
+def _reports(folder: str) -> list[tuple[str, float]]:
+    """The evaluation reports, by name, and when each was written (s)."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e.path, e.stat().st_mtime) for e in entries if e.name.endswith(".json"))
+    except OSError:
+        return []
 
 
 def _state_number(state: str) -> float:
@@ -51,28 +150,37 @@ def _state_number(state: str) -> float:
     return float(sum(map(ord, state)))
 
 
-def _metric_rows(run: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    kept: dict[tuple[int, str], dict[str, Any]] = {}
-    for event in events:
-        if event["kind"] == "rewound":  # within this batch; older rows are deleted in the table
-            kept = {place: row for place, row in kept.items() if place[0] <= event["to_step"]}
-        elif event["kind"] == "metrics":
-            for name, value in event["values"].items():
-                about = {"run": run, "n": event["n"], "t": event["t"], "step": event["step"], "epoch": event["epoch"]}
-                kept[event["step"], name] = {**about, "name": name, "value": value}
-    return list(kept.values())
-
-
 def _event_row(run: str, event: dict[str, Any]) -> dict[str, Any]:
     detail = {key: value for key, value in event.items() if key not in ("n", "t", "kind", "step")}
-    about = {"run": run, "n": event["n"], "t": event["t"], "kind": event["kind"], "step": event.get("step")}
+    about = {"run": run, "n": event["n"], "t": event["t"], "kind": str(event["kind"]), "step": _whole(event.get("step"))}
     return {**about, "detail": json.dumps(detail)}
 
 
-def _run_row(folder: Path, spec: rundir.Spec, status: rundir.Status, events: list[dict[str, Any]]) -> dict[str, Any]:
+def _snapshot_row(folder: Path, run: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot with the kind of its payload, which stands near the start of its file."""
+    file, kind = str(event.get("file", "")), None
+    if file and "/" not in file:
+        try:
+            with (folder / "snapshots" / file).open("rb") as payload:
+                said = re.search(rb'"kind":\s*"([a-z]+)"', payload.read(4096))
+            kind = said.group(1).decode() if said else None
+        except OSError:
+            kind = None  # thinned, or not copied along
+    about = {"run": run, "n": event["n"], "step": _whole(event.get("step")), "name": str(event.get("name", ""))}
+    return {**about, "kind": kind, "file": file}
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number that fits into the index, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
+
+
+def _run_row(
+    folder: Path, spec: rundir.Spec, status: rundir.Status, events: list[dict[str, Any]], *, is_starter: bool
+) -> dict[str, Any]:
     data: dict[str, Any] = next((event for event in reversed(events) if event["kind"] == "data"), {})
     summary: dict[str, Any] = next((event for event in reversed(events) if event["kind"] == "summary"), {})
-    is_steered = any(event["kind"] == "changes" for event in events) or spec.parent is not None
+    is_steered = any(event["kind"] in ("changed", "changes") for event in events) or spec.parent is not None
     return {
         "run": spec.id,
         "trainer": spec.trainer,
@@ -80,7 +188,7 @@ def _run_row(folder: Path, spec: rundir.Spec, status: rundir.Status, events: lis
         "data": spec.data,
         "data_version": data.get("version"),
         "split": spec.split,
-        "seed": spec.seed,
+        "seed": int(spec.seed),
         "config_id": spec.config_id,
         "config": json.dumps(spec.config),
         "input": data.get("input"),
@@ -90,14 +198,14 @@ def _run_row(folder: Path, spec: rundir.Spec, status: rundir.Status, events: lis
         "created_at": spec.created_at,
         "started_at": status.started_at or None,
         "ended_at": status.ended_at or None,
-        "seconds": summary.get("seconds"),
-        "items_per_s": summary.get("items_per_s"),
-        "peak_memory_mb": summary.get("peak_memory_mb"),
-        "epochs": summary.get("epochs", status.epoch or None),
+        "seconds": _number(summary.get("seconds")),
+        "items_per_s": _number(summary.get("items_per_s")),
+        "peak_memory_mb": _number(summary.get("peak_memory_mb")),
+        "epochs": _number(summary.get("epochs", status.epoch or None)),
         "stopped_because": summary.get("stopped_because"),
         "seeds_pooled": spec.are_seeds_pooled,
         "steered": is_steered or None,
-        "starter": folder.parent != paths.runs(),
+        "starter": is_starter,
         "leaky": None,
         "folder": str(folder),
     }
@@ -107,15 +215,14 @@ def _evaluation_rows(run: str, report: dict[str, Any]) -> list[dict[str, Any]]:
     about = {"run": run, "data": report["data"], "data_version": report["data_version"], "split": report["split"]}
     rows = []
     for part, scores in report["parts"].items():
-        place = {**about, "part": part, "n_items": scores["n_items"]}
+        place = {**about, "part": part, "n_items": int(scores["n_items"])}
         for metric, score in scores["metrics"].items():
             numbers = {key: _number(score[key]) for key in ("value", "low", "high")}
             rows.append({**place, "kind": "model", "metric": metric, **numbers})
         rows += [{**place, "kind": "baseline", "metric": m, "value": _number(v)} for m, v in scores["baseline"].items()]
-    rows += [
-        {**about, "part": "test", "kind": "ceiling", "metric": m, "value": v} for m, v in report["ceiling"].items()
-    ]
-    return rows
+    place = {**about, "part": "test", "n_items": None, "kind": "ceiling"}
+    rows += [{**place, "metric": m, "value": _number(v)} for m, v in report["ceiling"].items()]
+    return [{"low": None, "high": None, **row} for row in rows]
 
 
 def _number(value: Any) -> float | None:

@@ -23,14 +23,11 @@ import numpy as np
 from core import checkpoints, config, datasets, evaluation, rundir
 from core.datasets import Dataset, splits
 from core.events import Changes, Checkpoint, Done, FitData, Metrics, Snapshot
+from core.steering import Steering, Stopped
 
 BEAT_S = 1.0
 DENSE_STEPS = 1000
 """Every step is kept up to here; later ones are thinned to one in ten, a hundred … per decade."""
-
-
-class Stopped(Exception):
-    """The user asked this run to stop."""
 
 
 def load_trainer(name: str) -> ModuleType:
@@ -80,10 +77,12 @@ class _Run:
         self.monitored = math.inf
         self.last_note_at = 0.0
         self.started, self.seconds_before = time.monotonic(), 0.0
+        self.steering: Steering | None = None
 
     def trained_s(self) -> float:
-        """Seconds of training that counted: up to the checkpoint it went on from, and since."""
-        return self.seconds_before + time.monotonic() - self.started
+        """Seconds of training that counted: up to the checkpoint it went on from, and since; pauses do not."""
+        paused_s = self.steering.paused_s if self.steering else 0.0
+        return self.seconds_before + time.monotonic() - self.started - paused_s
 
     def go(self) -> str:
         """Load, fit, score. Returns the reason why training ended."""
@@ -125,6 +124,7 @@ class _Run:
             parts[part] = dataset.rows(usable[0], chosen, window_s, self.note)
         sizes = {f"n_{part}": int((assignment == part).sum()) for part in ("train", "validation", "test")}
         rows = {f"{part}_rows": len(parts[part]) for part in parts}
+        self.check_version(dataset.version)
         self.writer.event("data", version=dataset.version, input=usable[0], window_s=window_s, **sizes, **rows)
         return FitData(
             parts["train"],
@@ -137,9 +137,23 @@ class _Run:
             window_s,
         )
 
+    def check_version(self, version: str) -> None:
+        """Refuse to go on from a checkpoint on other data: what it learned from may be test there."""
+        events, _ = rundir.read_events(self.folder)
+        began = next((e[key] for e in events for key in ("version", "data_version") if key in e), version)
+        if began != version and any((self.folder / "checkpoints").glob("*.safetensors")):
+            raise ValueError(
+                f"{self.spec.data} has changed since this run began (version {began}, now {version}): "
+                "what it learned from may now be test. Start a new run."
+            )
+
     def fit(self, data: FitData, device: str) -> Done:
         """Drive the trainer's generator; hand in changes; stop where asked."""
-        state, replay = self.resume_point()
+        events, _ = rundir.read_events(self.folder)
+        state, to_step = self.resume_point()
+        self.steering = Steering(self.writer, self.trainer.Config, self.spec, events, to_step)
+        if any(event["kind"] == "metrics" for event in events):  # it trained before
+            self.writer.event("rewound", to_step=to_step)
         generator = np.random.default_rng(self.spec.seed)
         steps = self.trainer.fit(data, self.config, generator=generator, device=device, state=state)
         changes: Changes | None = None
@@ -149,37 +163,38 @@ class _Run:
                 if isinstance(event, Done):
                     return event
                 self.take(event, data)
-                # A change that came in right after a checkpoint would be neither in it nor after its step: it waits.
-                changes = self.obey(replay, may_change=isinstance(event, Metrics))
+                changes = self.steering.obey(self.step, self.epoch, may_change=isinstance(event, Metrics))
         except StopIteration:
             raise RuntimeError(f"{self.spec.trainer} ended without saying Done.") from None
         finally:
             steps.close()
 
-    def resume_point(self) -> tuple[dict[str, Any] | None, list[tuple[int, Changes]]]:
-        """The last checkpoint's state, if any, and the changes that the user made after it, to be made again."""
-        events, _ = rundir.read_events(self.folder)
-        saved, state, to_step = self.newest_checkpoint(), None, -1
-        if saved is not None:
-            self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
-            self.seconds_before = float(saved.get("seconds", 0.0))
-            state, to_step = saved["state"], self.step
-        if any(event["kind"] == "metrics" for event in events):  # it trained before
-            self.writer.event("rewound", to_step=to_step)
-        later = [(e["step"], e["values"]) for e in events if e["kind"] == "changes" and e["step"] > to_step]
-        return state, sorted(later, key=lambda change: change[0])  # by step: it may have been rewound before
+    def resume_point(self) -> tuple[dict[str, Any] | None, int]:
+        """The state to go on from and its step; None and -1 where the run begins."""
+        saved = self.newest_checkpoint()
+        if saved is None:
+            return None, -1
+        self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
+        self.seconds_before = float(saved.get("seconds", 0.0))
+        return saved["state"], self.step
 
     def newest_checkpoint(self) -> dict[str, Any] | None:
-        """The last full state; where its file is damaged the best one's, which is older but whole."""
-        paths = [self.folder / "checkpoints" / f"{name}.safetensors" for name in ("last", "best")]
-        there = [path for path in paths if path.exists()]
-        for path in there:
+        """The last full state; where its file is damaged the newest that is whole.
+
+        A branch that has none of its own begins from its parent's, with its own values of the knobs moved there.
+        """
+        paths = checkpoints.full_states(self.folder)
+        for path in paths:
             try:
-                return checkpoints.load_state(path)
+                saved = checkpoints.load_state(path)
             except checkpoints.Damaged as error:
                 self.writer.event("damaged", file=path.name, reason=str(error))
-                if path == there[-1]:
+                if path == paths[-1]:
                     raise
+                continue
+            if path.stem == "start" and "changed" in saved["state"]:
+                saved["state"]["changed"] = {name: self.spec.config[name] for name in saved["state"]["changed"]}
+            return saved
         return None
 
     def take(self, event: Metrics | Snapshot | Checkpoint, data: FitData) -> None:
@@ -209,7 +224,7 @@ class _Run:
         return event.step % 10 ** math.floor(math.log10(event.step / DENSE_STEPS * 10)) == 0
 
     def keep(self, event: Checkpoint, data: FitData) -> None:
-        """Full state as last (and best), the weights alone per epoch."""
+        """Full state as last (and best, and of log-spaced epochs), the weights alone per epoch."""
         folder = self.folder / "checkpoints"
         about = {"input": data.input, "window_s": data.window_s, "columns": list(data.columns)}
         is_best = self.monitored < self.best
@@ -218,33 +233,14 @@ class _Run:
         full |= {"best": str(self.best), "seconds": self.trained_s(), **about}
         checkpoints.save_state(folder / "last.safetensors", full)
         if is_best:
-            checkpoints.save_state(folder / "best.safetensors", full)
+            checkpoints.save_state(folder / "best.safetensors", full)  # a file of its own, should that one be damaged
+        rundir.share(folder / "last.safetensors", folder / f"state-{round(self.epoch):04d}.safetensors")
+        checkpoints.thin(folder, kind="state", most=checkpoints.MOST_STATES)
         weights = folder / f"epoch-{round(self.epoch):04d}.safetensors"
         checkpoints.save_state(weights, {"model": event.state["model"], "step": self.step, **about})
         checkpoints.thin(folder)
         self.writer.event("checkpoint", step=self.step, epoch=self.epoch, file=weights.name, is_best=is_best)
         self.writer.sync()
-
-    def obey(self, replay: list[tuple[int, Changes]], may_change: bool = True) -> Changes | None:
-        """What the user asked since the last yield; hot changes are logged before they are applied."""
-        changes: Changes = {}
-        while may_change and replay and replay[0][0] <= self.step:
-            changes |= replay.pop(0)[1]
-        for path, wish in rundir.wishes(self.folder):
-            if wish["kind"] == "stop":
-                path.unlink()
-                raise Stopped(f"Stopped by the user at epoch {self.epoch:.3g}.")
-            if not may_change:
-                continue
-            try:
-                wanted = config.hot_changes(self.trainer.Config, wish["values"])
-            except ValueError as error:  # a wish that cannot be granted is no reason to end a run
-                self.writer.event("refused", step=self.step, reason=str(error))
-            else:
-                self.writer.event("changes", step=self.step, values=wanted)
-                changes |= wanted
-            path.unlink()
-        return changes or None
 
     def score(self, dataset: Dataset, assignment: np.ndarray, device: str) -> None:
         """Score validation and test with the final model; predictions to parquet, test metrics as an event."""
@@ -263,7 +259,7 @@ class _Run:
         now = time.monotonic()
         if now - self.last_note_at > 0.25:
             self.last_note_at = now
-            self.writer.set(step=self.step, epoch=self.epoch, fraction=fraction)
+            self.writer.set(step=self.step, epoch=self.epoch, fraction=fraction, trained_s=self.trained_s())
 
     def note(self, fraction: float, sentence: str) -> None:
         """Progress of something slow outside `fit`; also a place where a stop is obeyed."""

@@ -96,7 +96,7 @@ def test_a_finished_run_has_everything_exactly_once(cache: Path) -> None:
     model = evaluation.load_model(folder)
     assert model.weights == "final"
     assert {path.stem for path in (folder / "checkpoints").iterdir()} == (
-        {"last", "best", "final"} | {f"epoch-{epoch:04d}" for epoch in range(1, 9)}
+        {"last", "best", "final"} | {f"{kind}-{epoch:04d}" for epoch in range(1, 9) for kind in ("epoch", "state")}
     )
     assert all(path.suffix == ".safetensors" for path in (folder / "checkpoints").iterdir())
     (summary,) = events(folder, "summary")
@@ -189,13 +189,15 @@ def test_changes_are_logged_before_they_act(cache: Path, monkeypatch: pytest.Mon
     def fit(data: FitData, *_: Any, **__: Any) -> Generator[Event, Changes | None, None]:
         model = {"weights": np.zeros((12, 2)), "bias": np.full(2, 5.0), "mean": np.zeros(12), "sd": np.ones(12)}
         model |= {"is_logistic": False, "input": "toy12", "columns": [], "labels": list(data.labels), "unit": data.unit}
+        rates = iter((0.5, 0.5, 0.25, 0.125))  # the second is no change
         for step in range(3):
             for event in (Metrics(step, step / 3, {"validation/loss": 1.0}), Checkpoint({"model": model})):
                 if step == 1:
-                    rundir.ask(folder, "changes", values={"learning_rate": "0.5"})
+                    for _ in range(2):
+                        rundir.ask(folder, "changes", values={"learning_rate": str(next(rates))})
                     rundir.ask(folder, "changes", values={"epochs": 7})  # not hot: refused, the run goes on
                 changes = yield event
-                seen.append((type(event).__name__, changes, len(events(folder, "changes"))))
+                seen.append((type(event).__name__, changes, len(events(folder, "changed"))))
         yield Done(model, data.input)
 
     stand_in(fit, monkeypatch)
@@ -204,11 +206,12 @@ def test_changes_are_logged_before_they_act(cache: Path, monkeypatch: pytest.Mon
     assert seen[2:5] == [
         ("Metrics", {"learning_rate": 0.5}, 1),
         ("Checkpoint", None, 1),
-        ("Metrics", {"learning_rate": 0.5}, 2),
+        ("Metrics", {"learning_rate": 0.125}, 3),
     ]
-    assert [(event["step"], event["values"]) for event in events(folder, "changes")] == [
-        (1, {"learning_rate": 0.5}),
-        (2, {"learning_rate": 0.5}),
+    assert [(event["step"], event["values"]) for event in events(folder, "changed")] == [
+        (1, {"learning_rate": [0.1, 0.5]}),
+        (2, {"learning_rate": [0.5, 0.25]}),
+        (2, {"learning_rate": [0.25, 0.125]}),
     ]
     refused = events(folder, "refused")
     assert len(refused) == 2
