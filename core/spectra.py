@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.spectrogram import spectrogram_db as spectrogram_db
+
 RATE_HZ = 22_050
 FFT_SIZE = 2048
 HOP = 512
@@ -257,37 +259,3 @@ def normalise(values: Tensor, order: float) -> Tensor:
     """Each frame (last dimension) over its norm of that order; a frame that is all zero stays so."""
     size = torch.linalg.vector_norm(values, ord=order, dim=-1, keepdim=True)
     return values / torch.where(size < TINY, 1.0, size)
-
-
-def spectrogram_db(
-    mono: np.ndarray, sample_rate_hz: int, columns: int, rows: int, depth_db: float = 80.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A spectrogram small enough to draw: level [rows, columns] float32 in dB below the loudest cell (0 … −depth_db),
-    frequencies_hz [rows] in equal musical steps from 50 Hz to 10 kHz (or Nyquist), times_s [columns] of the centres.
-
-    A column is the mean power of up to eight frames of about 90 ms spread over its stretch; a row is a triangle
-    between its neighbours, at least one bin wide.
-    """
-    fft_size = 2 ** round(np.log2(0.09 * sample_rate_hz))
-    stretch = len(mono) / columns
-    per_column = int(np.clip(np.ceil(2 * stretch / fft_size), 1, 8))
-    centres = ((np.arange(columns * per_column) + 0.5) * stretch / per_column).astype(int)
-    padded = torch.nn.functional.pad(torch.from_numpy(np.asarray(mono, np.float32)), (fft_size // 2, fft_size // 2))
-    window = torch.hann_window(fft_size)
-    hz = np.arange(fft_size // 2 + 1) * sample_rate_hz / fft_size
-    frequencies_hz = np.geomspace(50, min(10_000, sample_rate_hz / 2), rows)
-    step = frequencies_hz[1] / frequencies_hz[0] if rows > 1 else 2.0
-    width = np.maximum(frequencies_hz * (step - 1), hz[1])[:, None]
-    triangles = np.maximum(0, 1 - np.abs(hz - frequencies_hz[:, None]) / width)
-    bands = torch.from_numpy((triangles / triangles.sum(1, keepdims=True)).astype(np.float32))
-    framed = padded.unfold(0, fft_size, 1)
-    parts = [
-        (torch.fft.rfft(framed[torch.from_numpy(some)] * window).abs() ** 2 @ bands.T)
-        for some in np.array_split(centres, -(-len(centres) // 512))
-    ]
-    power = torch.cat(parts).view(columns, per_column, rows).mean(1).T.numpy()
-    level = 10 * np.log10(np.maximum(power, 1e-20))
-    level = np.maximum(level - level.max(), -depth_db)
-    if power.max() < 1e-14:
-        level[:] = -depth_db  # silence is dark, not a picture of rounding
-    return level.astype(np.float32), frequencies_hz, (np.arange(columns) + 0.5) * stretch / sample_rate_hz

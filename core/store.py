@@ -14,7 +14,6 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow as pa
-from scipy.special import stdtrit
 
 from core import paths, rundir
 from core.ingest import SAID_ONCE, read_run
@@ -87,8 +86,6 @@ class Store:
             self._connection.execute(f'DROP TABLE "{table}"')
         self._connection.execute(TABLES)
         self._connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
-        quantiles = {"n": range(2, 1001), "t": stdtrit(range(1, 1000), 0.975)}
-        self._insert("t_quantiles", pd.DataFrame(quantiles))
 
     def close(self) -> None:
         """Close the file, so that another process may own it."""
@@ -194,11 +191,20 @@ class Store:
         steered, starter. With one run, or a trainer without randomness, the interval is the bootstrap over items; with
         several it is the t interval over seeds.
         """
+        self._fill_quantiles()
         direction = "DESC" if higher_is_better else "ASC"
         return self.query(
             f"{_LEADERBOARD} ORDER BY validation {direction} NULLS LAST, test {direction}",
             [metric] * 3 + [task, data, version, split, metric],
         )
+
+    def _fill_quantiles(self) -> None:
+        """Quantiles of Student's t, on first use: SciPy's import is half a second that the first page need not wait."""
+        with self._lock:
+            if not self._connection.execute("FROM t_quantiles LIMIT 1").fetchall():
+                from scipy.special import stdtrit
+
+                self._insert("t_quantiles", pd.DataFrame({"n": range(2, 1001), "t": stdtrit(range(1, 1000), 0.975)}))
 
     def anchors(self, task: str, data: str, version: str, split: str) -> pd.DataFrame:
         """The baseline and ceiling rows of a board: kind, part, metric, value (the newest run's)."""
