@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 import soundfile
 
-from core import datasets, paths, rundir, supervisor
+from core import datasets, microphone, paths, rundir, supervisor
 
 PACKAGES = (
     "streamlit",
@@ -63,16 +63,16 @@ def _audio() -> list[str]:
 
 def _microphone() -> str:
     try:
-        import sounddevice
-    except OSError:
-        return (
-            "PortAudio is not installed (Debian: apt install libportaudio2): no microphone here; browsers still record."
-        )
-    try:
-        inputs = [device["name"] for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
-    except sounddevice.PortAudioError as error:
-        return f"PortAudio cannot list devices ({error})."
-    return f"inputs: {', '.join(inputs)}" if inputs else "No microphone on this machine; browsers still record."
+        found = microphone.devices()
+    except ValueError as error:
+        return str(error)
+    if not found:
+        return "No microphone on this machine; browsers still record."
+    named = (
+        f"{one.name} ({one.channels} channels, {one.sample_rate_hz:,} Hz{', default' if one.is_default else ''})"
+        for one in found
+    )
+    return f"microphones: {', '.join(named)}"
 
 
 def _data_sets() -> list[str]:

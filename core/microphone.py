@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import evaluation, live
+from core.ring import Ring
+
+if TYPE_CHECKING:  # both bring torch, which listing devices does not need
+    from core import evaluation, live
 
 KEEP_S = 300.0
 UNSEEN_S = 20.0
@@ -133,7 +136,7 @@ class Session:
         self.latency_s = 0.0
         self.ended = ""
         self.analysts: list[live.Analyst] = []
-        self._ring = live.Ring(channels, round(keep_s * sample_rate_hz), round(SLACK_S * sample_rate_hz))
+        self._ring = Ring(channels, round(keep_s * sample_rate_hz), round(SLACK_S * sample_rate_hz))
         self._clock = clock
         self._seen = self._received = clock()
         self._stream: Any = None
@@ -156,6 +159,8 @@ class Session:
 
     def follow(self, models: list[evaluation.Model]) -> None:
         """Ask these models from now on; nothing happens where they are the ones already asked."""
+        from core import live
+
         with self._lock:
             asked = [model for one in self.analysts for model in one.models]
             if sorted(map(_identity, asked)) == sorted(map(_identity, models)) or not self.is_open:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core import audio, checkpoints, evaluation, listening, live, rundir
+from core.ring import Ring
 from tests import made_runs
 from tests.conftest import eventually
 
@@ -32,7 +33,7 @@ def music(seconds: float, rate_hz: int = RATE_HZ) -> np.ndarray:
 
 @pytest.mark.parametrize("block", [1, 7, 64, 100, 333])
 def test_a_ring_holds_the_newest_samples_in_order(block: int) -> None:
-    ring, written = live.Ring(2, keep=100, slack=40), 0
+    ring, written = Ring(2, keep=100, slack=40), 0
     for _ in range(50):
         ring.write(counting(written, block))
         written += block
@@ -43,7 +44,7 @@ def test_a_ring_holds_the_newest_samples_in_order(block: int) -> None:
 
 
 def test_a_reader_beside_a_writer_never_sees_torn_sound() -> None:
-    ring, stop = live.Ring(2, keep=4000, slack=800), threading.Event()
+    ring, stop = Ring(2, keep=4000, slack=800), threading.Event()
 
     def write() -> None:
         written = 0
@@ -81,7 +82,7 @@ def linear(input: str) -> evaluation.Model:
 @pytest.mark.parametrize("input", ["lib164", "lib73", "logmel"])
 def test_a_live_window_is_heard_like_a_clip_of_its_samples(cache: Path, input: str) -> None:
     model = listening.load(made_runs.instruments().name) if input == "logmel" else linear(input)
-    ring = live.Ring(2, keep=10 * RATE_HZ, slack=RATE_HZ)
+    ring = Ring(2, keep=10 * RATE_HZ, slack=RATE_HZ)
     analyst = live.Analyst(ring, RATE_HZ, [model])
     sound = music(3.4)
     ring.write(sound)
@@ -104,7 +105,7 @@ def test_silence_has_no_prediction_and_live_windows_leave_no_files(cache: Path) 
 def test_a_model_is_asked_at_least_twice_per_second_of_sound(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "hear", lambda samples, rate_hz, models: (np.zeros(2),))
     model = listening.load(made_runs.emotion().name)
-    ring = live.Ring(1, keep=20 * RATE_HZ, slack=RATE_HZ)
+    ring = Ring(1, keep=20 * RATE_HZ, slack=RATE_HZ)
     analyst = live.Analyst(ring, RATE_HZ, [model])
     asked_at = []
     for block in range(1000):  # 10 s in blocks of 10 ms
@@ -120,7 +121,7 @@ def test_a_model_is_asked_at_least_twice_per_second_of_sound(cache: Path, monkey
 
 def test_a_slow_model_skips_and_hears_the_newest(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = listening.load(made_runs.emotion().name)
-    ring = live.Ring(1, keep=20 * RATE_HZ, slack=RATE_HZ)
+    ring = Ring(1, keep=20 * RATE_HZ, slack=RATE_HZ)
     analyst = live.Analyst(ring, RATE_HZ, [model])
     second = np.ones((1, RATE_HZ), np.float32)
     ring.write(np.tile(second, (1, 3)))
@@ -142,7 +143,7 @@ def test_a_slow_model_skips_and_hears_the_newest(cache: Path, monkeypatch: pytes
 
 def test_history_is_the_last_half_minute(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "hear", lambda samples, rate_hz, models: (np.zeros(2),))
-    ring = live.Ring(1, keep=10 * RATE_HZ, slack=RATE_HZ)
+    ring = Ring(1, keep=10 * RATE_HZ, slack=RATE_HZ)
     analyst = live.Analyst(ring, RATE_HZ, [listening.load(made_runs.emotion().name)])
     for _ in range(100):
         ring.write(np.ones((1, RATE_HZ // 2), np.float32))
@@ -154,7 +155,7 @@ def test_history_is_the_last_half_minute(cache: Path, monkeypatch: pytest.Monkey
 def test_models_that_eat_the_same_share_an_analyst(cache: Path) -> None:
     first, second = (listening.load(made_runs.emotion(alpha=alpha).name) for alpha in (1.0, 2.0))
     song = listening.load(made_runs.emotion("deam", "lib73", 45.0).name)
-    ring = live.Ring(1, keep=60 * RATE_HZ, slack=RATE_HZ)
+    ring = Ring(1, keep=60 * RATE_HZ, slack=RATE_HZ)
     found = live.analysts(ring, RATE_HZ, [first, song, second])
     assert [[model.run for model in one.models] for one in found] == [[first.run, second.run], [song.run]]
     assert [one.window_s for one in found] == [3.0, 45.0]
@@ -166,7 +167,7 @@ def test_a_model_that_fails_says_so_and_ends(cache: Path, monkeypatch: pytest.Mo
         raise RuntimeError("broken weights")
 
     monkeypatch.setattr(live, "hear", fail)
-    ring = live.Ring(1, keep=10 * RATE_HZ, slack=RATE_HZ)
+    ring = Ring(1, keep=10 * RATE_HZ, slack=RATE_HZ)
     analyst = live.Analyst(ring, RATE_HZ, [listening.load(made_runs.emotion().name)])
     ring.write(np.ones((1, 4 * RATE_HZ), np.float32))
     analyst.start()
