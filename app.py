@@ -14,6 +14,7 @@ st.set_page_config(page_icon=Path(__file__).parent / "pages" / "icon.svg", layou
 page = st.navigation(
     [
         st.Page("pages/listen.py", title="Listen", icon=":material/hearing:", default=True),
+        st.Page("pages/rate.py", title="Rate", icon=":material/adjust:"),
         st.Page("pages/train.py", title="Train", icon=":material/tune:"),
         st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     ]

@@ -13,7 +13,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pages import palette
 
 NAME = "earshot_deck"
 HERE = Path(__file__).parent
-SCRIPTS = ("draw.js", "time.js", "strip.js", "plane.js", "table.js", "deck.js")
+SCRIPTS = ("draw.js", "time.js", "strip.js", "plane.js", "table.js", "rate.js", "deck.js")
 SPECTROGRAM_RANGE_DB = 80.0
 QUIETEST_TOP_DB = -60.0
 SPECTROGRAM_COLUMNS_MAX = 1600
@@ -85,6 +85,8 @@ def deck(
     markers: Sequence[tuple[float, str]] | None = None,
     height: int | None = None,
     start_s: float = 0.0,
+    rating: Mapping[str, Any] | None = None,
+    on_takes: Callable[[], None] | None = None,
 ) -> None:
     """Mount the player.
 
@@ -92,6 +94,10 @@ def deck(
     n equal stretches, full scale 1. `spectrogram_db` [rows, columns] spans the whole clip, row r at
     `spectrogram_hz[r]`, ascending in any spacing. `markers` are (seconds, text). `height` is the time panels' height
     in pixels; None is natural. `start_s` counts the first time this audio is mounted.
+
+    With `rating` the plane takes a listener's rating: `clip` (SHA-256 of the file), `rater`, and `saved` (take → moments
+    on the disk). Then `st.session_state[key]["takes"]` holds what was last sent, `on_takes` is called when it came, and
+    the player sends a take again until `saved` says that all of it is there.
     """
     data = payload(
         audio=audio,
@@ -109,7 +115,10 @@ def deck(
     )
     # No container around it: the key alone keeps the player in place when an element appears above it, but inside a
     # container, keyed or not, Streamlit 1.67 mounts it anew. deck.js then takes over the audio that is still playing.
-    _MOUNT(key=key, data=data)
+    if rating is None:
+        _MOUNT(key=key, data=data)
+    else:
+        _MOUNT(key=key, data=data | {"rating": dict(rating)}, on_takes_change=on_takes or (lambda: None))
 
 
 def payload(

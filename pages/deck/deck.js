@@ -12,7 +12,7 @@ const STEP_SECONDS = 1;
 const LEAP_SECONDS = 5;
 
 export default function (component) {
-  const { parentElement, data } = component;
+  const { parentElement, data, setStateValue } = component;
   const root = parentElement.querySelector(".deck");
   let deck = decks.get(parentElement);
   if (!deck || deck.root !== root) {
@@ -20,7 +20,7 @@ export default function (component) {
     deck = makeDeck(root);
     decks.set(parentElement, deck);
   }
-  deck.update(data);
+  deck.update(data, setStateValue);
   // Streamlit also runs this for a call that a newer one overtook, so look whether the player is really gone.
   return () => setTimeout(() => deck.root.isConnected || deck.destroy(), 0);
 }
@@ -44,7 +44,10 @@ function makeDeck(root) {
   let frame = 0;
   let spokenSecond = -1;
 
-  function update(payload) {
+  // While a listener rates, no model's curve or point may lead them.
+  const shown = () => (rating.isLive() ? { ...data, series: [], song: [] } : data);
+
+  function update(payload, setStateValue) {
     if (data?.data_hash !== payload.data_hash) {
       data = { ...decode(payload), audio: null };
       parts.title.textContent = data.title;
@@ -54,6 +57,8 @@ function makeDeck(root) {
       hideReadout();
     }
     if (audio?.hash !== payload.audio_hash) replaceAudio(payload);
+    data.rating = payload.rating ?? null;
+    rating.update(data.rating, setStateValue);
     redraw();
   }
 
@@ -95,6 +100,7 @@ function makeDeck(root) {
     cancelAnimationFrame(frame);
     showState();
     moved();
+    if (audio.element.paused) rating.rested(audio.element.ended);
   }
 
   function showState() {
@@ -127,16 +133,17 @@ function makeDeck(root) {
     if (!data || !root.isConnected) return;
     theme = themeOf(root, data.roles);
     root.style.setProperty("--muted", theme.muted);
+    root.style.setProperty("--record", theme.record);
     const width = Math.floor(parts.seek.clientWidth);
     if (width < 200) return; // not laid out yet: the resize observer calls again
     layout = timeLayout(width, data, theme);
     parts.timeBase.style.height = `${layout.height}px`;
     root.dataset.plot = `${layout.left},${layout.right}`;
-    drawTimeBase(parts.timeBase, layout, data, theme);
+    drawTimeBase(parts.timeBase, layout, shown(), theme);
     plane = planeLayout(Math.floor(parts.plane.clientWidth));
     parts.planeBase.style.height = `${plane.height}px`;
-    drawPlaneBase(parts.planeBase, plane, data, theme);
-    buildTable(parts.now, data, theme);
+    drawPlaneBase(parts.planeBase, plane, shown(), theme);
+    buildTable(parts.now, shown(), theme);
     spokenSecond = -1;
     moved();
   }
@@ -144,13 +151,16 @@ function makeDeck(root) {
   function moved() {
     if (!layout || !audio) return;
     const time = clamp(audio.element.currentTime, 0, data.seconds);
-    drawTimeOver(parts.timeOver, layout, data, theme, time, hover);
-    drawPlaneOver(parts.planeOver, plane, data, theme, time, !still.matches);
+    rating.clock(time, !audio.element.paused);
+    drawTimeOver(parts.timeOver, layout, shown(), theme, time, hover);
+    drawPlaneOver(parts.planeOver, plane, shown(), theme, time, !still.matches);
+    rating.drawTrace(parts.timeOver, layout, theme);
+    rating.draw(parts.planeOver, theme);
     const now = data.series.length ? pointAt(data.series[0], time) : [NaN, NaN];
     root.dataset.time = time.toFixed(3);
     root.dataset.point = isPoint(now) ? now.map((value) => value.toFixed(3)).join() : "";
     setText(parts.time, `${clock(time)} / ${clock(data.seconds)}`);
-    updateTable(parts.now, data, time);
+    updateTable(parts.now, shown(), time);
     if (Math.floor(time) !== spokenSecond) speak(time, now);
   }
 
@@ -161,7 +171,7 @@ function makeDeck(root) {
     const heard = topInstrument(time);
     parts.seek.setAttribute("aria-valuenow", time.toFixed(1));
     parts.seek.setAttribute("aria-valuetext", [where, data.series.length && point, heard].filter(Boolean).join(", "));
-    parts.plane.setAttribute("aria-label", `Valence–arousal plane, 1 to 9: ${data.series.length ? point : "no model chosen"}`);
+    if (!rating.isOn()) parts.plane.setAttribute("aria-label", `Valence–arousal plane, 1 to 9: ${data.series.length ? point : "no model chosen"}`);
   }
 
   function topInstrument(time) {
@@ -247,7 +257,7 @@ function makeDeck(root) {
       End: () => seek(data.seconds),
     };
     const action = actions[event.key];
-    if (!action || (event.key === " " && (event.target === parts.button || event.repeat))) return; // a button answers space itself
+    if (!action || (event.key === " " && (event.target.closest("button") || event.repeat))) return; // a button answers space itself
     event.preventDefault();
     event.stopPropagation();
     action();
@@ -261,7 +271,12 @@ function makeDeck(root) {
     audio = null;
   }
 
-  const deck = { root, update, destroy, pause: () => audio?.element.pause() };
+  const deck = {
+    root, update, destroy, plane: parts.plane,
+    planeLayout: () => plane, time: () => audio?.element.currentTime ?? 0, isPlaying: () => Boolean(audio && !audio.element.paused),
+    play: () => audio.element.paused && toggle(), pause: () => audio?.element.pause(), redraw, moved,
+  };
+  const rating = makeRating(deck, gone.signal);
   listen();
   return deck;
 }

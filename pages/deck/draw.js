@@ -106,6 +106,7 @@ function themeOf(root, roles) {
     line: mix(text, background, 0.28),
     grid: mix(text, background, 0.12),
     primary: dark ? mix(read("--st-primary-color", text), text, 0.75) : read("--st-primary-color", text),
+    record: dark ? "#ff6b61" : "#c62828",
     font: read("--st-font", "system-ui, sans-serif"),
     ...roles[dark ? "dark" : "light"],
   };

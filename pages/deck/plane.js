@@ -43,7 +43,7 @@ function drawPlaneBase(canvas, layout, data, theme) {
   context.rotate(-Math.PI / 2);
   write(context, theme, "arousal (calm → energetic)", 0, 0, { align: "center", size: 12, colour: theme.arousal, room: side });
   context.restore();
-  if (data.series.length || data.song.length) drawSong(context, layout, data, theme);
+  if (data.series.length || data.song.length || data.rating) drawSong(context, layout, data, theme);
   else {
     const y = layout.y(5) - 14;
     write(context, theme, "No valence–arousal model chosen.", left + side / 2, y, { align: "center", size: 12, halo: theme.panel, room: side - 8 });

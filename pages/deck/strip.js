@@ -1,6 +1,7 @@
 // The instrument strip: a row a class, darker where its score is higher, read at the playhead.
 
 function drawStrip(context, layout, data, theme) {
+  if (!layout.panels.strip) return;
   const { top, height } = layout.panels.strip;
   const used = panelTitle(context, layout, theme, "strip", "Instruments");
   if (!data.strip) {

@@ -19,9 +19,9 @@ function timeLayout(width, data, theme) {
   const natural = [
     ["wave", 56],
     ["spectrogram", data.spectrogram ? 132 : 0],
-    ["curves", data.series.length ? 148 : 0],
+    ["curves", data.series.length || data.rating ? 148 : 0],
     ["strip", data.strip ? data.strip.names.length * ROW : 0],
-  ];
+  ].filter(([name, height]) => height || !data.rating || name !== "strip"); // whoever rates asked for no model
   const fixed = natural.length * (TITLE + GAP) - GAP + AXIS;
   const content = natural.reduce((sum, [, height]) => sum + (height || EMPTY), 0);
   const scale = data.height ? clamp((data.height - fixed) / content, 0.75, 2.5) : 1;
@@ -142,7 +142,7 @@ function drawTimeAxis(context, layout, data, theme) {
   for (let i = 0; i * step <= data.seconds + 1e-9; i += 1) {
     const x = layout.x(i * step);
     for (const name of ["curves", "strip"]) {
-      const { top, height, isEmpty } = layout.panels[name];
+      const { top, height, isEmpty } = layout.panels[name] ?? { isEmpty: true };
       if (isEmpty) continue;
       stroke(context, [[x, top], [x, top + height]], theme.grid, 1);
     }
@@ -155,7 +155,7 @@ function drawTimeAxis(context, layout, data, theme) {
 function drawCurves(context, layout, data, theme) {
   const { top, height } = layout.panels.curves;
   const used = panelTitle(context, layout, theme, "curves", layout.narrow ? "Emotion" : "Valence and arousal");
-  if (!data.series.length) {
+  if (!data.series.length && !data.rating) {
     missing(context, layout, theme, "curves", "No valence–arousal model chosen.");
     return;
   }
