@@ -123,6 +123,11 @@ def directories() -> Iterator[Path]:
             yield from (Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != ".")
 
 
+def is_starter(folder: Path) -> bool:
+    """Whether this run ships with the project; nobody may change it."""
+    return folder.parent != paths.runs()
+
+
 def read_spec(folder: Path) -> Spec:
     """The frozen spec; fields of a newer version are ignored. Raises ValueError where it is missing or torn."""
     try:

@@ -23,11 +23,12 @@ from typing import Any
 
 from core import config, paths, rundir
 from core.executors import local
+from core.machine import devices, resolve_device
+
+__all__ = ["devices", "resolve_device"]  # of core/machine.py, said from here
 
 TICK_S = 0.2
 IDLE_S = 120.0
-CUDA_NEEDED = 13_000
-"""The driver's CUDA version, as NVML counts it, that the pinned torch needs."""
 TERMINATE_AFTER_S, KILL_AFTER_S = 5.0, 10.0
 
 
@@ -87,49 +88,6 @@ def new_spec(
     )
 
 
-def resolve_device(wanted: str, usable: tuple[str, ...]) -> str:
-    """The device a run will use. ValueError where this machine or this trainer has no such device."""
-    present = devices()
-    kinds = [device.partition(":")[0] for device in present]
-    if wanted == "auto":
-        return next(device for device, kind in zip(present, kinds, strict=True) if kind in usable)
-    kind = wanted.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"There is no device {wanted!r}; choose auto, cpu, cuda or mps.")
-    if kind not in usable:
-        raise ValueError(f"This trainer runs on {', '.join(usable)}, not on {wanted}.")
-    if kind not in kinds:
-        raise ValueError(f"This machine has no {wanted}; it has {', '.join(present)}.")
-    found = next((device for device in present if device in (wanted, f"{wanted}:0")), None)
-    if found is None:
-        raise ValueError(f"This machine has no {wanted}; it has {', '.join(present)}.")
-    return found
-
-
-def devices() -> list[str]:
-    """The devices of this machine, fastest first, without importing torch: "cuda:0" …, "mps", "cpu".
-
-    GPUs that CUDA_VISIBLE_DEVICES hides do not count; those it shows are numbered from 0, as in torch.
-    """
-    import pynvml
-
-    found = []
-    try:
-        pynvml.nvmlInit()
-        if pynvml.nvmlSystemGetCudaDriverVersion() < CUDA_NEEDED:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        count, shown = pynvml.nvmlDeviceGetCount(), os.environ.get("CUDA_VISIBLE_DEVICES")
-        if shown is not None:
-            count = min(count, sum(part.strip() not in ("", "-1") for part in shown.split(",")))
-        found = [f"cuda:{number}" for number in range(count)]
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError:  # no driver, one too old for this torch, no GPU
-        found = []
-    if os.uname().sysname == "Darwin" and os.uname().machine == "arm64":
-        found.append("mps")
-    return [*found, "cpu"]
-
-
 def submit(spec: rundir.Spec) -> Path:
     """Create the run, queue it, and see to it that a supervisor is there. Returns the run's directory."""
     folder = rundir.create(spec)
@@ -147,17 +105,6 @@ def enqueue(folder: Path) -> None:
     local.start_supervisor()
 
 
-def resume(folder: Path) -> None:
-    """Queue a stopped, failed or lost run again; it goes on from its last checkpoint. ValueError for others."""
-    state = rundir.read_status(folder).state
-    if state not in ("stopped", "failed", "lost"):
-        raise ValueError(f"Run {folder.name} is {state}; only a stopped, failed or lost run can be resumed.")
-    for path, wish in rundir.wishes(folder):
-        if wish["kind"] == "stop":  # an old one must not stop it again
-            path.unlink()
-    enqueue(folder)
-
-
 def claim(folder: Path) -> bool:
     """Take a run out of the queue; True for exactly one caller."""
     for marker in queue().glob(f"*-{folder.name}"):
@@ -169,24 +116,15 @@ def claim(folder: Path) -> bool:
     return False
 
 
-def stop(folder: Path) -> str:
-    """Ask a run to stop; returns what happens now. A queued run is taken out of the queue."""
-    status = rundir.read_status(folder)
-    if status.state == "queued" and claim(folder):
-        ended = replace(status, state="stopped", reason="Taken out of the queue.", ended_at=time.time())
-        rundir.set_status(folder, ended)
-        return "It was waiting and is taken out of the queue."
-    if status.is_finished:
-        return f"It is {status.state} already."
-    rundir.ask(folder, "stop")
-    return "It stops at its next step."
+def waiting() -> list[str]:
+    """The runs in the queue, first come first."""
+    return [name.partition("-")[2] for name in sorted(os.listdir(queue())) if name[0] != "."]
 
 
 def position(folder: Path) -> int:
-    """How many runs stand before this one in the queue."""
-    names = sorted(os.listdir(queue()))
-    places = [number for number, name in enumerate(names) if name.endswith(f"-{folder.name}")]
-    return places[0] if places else 0
+    """How many runs stand before this one in the queue; 0 where it does not wait."""
+    names = waiting()
+    return names.index(folder.name) if folder.name in names else 0
 
 
 def press(folder: Path, status: rundir.Status, told: set[tuple[str, int]]) -> None:
@@ -204,7 +142,7 @@ def press(folder: Path, status: rundir.Status, told: set[tuple[str, int]]) -> No
 
 def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] | None) -> None:
     """Write the end of a run whose process could not: it was stopped by force, or it never came to start."""
-    if rundir.stop_asked_at(folder) is not None and status.state == "lost":
+    if rundir.stop_asked_at(folder) is not None and status.state in ("lost", "paused"):
         ended = replace(status, state="stopped", reason="Stopped by force; the last checkpoint stays.")
         rundir.set_status(folder, replace(ended, ended_at=time.time()))
     elif child is not None and (not status.is_finished or (status.state == "lost" and not status.pid)):
@@ -234,7 +172,8 @@ class _Supervisor:
         self.told: set[tuple[str, int]] = set()
         self.last_work = time.monotonic()
         for folder in rundir.directories():  # runs that a supervisor before this one started
-            if folder.parent == paths.runs() and rundir.read_status(folder).state in rundir.ACTIVE:
+            status = rundir.read_status(folder)
+            if folder.parent == paths.runs() and status.state in rundir.ACTIVE and not status.is_finished:
                 with contextlib.suppress(ValueError):
                     self.devices[folder.name] = rundir.read_spec(folder).device
                     self.running[folder.name] = folder

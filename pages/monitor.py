@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core import charts, listening, metrics, rundir, supervisor
+from core import charts, control, listening, metrics, rundir, supervisor
 from core.store import Store
 from pages import palette, shared
 
@@ -109,11 +109,11 @@ def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
             if rundir.stop_asked_at(folder) is not None:
                 st.caption("Stopping: it ends at its next step, or by force within ten seconds.")
             elif st.button("Stop", icon=":material/stop:", help="Its last checkpoint stays; it can be resumed."):
-                st.toast(supervisor.stop(folder))
+                st.toast(control.stop(folder))
             return
         if status.state in ("stopped", "failed", "lost") and st.button("Resume", icon=":material/play_arrow:"):
             try:
-                supervisor.resume(folder)
+                control.resume(folder)
                 st.rerun()
             except ValueError as error:  # another tab was faster
                 shared.failed(error)

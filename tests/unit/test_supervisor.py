@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import trainers
-from core import rundir, supervisor
+from core import control, rundir, supervisor
 from core.executors import local
 from tests.conftest import eventually, processes_of
 
@@ -89,20 +89,20 @@ def test_places_in_the_queue(cache: Path, asleep: list[str]) -> None:
 
 def test_stopping_a_queued_run_takes_it_out(cache: Path, asleep: list[str]) -> None:
     folder = supervisor.submit(new())
-    assert supervisor.stop(folder) == "It was waiting and is taken out of the queue."
+    assert control.stop(folder) == "It was waiting and is taken out of the queue."
     assert state(folder) == "stopped"
     assert not list(supervisor.queue().iterdir())
-    assert supervisor.stop(folder) == "It is stopped already."
+    assert control.stop(folder) == "It is stopped already."
 
 
 def test_only_what_ended_without_an_end_can_be_resumed(cache: Path, asleep: list[str]) -> None:
     folder = supervisor.submit(new())
-    with pytest.raises(ValueError, match="is queued; only a stopped, failed or lost run can be resumed"):
-        supervisor.resume(folder)
-    supervisor.stop(folder)
+    with pytest.raises(ValueError, match="is queued; only a paused, stopped, failed or lost run can be resumed"):
+        control.resume(folder)
+    control.stop(folder)
     rundir.ask(folder, "stop")
     rundir.ask(folder, "changes", values={"learning_rate": 0.5})
-    supervisor.resume(folder)
+    control.resume(folder)
     assert state(folder) == "queued"
     assert [wish["kind"] for _, wish in rundir.wishes(folder)] == ["changes"]  # the old stop must not stop it again
 
@@ -185,7 +185,7 @@ def test_who_does_not_stop_is_terminated_and_then_killed(
     process = psutil.Process(child.pid)
     alive = rundir.Status("running", pid=child.pid, pid_started=process.create_time(), host=os.uname().nodename)
     rundir.set_status(folder, alive)
-    supervisor.stop(folder)
+    control.stop(folder)
     watcher.tick()
     assert sent == []
     now = time.time()
@@ -208,7 +208,7 @@ def test_a_process_of_another_machine_is_not_killed_here(
     rundir.set_status(folder, elsewhere)
     watcher = supervisor._Supervisor()
     assert folder.name in watcher.running
-    supervisor.stop(folder)
+    control.stop(folder)
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 30)
@@ -227,7 +227,7 @@ def test_runs_on_one_device_take_turns(cache: Path) -> None:
     beat = rundir.read_status(first).beat
     eventually(lambda: rundir.read_status(first).beat > beat + 1)  # many rounds of the supervisor later
     assert state(second) == "queued"
-    supervisor.stop(first)
+    control.stop(first)
     eventually(lambda: state(second) == "done")
     assert state(first) == "stopped"
     assert rundir.read_status(second).started_at >= rundir.read_status(first).ended_at
@@ -254,7 +254,7 @@ def test_one_supervisor_per_cache_and_a_new_one_takes_over(cache: Path) -> None:
     step = rundir.read_status(folder).step
     eventually(lambda: rundir.read_status(folder).step > step + 5)
     assert (state(folder), state(waiting)) == ("running", "queued")
-    supervisor.stop(folder)
+    control.stop(folder)
     eventually(lambda: state(waiting) == "done")
     assert state(folder) == "stopped"
 
