@@ -13,7 +13,7 @@ import typer
 
 import trainers
 from commands import Json, plain
-from core import rundir, supervisor
+from core import control, rundir, supervisor
 from core.executors import local
 
 ENSURE_EVERY_S = 5.0
@@ -111,5 +111,5 @@ def _follow(folder: Path, child: Any, *, quiet: bool) -> rundir.Status:
             if stopping:
                 stopping = False
                 bar.update(task, description="stopping")
-                supervisor.stop(folder)
+                control.stop(folder)
             time.sleep(0.1)
