@@ -1,0 +1,152 @@
+"""Whether two recordings are one: copies that were encoded again, made louder or softer, or cut a little shorter.
+
+A recording leaves a sketch (its middle 10 s, mono, 8 kHz) and a profile (its mean spectrum). Profiles that lie close
+propose pairs, and the sketches of a pair are laid over each other at every shift: only the same waveform fits. A pair
+is a copy where the plain correlation is at least `SAME`, and that of the flattened spectra at least `SAME_FLAT`: two
+notes of one pitch, whose few strong partials agree by luck, fail the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from core import audio
+
+RATE_HZ = 8000
+LONGEST_S = 10.0
+TEMPLATE_S, TEMPLATE_SHARE = 4.0, 0.6  # of the shorter sketch: what is searched for in the other
+OVERHANG_SHARE = 1 / 8  # of the template: how far it may stick out where a copy was cut
+LOWEST_HZ, HIGHEST_HZ = 80.0, 3600.0
+FLATTENING = (
+    0.5  # exponent of the smoothed spectrum that is divided out: 1 would leave a codec's noise as loud as music
+)
+SMOOTHING_HZ = 25.0
+SAME, SAME_FLAT = 0.85, 0.55
+BANDS = 48
+NEIGHBOURS = 12
+NEAR_DB = 2.5  # profiles of copies differ by less (root mean square over bands), and so do those of most pairs of notes
+
+
+def sketch(mono: np.ndarray, rate_hz: float) -> np.ndarray:
+    """The middle of a recording (`mono` [n]) for `likeness`: int16 [at most 80,000], its peak at full scale.
+
+    Only 80 to 3,600 Hz are kept, which every encoder leaves as they are.
+    """
+    kept = int(LONGEST_S * rate_hz)
+    start = max(0, (len(mono) - kept) // 2)
+    sound = audio.resample(mono[start : start + kept], rate_hz, RATE_HZ)
+    sound = _band(sound, 0.0)  # here once, not for every pair
+    peak = float(np.abs(sound).max(initial=0.0))
+    return np.rint(sound * (32_767 / peak) if peak > 0 else sound).astype(np.int16)
+
+
+def profile(mono: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Mean level in 48 bands from 60 Hz to 3.8 kHz, in dB relative to their mean, float32 [48]: the same at any level.
+
+    Bands more than 50 dB below the loudest are raised to that floor, where encoders differ.
+    """
+    sound = audio.resample(mono, rate_hz, RATE_HZ)
+    size = 1024
+    if len(sound) < size:
+        sound = np.pad(sound, (0, size - len(sound)))
+    frames = np.lib.stride_tricks.sliding_window_view(sound, size)[:: size // 2]
+    power = np.zeros(size // 2 + 1)
+    for start in range(0, len(frames), 512):  # a few seconds at a time: 30 min would not fit
+        power += (np.abs(np.fft.rfft(frames[start : start + 512] * np.hanning(size))) ** 2).sum(axis=0)
+    edges = np.geomspace(60.0, 3800.0, BANDS + 1) * size / RATE_HZ
+    centres = np.arange(len(power))
+    bands = np.array([np.interp(np.linspace(a, b, 4), centres, power).sum() for a, b in pairwise(edges)])
+    level_db = 10 * np.log10(np.maximum(bands, bands.max(initial=0.0) * 1e-5 + 1e-20))
+    return (level_db - level_db.mean()).astype(np.float32)
+
+
+def candidates(profiles: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (i < j) of `profiles` [n, 48] worth comparing: within 2.5 dB, and each one's twelve nearest in any case.
+
+    Neighbours come on top because a copy cut into a short note can move its mean spectrum by more.
+    """
+    n = len(profiles)
+    pairs: set[tuple[int, int]] = set()
+    squares = (profiles.astype(np.float64) ** 2).sum(axis=1)
+    for start in range(0, n, 512):
+        rows = slice(start, min(start + 512, n))
+        products = profiles[rows].astype(np.float64) @ profiles.T.astype(np.float64)
+        distances = np.sqrt(np.maximum(squares[rows, None] + squares - 2 * products, 0) / profiles.shape[1])
+        distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = np.inf
+        k = min(NEIGHBOURS, n - 1)
+        nearest = np.argpartition(distances, k - 1, axis=1)[:, :k] if k > 0 else np.zeros((len(distances), 0), int)
+        for row, columns in enumerate(nearest):
+            close = np.flatnonzero(distances[row] < NEAR_DB)
+            close = close[np.argsort(distances[row, close])][: 4 * NEIGHBOURS]
+            pairs |= {(min(start + row, int(c)), max(start + row, int(c))) for c in (*columns, *close)}
+    return sorted(pairs)
+
+
+def likeness(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """How well two sketches fit at their best shift: (plain, flattened), each 0 to 1, whichever comes first.
+
+    The flattened one is computed only where the plain one reaches `SAME`, and is 0 elsewhere.
+    """
+    plain = _best_fit(first.astype(np.float64), second.astype(np.float64))
+    if plain < SAME:
+        return plain, 0.0
+    a, b = (_band(one.astype(np.float64), FLATTENING) for one in (first, second))
+    return plain, _best_fit(a, b)
+
+
+def copies(
+    profiles: np.ndarray,
+    sketch_of: Callable[[int], np.ndarray],
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Iterator[tuple[int, int, float]]:
+    """Pairs (i < j) that are one recording, with their plain correlation; `progress` gets the share of pairs done."""
+    pairs = candidates(profiles)
+    for done, (i, j) in enumerate(pairs):
+        if done % 50 == 0:
+            progress(done / len(pairs))
+        plain, flat = likeness(sketch_of(i), sketch_of(j))
+        if plain >= SAME and flat >= SAME_FLAT:
+            yield i, j, plain
+
+
+def _band(sound: np.ndarray, flattening: float) -> np.ndarray:
+    """`sound` [n] between 80 and 3,600 Hz, its spectrum divided by its own smooth course to the power `flattening`."""
+    from scipy import fft
+
+    size = fft.next_fast_len(max(len(sound), 1), real=True)
+    spectrum = fft.rfft(sound, size)
+    hz = np.fft.rfftfreq(size, 1 / RATE_HZ)
+    spectrum[(hz < LOWEST_HZ) | (hz > HIGHEST_HZ)] = 0
+    if flattening:
+        width = max(1, round(SMOOTHING_HZ / (RATE_HZ / size)))
+        course = np.sqrt(np.convolve(np.abs(spectrum) ** 2, np.full(width, 1 / width), "same"))
+        spectrum = spectrum / (course**flattening + 1e-4 * course.max(initial=0.0) ** flattening + 1e-20)
+    return fft.irfft(spectrum, size)[: len(sound)]
+
+
+def _best_fit(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest normalised correlation of the loudest stretch of the shorter with any stretch of the longer."""
+    from scipy import fft
+
+    if len(a) > len(b):
+        a, b = b, a
+    length = min(int(TEMPLATE_S * RATE_HZ), int(TEMPLATE_SHARE * len(a)))
+    if length < 2:
+        return 0.0
+    start = int(np.argmax(_energies(a, length)))
+    template = a[start : start + length]
+    b = np.pad(b, int(length * OVERHANG_SHARE))
+    size = fft.next_fast_len(len(b) + length, real=True)
+    products = fft.irfft(fft.rfft(b, size) * np.conj(fft.rfft(template, size)), size)[: len(b) - length + 1]
+    energies = _energies(b, length)
+    energies = np.maximum(energies, energies.max() * 1e-3)  # a stretch of near silence fits anything
+    scale = energies * float((template**2).sum())
+    return float(np.sqrt((products**2 / np.maximum(scale, 1e-20)).max()))
+
+
+def _energies(sound: np.ndarray, length: int) -> np.ndarray:
+    sums = np.concatenate([[0.0], np.cumsum(sound**2)])
+    return sums[length:] - sums[:-length]
