@@ -117,7 +117,8 @@ def _found(
         if event is None:
             continue
         if event["kind"] == "metrics":  # by another hand: other spaces, another order
-            found.lines.append((place, json.dumps(rundir.finite(event)).encode()))
+            values = {name: repr(value) for name, value in event["values"].items()}  # JSON has no NaN
+            found.lines.append((place, json.dumps({**event, "values": values}).encode()))
             continue
         events.append(event)
         if event["kind"] == "rewound" and isinstance(event.get("to_step"), int):
@@ -152,7 +153,13 @@ def _state_number(state: str) -> float:
 
 def _event_row(run: str, event: dict[str, Any]) -> dict[str, Any]:
     detail = {key: value for key, value in event.items() if key not in ("n", "t", "kind", "step")}
-    about = {"run": run, "n": event["n"], "t": event["t"], "kind": str(event["kind"]), "step": _whole(event.get("step"))}
+    about = {
+        "run": run,
+        "n": event["n"],
+        "t": event["t"],
+        "kind": str(event["kind"]),
+        "step": _whole(event.get("step")),
+    }
     return {**about, "detail": json.dumps(detail)}
 
 

@@ -13,35 +13,19 @@ from typing import Any
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
 
-from core import paths, rundir
-from core.ingest import SAID_ONCE, read_run
+from core import numbers, paths, rundir, tables
+from core.ingest import SAID_ONCE, Found, Seen, read_run
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
-TABLES = """
-CREATE TABLE IF NOT EXISTS schema_version (version INTEGER);
-CREATE TABLE IF NOT EXISTS runs (
-    run VARCHAR, trainer VARCHAR, task VARCHAR, data VARCHAR, data_version VARCHAR, split VARCHAR, seed BIGINT,
-    config_id VARCHAR, config VARCHAR, input VARCHAR, device VARCHAR, state VARCHAR, reason VARCHAR, created_at VARCHAR,
-    started_at DOUBLE, ended_at DOUBLE, seconds DOUBLE, items_per_s DOUBLE, peak_memory_mb DOUBLE, epochs DOUBLE,
-    stopped_because VARCHAR, seeds_pooled BOOLEAN, steered BOOLEAN, starter BOOLEAN, leaky BOOLEAN, folder VARCHAR);
-CREATE TABLE IF NOT EXISTS configs (run VARCHAR, name VARCHAR, value VARCHAR);
-CREATE TABLE IF NOT EXISTS metrics (
-    run VARCHAR, n BIGINT, t DOUBLE, step BIGINT, epoch DOUBLE, name VARCHAR, value DOUBLE);
-CREATE TABLE IF NOT EXISTS events (run VARCHAR, n BIGINT, t DOUBLE, kind VARCHAR, step BIGINT, detail VARCHAR);
-CREATE TABLE IF NOT EXISTS evaluations (
-    run VARCHAR, data VARCHAR, data_version VARCHAR, split VARCHAR, part VARCHAR, kind VARCHAR, metric VARCHAR,
-    value DOUBLE, low DOUBLE, high DOUBLE, n_items BIGINT);
-CREATE TABLE IF NOT EXISTS ingested (run VARCHAR, place VARCHAR, bytes BIGINT, evaluated DOUBLE);
-CREATE TABLE IF NOT EXISTS t_quantiles (n BIGINT, t DOUBLE);
-"""
+LINES_AT_ONCE = 64_000_000
+"""Bytes of log taken in one go: an index of long runs must not be in memory twice."""
 
 
 class Store:
@@ -55,10 +39,12 @@ class Store:
         self._lock = threading.RLock()
         self.note = ""
         self._connection = self._open(path)
-        self._connection.execute(TABLES)
+        self._connection.execute(tables.create())
         versions = self._connection.execute("SELECT version FROM schema_version").fetchall()
         if versions != [(SCHEMA_VERSION,)]:
             self._start_over()
+        rows = self._connection.execute("FROM ingested").fetchall()
+        self._seen = {row[0]: Seen(*row[1:]) for row in rows}
 
     def _open(self, path: Path | None) -> duckdb.DuckDBPyConnection:
         if path is None:
@@ -84,7 +70,7 @@ class Store:
     def _start_over(self) -> None:
         for (table,) in self._connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
             self._connection.execute(f'DROP TABLE "{table}"')
-        self._connection.execute(TABLES)
+        self._connection.execute(tables.create())
         self._connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
 
     def close(self) -> None:
@@ -95,67 +81,88 @@ class Store:
     # ---- in ----
 
     def sync(self, only: Path | None = None) -> int:
-        """Read what is new in the run directories (or in one of them); returns the number of runs that changed."""
+        """Read what is new in the run directories (or in one of them); returns the number of runs that changed.
+
+        Where nothing happened this costs a few `stat` per run: what has come to rest is known by its times and sizes.
+        """
         with self._lock:
-            seen = {row[0]: row[1:] for row in self._connection.execute("FROM ingested").fetchall()}
-            folders = {folder.name: folder for folder in reversed(list(rundir.directories()))} if only is None else {}
-            if only is not None:
-                folders = {only.name: only}
+            own, changed, rested, size = str(paths.runs()), [], [], 0
+            if only is None:
+                folders = {folder.name: str(folder) for folder in reversed(list(rundir.directories()))}
+                self._forget([run for run in self._seen if run not in folders])
             else:
-                self._forget([run for run in seen if run not in folders])
-            changed = [found for folder in folders.values() if (found := read_run(folder, seen.get(folder.name)))]
-            if changed:
-                self._connection.execute("BEGIN")
-                try:
-                    self._take(changed)
-                except BaseException:
-                    self._connection.execute("ROLLBACK")
-                    raise
-                self._connection.execute("COMMIT")
-            return len(changed)
+                folders = {only.name: str(only)}
+            taken = 0
+            for run, place in folders.items():
+                found = read_run(place, self._seen.get(run), own)
+                if isinstance(found, Seen):
+                    rested.append((run, found))
+                elif found is not None:
+                    changed.append(found)
+                    size += sum(len(line) for _, line in found.lines)
+                if size > LINES_AT_ONCE:
+                    self._take(changed, rested)
+                    taken, changed, rested, size = taken + len(changed), [], [], 0
+            self._take(changed, rested)
+            return taken + len(changed)
 
     def _forget(self, runs: list[str]) -> None:
-        for table in ("runs", "configs", "metrics", "events", "evaluations", "ingested") if runs else ():
+        for table in tables.of_runs() if runs else ():
             self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [runs])
+        for run in runs:
+            del self._seen[run]
 
-    def _take(self, changed: list[dict[str, Any]]) -> None:
-        runs = [one["row"]["run"] for one in changed]
-        again = [one["row"]["run"] for one in changed if one["from_start"]]
-        for table in ("metrics", "events"):
+    def _take(self, changed: list[Found], rested: list[tuple[str, Seen]]) -> None:
+        """Bring into the tables what was found, all of it or nothing."""
+        if not changed and not rested:
+            return
+        self._connection.execute("BEGIN")
+        try:
+            last_steps = self._take_rows(changed) if changed else {}
+            seen = dict(rested)
+            for one in changed:
+                steps = [step for step in (one.seen.last_step, last_steps.get(one.row["run"])) if step is not None]
+                seen[one.row["run"]] = one.seen._replace(last_step=max(steps, default=None))
+            self._connection.execute("DELETE FROM ingested WHERE run IN (SELECT unnest(?))", [list(seen)])
+            self._insert("ingested", [{"run": run, **about._asdict()} for run, about in seen.items()])
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+        self._seen |= seen
+
+    def _take_rows(self, changed: list[Found]) -> dict[str, int]:
+        """Everything but `ingested`; returns the highest step of the numbers that came, by run."""
+        runs = [one.row["run"] for one in changed]
+        again = [one.row["run"] for one in changed if one.from_start and one.row["run"] in self._seen]
+        for table in ("metrics", "events", "snapshots") if again else ():
             self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [again])
-        for run, number, step in [rewind for one in changed for rewind in one["rewinds"]]:
-            self._connection.execute("DELETE FROM metrics WHERE run = ? AND n < ? AND step > ?", [run, number, step])
+        for run, number, _, step in [rewind for one in changed for rewind in one.rewinds if not one.from_start]:
+            for table in ("metrics", "snapshots"):
+                delete = f"DELETE FROM {table} WHERE run = ? AND n < ? AND step > ?"
+                self._connection.execute(delete, [run, number, step])
         merged = []
         for one in changed:  # what only earlier lines said (seconds, version …) is not lost when new lines come
-            old = {} if one["from_start"] else self._row(one["row"]["run"])
-            kept = {key: old.get(key) for key in SAID_ONCE if one["row"][key] is None}
-            merged.append({**one["row"], **kept})
-        for table in ("runs", "configs", "evaluations", "ingested"):
-            self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [runs])
-        self._insert("runs", pd.DataFrame(merged))
-        if len(again) < len(runs):  # the newest (run, step, name) stays: test scores are told again after a resume
-            newer = [{k: row[k] for k in ("run", "step", "name")} for one in changed for row in one["metrics"]]
-            self._delete_metrics(pd.DataFrame(newer))
-        for table in ("configs", "metrics", "events", "evaluations", "ingested"):
-            self._insert(table, pd.DataFrame([row for one in changed for row in one[table]]))
-
-    def _delete_metrics(self, keys: pd.DataFrame) -> None:
-        if len(keys):
-            self._connection.register("newer", pa.Table.from_pandas(keys, preserve_index=False))
-            self._connection.execute(
-                """DELETE FROM metrics USING newer
-                   WHERE metrics.run = newer.run AND metrics.step = newer.step AND metrics.name = newer.name"""
-            )
-            self._connection.unregister("newer")
+            old = {} if one.from_start else self._row(one.row["run"])
+            kept = {key: old.get(key) for key in SAID_ONCE if one.row[key] is None}
+            merged.append({**one.row, **kept})
+        known = [run for run in runs if run in self._seen]
+        for table in ("runs", "configs", "evaluations") if known else ():
+            self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [known])
+        self._insert("runs", merged)
+        for table in ("configs", "events", "evaluations"):
+            self._insert(table, [row for one in changed for row in getattr(one, table)])
+        self._insert("snapshots", [row for one in changed for row in _not_rewound(one)])
+        return numbers.take(self._connection, changed)
 
     def _row(self, run: str) -> dict[str, Any]:
         cursor = self._connection.execute("FROM runs WHERE run = ?", [run])
         row = cursor.fetchone()
         return dict(zip([column[0] for column in cursor.description], row, strict=True)) if row else {}
 
-    def _insert(self, table: str, frame: pd.DataFrame) -> None:
-        if len(frame):
-            self._connection.register("incoming", pa.Table.from_pandas(frame, preserve_index=False))
+    def _insert(self, table: str, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._connection.register("incoming", tables.arrow(table, rows))
             self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
             self._connection.unregister("incoming")
 
@@ -204,7 +211,8 @@ class Store:
             if not self._connection.execute("FROM t_quantiles LIMIT 1").fetchall():
                 from scipy.special import stdtrit
 
-                self._insert("t_quantiles", pd.DataFrame({"n": range(2, 1001), "t": stdtrit(range(1, 1000), 0.975)}))
+                quantiles = enumerate(stdtrit(range(1, 1000), 0.975).tolist(), 2)
+                self._insert("t_quantiles", [{"n": n, "t": t} for n, t in quantiles])
 
     def anchors(self, task: str, data: str, version: str, split: str) -> pd.DataFrame:
         """The baseline and ceiling rows of a board: kind, part, metric, value (the newest run's)."""
@@ -251,6 +259,12 @@ class Store:
                ORDER BY validation DESC NULLS LAST, r.created_at DESC""",
             [metric, task],
         )
+
+
+def _not_rewound(one: Found) -> list[dict[str, Any]]:
+    """The snapshots that came, but for those of steps that the run went back behind."""
+    undone = [(number, step) for _, number, _, step in one.rewinds]
+    return [row for row in one.snapshots if not any(row["n"] < n and (row["step"] or 0) > step for n, step in undone)]
 
 
 # A run that has not read its data yet stands on the newest board of its data set and split.
