@@ -59,6 +59,8 @@ class Knob:
         """What it may be, for a sentence: "1e-06 to 1 Hz" or "adam, sgd"."""
         if self.choices is not None:
             return ", ".join(str(choice) for choice in self.choices)
+        if self.kind == "run":
+            return "the id of a finished run"
         if self.type is bool:
             return "true or false"
         low = "-∞" if self.low is None else f"{self.low:g}"

@@ -51,9 +51,10 @@ def new_spec(
 ) -> rundir.Spec:
     """The spec of a new run from what a form or a command line says; the only place where one is made.
 
-    Raises ValueError for anything a user could get wrong: a knob, the data set's name, the split, the device.
+    Raises ValueError for anything a user could get wrong: a knob, the data set's name, the split, the device, a run
+    used as input that is not there or saw what this one is judged by.
     """
-    from core import datasets  # pandas comes with it; the supervisor's own loop does not need that
+    from core import datasets, lineage  # pandas comes with them; the supervisor's own loop does not need that
     from core.datasets import splits
 
     name, data = trainer.__name__.rpartition(".")[2], datasets.settled(data)
@@ -66,21 +67,28 @@ def new_spec(
         split = datasets.default_split(data, task)
     split = splits.parse(split).name  # cv10:0 and cv10:0.0 are one board
     dataset = datasets.load(data, task)  # missing files, or a split they do not have, are said before the queue
-    splits.check_for_training(dataset, splits.assign(dataset, split))
+    assignment = splits.assign(dataset, split)
+    splits.check_for_training(dataset, assignment)
     if not set(trainer.INPUTS) & set(dataset.inputs):
         raise ValueError(f"{name} eats {', '.join(trainer.INPUTS)}; {data} offers {', '.join(dataset.inputs)}.")
     if not 0 <= seed < 2**32:
         raise ValueError(f"The seed must be 0 to 4294967295, not {seed}.")
+    settings = config.make(trainer.Config, values)
+    inputs = lineage.inputs_of(trainer.Config, settings)
+    if hasattr(trainer, "check"):
+        trainer.check(settings)
+    lineage.refuse_leaks(inputs, dataset, assignment)
     return rundir.Spec(
         id=rundir.new_id(name),
         trainer=name,
-        config=config.to_dict(config.make(trainer.Config, values)),
+        config=config.to_dict(settings) | inputs,  # with full ids, whatever was typed
         data=data,
         task=task,
         split=split,
         seed=seed,
         device=resolve_device(device, trainer.DEVICES),
         are_seeds_pooled=trainer.ARE_SEEDS_POOLED,
+        inputs=inputs,
         parent=parent,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=_versions(),

@@ -100,6 +100,8 @@ def _widget(knob: Knob, key: str) -> Any:
         return st.selectbox(label, knob.choices, key=key, help=ends)
     if knob.type is bool:
         return st.toggle(label, key=key, help=ends)
+    if knob.kind == "run":
+        return _run_widget(knob, key, ends)
     if knob.type is str:
         return st.text_input(label, key=key, help=ends)
     if knob.optional or knob.low is None or knob.high is None:
@@ -116,6 +118,18 @@ def _widget(knob: Knob, key: str) -> Any:
         return st.number_input(label, float(knob.low), float(knob.high), key=key, help=ends, format="%g")
     step = 10.0 ** math.floor(math.log10((knob.high - knob.low) / 100))
     return st.slider(label, float(knob.low), float(knob.high), step=step, key=key, help=ends)
+
+
+def _run_widget(knob: Knob, key: str, ends: str) -> str | None:
+    """Every run that is done, newest first; and the one that is asked for, whatever became of it."""
+    frame = shared.store().runs()
+    names = {
+        row["run"]: f"{row['trainer']} on {row['data']}, seed {row['seed']} ({row['run']})"
+        for row in frame[frame["state"] == "done"].to_dict("records")
+    }
+    asked = st.session_state[key]
+    choices = ["", *dict.fromkeys([*([asked] if asked else []), *names])]
+    return st.selectbox(knob.label, choices, key=key, help=ends, format_func=lambda run: names.get(run, run or "—"))
 
 
 def log_steps(knob: Knob, current: Any) -> list[Any]:

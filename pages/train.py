@@ -6,9 +6,10 @@ import streamlit as st
 
 import trainers
 from core import config, datasets, rundir, supervisor
+from core.datasets import rated
 from pages import forms, monitor, shared
 
-FOLDER = "folder"
+FOLDER, RATED = "folder", "rated"
 
 
 def _choose_data() -> str:
@@ -24,6 +25,16 @@ def _choose_data() -> str:
             "arousal), and may have group and source.",
         )
         return f"folder:{place}" if place else FOLDER
+    if name == RATED and (raters := rated.choices()):
+        rater = st.selectbox(
+            "Rater",
+            list(raters),
+            key="rater",
+            bind="query-params",
+            format_func=raters.__getitem__,
+            help="Whose ratings.",
+        )
+        return f"{RATED}:{rater}"
     return str(name)
 
 

@@ -5,6 +5,7 @@ A trainer module has a docstring, `TASKS` (what it can learn), `INPUTS` (the rep
 
     fit(data, config, *, generator, device, state=None) -> Generator[Event, Changes | None, None]
     predict(model, inputs) -> Prediction
+    check(config)                              optional: ValueError for a configuration that no run can have here
 """
 
 from __future__ import annotations
