@@ -27,7 +27,7 @@ from core.events import Part
 TASKS = ("emotion", "instruments")
 DEFAULT_SPLITS = {"instruments": "official"}
 INPUTS_MADE_HERE = {"emotion": ("lib164", "logmel"), "instruments": ("logmel", "lib164", "wave16k")}
-VERSION = "2"
+VERSION = "3"
 FIRST_USE = (
     "Rendered and listened to on first use: half an hour or more on two cores, and 2 GB of disk; kept afterwards."
 )

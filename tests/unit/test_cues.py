@@ -9,7 +9,7 @@ import soundfile
 
 from core import audio as sound
 from core import windows
-from core.datasets import IRMAS_CLASSES, _listeners, _phrases, _render, _score, cues
+from core.datasets import IRMAS_CLASSES, _effects, _listeners, _notes, _phrases, _render, _score, cues
 from core.datasets._audio_rows import _starts, audio_rows
 from core.datasets._workers import render_all
 from core.stats import rater_ceiling
@@ -126,8 +126,8 @@ def test_mode_decides_the_third_of_the_tonic_chord():
 
 
 def test_a_song_is_the_same_whatever_was_rendered_before():
-    alone = _render.emotion(_render.NoteBank(), 0, 4, 6.0, "DEAM-like")
-    bank = _render.NoteBank()
+    alone = _render.emotion(_notes.NoteBank(), 0, 4, 6.0, "DEAM-like")
+    bank = _notes.NoteBank()
     for other in (9, 2, 7):
         _render.emotion(bank, 0, other, 12.0, "DEAM-like")
     np.testing.assert_array_equal(alone, _render.emotion(bank, 0, 4, 6.0, "DEAM-like"))
@@ -142,7 +142,7 @@ def test_the_level_cue_is_heard(monkeypatch):
             0, 0, 6.0, None, np.array([[1, 0, 0, level, 0, 0.0]]), np.zeros((1, 2)), np.zeros((1, 2))
         )
         monkeypatch.setattr(_listeners, "draw_song", lambda *_: song)
-        return 20 * np.log10(np.sqrt(np.square(_render.emotion(_render.NoteBank(), 0, 0, 6.0, "x")).mean()))
+        return 20 * np.log10(np.sqrt(np.square(_render.emotion(_notes.NoteBank(), 0, 0, 6.0, "x")).mean()))
 
     soft, middle, loud = at(-1.5), at(0.0), at(1.5)
     assert loud - soft == pytest.approx(13.5, abs=1.5) and soft < middle < loud
@@ -152,20 +152,57 @@ def test_the_shelf_has_its_gain_high_up_and_none_low_down():
     t = np.arange(22_050) / 22_050
     for hz, gain_db in ((50, 0.0), (10_500, -6.0)):
         sine = np.sin(2 * np.pi * hz * t).astype(np.float32)
-        changed = _render.shelf(sine, 1000.0, -6.0)[2000:]
+        changed = _effects.shelf(sine, 1000.0, -6.0)[2000:]
         assert 20 * np.log10(changed.std() / sine[2000:].std()) == pytest.approx(gain_db, abs=0.2)
 
 
 def test_a_note_sounds_at_its_pitch_and_detuned_by_its_cents():
     """A 4 is 440 Hz (the sound font's flute is 12 cents sharp); 25 cents up are a ratio of 2^(25/1200)."""
-    bank, found_hz = _render.NoteBank(), {}
-    for cents in (0, 25):
-        bank.prepare([(73, 69, 1.5)], cents)
-        spectrum = np.abs(np.fft.rfft(bank.note(73, 69, cents)[4000:26_000] * np.hanning(22_000), 2**18))
+    found_hz = {}
+    for cents in (-25, 0, 25):
+        flute = _score.Voice(73, np.array([[0.0, 1.5, 69, 90]]))
+        samples = _render.render_voices(_notes.NoteBank(), [flute], 2.0, cents)
+        spectrum = np.abs(np.fft.rfft(samples[4000:26_000] * np.hanning(22_000), 2**18))
         low, high = (int(hz / 22_050 * 2**18) for hz in (400, 480))
         found_hz[cents] = (low + spectrum[low:high].argmax()) * 22_050 / 2**18
+        assert np.abs(samples[int(1.65 * 22_050) :]).max() == 0 < np.abs(samples[int(1.45 * 22_050) :]).max()
     assert abs(1200 * np.log2(found_hz[0] / 440.0)) < 15
-    assert 1200 * np.log2(found_hz[25] / found_hz[0]) == pytest.approx(25, abs=3)
+    for cents in (-25, 25):
+        assert 1200 * np.log2(found_hz[cents] / found_hz[0]) == pytest.approx(cents, abs=1)
+
+
+@pytest.mark.parametrize("cents", [-25, 25])
+def test_retuned_sines_are_those_of_the_ratio(cents):
+    """Below 9 kHz a sine played 69/68 times as fast is the sine of that frequency, to 0.1 dB."""
+    t, ratio = np.arange(30_000) / 22_050, (69 / 68) ** np.sign(cents)
+    for hz in (100.0, 3000.0, 9000.0):
+        made = _effects.retuned(np.sin(2 * np.pi * hz * t).astype(np.float32), cents)
+        expected = np.sin(2 * np.pi * hz * ratio * t)
+        assert len(made) == int(30_000 / ratio)
+        np.testing.assert_allclose(made[50:29_000], expected[50:29_000], atol=0.01)
+
+
+def test_the_convolution_in_blocks_is_the_convolution():
+    rng = np.random.default_rng(0)
+    samples, response = rng.normal(size=90_000), rng.normal(size=20_000) * np.exp(-np.arange(20_000) / 3000)
+    spectrum = np.fft.rfft(samples, 2**17) * np.fft.rfft(response, 2**17)
+    expected = np.fft.irfft(spectrum)[:90_000]
+    made = _effects.convolved(samples.astype(np.float32), response.astype(np.float32))
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, expected, atol=1e-4 * expected.std())
+
+
+def test_the_noise_floor_is_white_and_lies_45_to_75_db_down():
+    t = np.arange(10 * 22_050) / 22_050
+    tone = (0.1 * np.sin(2 * np.pi * 441 * t)).astype(np.float32)
+    for seed in range(3):
+        noise = _effects.finish(tone, np.random.default_rng(seed)) - tone
+        assert 45 <= 20 * np.log10(_effects.loudness(tone) / noise.std()) <= 75
+        power = np.abs(np.fft.rfft(noise)) ** 2
+        thirds = [part.mean() for part in np.array_split(power[10:], 3)]
+        np.testing.assert_allclose(thirds, np.mean(thirds), rtol=0.03)
+    loud = _effects.finish(np.float32([0.5, 3.0, -3.0]).repeat(2000), np.random.default_rng(0))
+    assert loud[2000:4000].min() > 0.97 and loud[2000:4000].max() <= 0.98 and loud[4000:].max() < -0.97
 
 
 @pytest.fixture(scope="module")
