@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import os
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import trainers
-from core import checkpoints, config, metrics
+from core import checkpoints, config, metrics, rundir
 from core.events import Checkpoint, Done, FitData, Inputs, Metrics, Part, Snapshot
 
 NAMES = trainers.names()
@@ -47,9 +49,34 @@ def toy_data(module) -> FitData:
     return FitData(part(96, "t"), part(48, "v"), task, labels, unit, kind, columns, 3.0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def runs_below(tmp_path_factory):
+    """A cache of this file's own for the runs that stand below others."""
+    with mock.patch.dict(os.environ, {"EARSHOT_CACHE": str(tmp_path_factory.mktemp("below"))}):
+        yield
+
+
+@functools.cache
+def run_below(task: str, kind: str) -> str:
+    """The id of a finished run on the toy data of a trainer, for a knob of kind `run`; it has hardly learned."""
+    names = [name for name in NAMES if task in trainers.load(name).TASKS and kind in trainers.load(name).INPUTS]
+    module = next(m for m in map(trainers.load, names) if not needed_runs(m))
+    done = run(module, settings(module, epochs=1))[-1]
+    name = module.__name__.rpartition(".")[2]
+    folder = rundir.create(rundir.Spec(f"below-{task}", name, {}, "toy", task, "grouped:0", 0, "cpu"), "done")
+    saved = {"model": done.model, "input": done.input, "window_s": 3.0}
+    checkpoints.save_state(folder / "checkpoints" / "final.safetensors", saved)
+    return folder.name
+
+
+def needed_runs(module) -> list[str]:
+    return [name for name, knob in config.knobs(module.Config).items() if knob.kind == "run" and not knob.optional]
+
+
 def settings(module, **wanted):
-    """A small configuration: the wanted knobs, where the trainer has them."""
+    """A small configuration: the wanted knobs, where the trainer has them, and a run where it needs one."""
     about = config.knobs(module.Config)
+    wanted |= {name: run_below(module.TASKS[0], module.INPUTS[0]) for name in needed_runs(module)}
     if "epochs" in wanted and about.get("epochs") and about["epochs"].unit == "rounds":
         wanted["epochs"] *= 9  # a round of boosting is far less than a pass; 27 is no multiple of 10
     return config.make(module.Config, {name: value for name, value in (SMALL | wanted).items() if name in about})
