@@ -11,8 +11,7 @@ _SHAPE = '{"n": "BIGINT", "t": "DOUBLE", "step": "BIGINT", "epoch": "DOUBLE", "v
 _STAGE = f"""
 CREATE OR REPLACE TEMP TABLE staged AS
 SELECT run, place, said.n AS n, said.t AS t, said.step AS step, said.epoch AS epoch, said."values" AS told
-FROM (SELECT run, place, from_json(line, '{_SHAPE}') AS said FROM lines WHERE json_valid(line))
-WHERE said.step IS NOT NULL
+FROM (SELECT run, place, TRY(from_json(line, '{_SHAPE}')) AS said FROM lines)
 """
 _ROWS = """
 SELECT run, n, t, step, epoch, name, CASE WHEN NOT isnan(value) THEN value END AS value FROM (

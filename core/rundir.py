@@ -116,11 +116,16 @@ def exists(run: str) -> bool:
         return False
 
 
-def directories() -> Iterator[Path]:
-    """All run directories, the user's first, then the starter runs."""
+def places() -> Iterator[tuple[str, str]]:
+    """All run directories as (name, place), the user's first, then the starter runs."""
     for root in (paths.runs(), paths.starter() / "runs"):
         if root.is_dir():
-            yield from (Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != ".")
+            yield from ((e.name, e.path) for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
+
+
+def directories() -> Iterator[Path]:
+    """All run directories, the user's first, then the starter runs."""
+    return (Path(place) for _, place in places())
 
 
 def is_starter(folder: Path) -> bool:

@@ -88,7 +88,7 @@ class Store:
         with self._lock:
             own, changed, rested, size = str(paths.runs()), [], [], 0
             if only is None:
-                folders = {folder.name: str(folder) for folder in reversed(list(rundir.directories()))}
+                folders = dict(reversed(list(rundir.places())))  # a run of the user's hides a starter run of that name
                 self._forget([run for run in self._seen if run not in folders])
             else:
                 folders = {only.name: str(only)}
