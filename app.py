@@ -17,6 +17,7 @@ page = st.navigation(
         st.Page("pages/rate.py", title="Rate", icon=":material/adjust:"),
         st.Page("pages/train.py", title="Train", icon=":material/tune:"),
         st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
+        st.Page("pages/datasets.py", title="Datasets", icon=":material/dataset:"),
     ]
 )
 st.set_page_config(page_title=f"{page.title} · Earshot")

@@ -2,8 +2,9 @@
 
 A recording leaves a sketch (its middle 10 s, mono, 8 kHz) and a profile (its mean spectrum). Profiles that lie close
 propose pairs, and the sketches of a pair are laid over each other at every shift: only the same waveform fits. A pair
-is a copy where the plain correlation is at least `SAME`, and that of the flattened spectra at least `SAME_FLAT`: two
-notes of one pitch, whose few strong partials agree by luck, fail the second.
+is a copy where three correlations are high: of the loudest stretch, of the same with its spectrum flattened (two notes
+of one pitch agree in a few strong partials by luck, and not in the rest), and of most quarter seconds of the whole
+overlap at that one shift (two takes drift apart).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ FLATTENING = (
     0.5  # exponent of the smoothed spectrum that is divided out: 1 would leave a codec's noise as loud as music
 )
 SMOOTHING_HZ = 25.0
-SAME, SAME_FLAT = 0.85, 0.55
+SAME, SAME_FLAT, SAME_THROUGHOUT = 0.91, 0.65, 0.85
+MARGIN_S, BLOCK_S = 0.05, 0.25  # what rings where a copy was cut; the stretches that must each fit
 BANDS = 48
 NEIGHBOURS = 12
 NEAR_DB = 2.5  # profiles of copies differ by less (root mean square over bands), and so do those of most pairs of notes
@@ -85,16 +87,25 @@ def candidates(profiles: np.ndarray) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
-def likeness(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """How well two sketches fit at their best shift: (plain, flattened), each 0 to 1, whichever comes first.
+def likeness(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """How well two sketches fit at their best shift: (plain, flattened, steady), each 0 to 1, whichever comes first.
 
-    The flattened one is computed only where the plain one reaches `SAME`, and is 0 elsewhere.
+    The latter two are computed only where those before reach their limits, and are 0 elsewhere.
     """
-    plain = _best_fit(first.astype(np.float64), second.astype(np.float64))
+    a, b = (one.astype(np.float32) for one in (first, second))
+    if len(a) > len(b):
+        a, b = b, a
+    plain, shift = _best_fit(a, b)
     if plain < SAME:
-        return plain, 0.0
-    a, b = (_band(one.astype(np.float64), FLATTENING) for one in (first, second))
-    return plain, _best_fit(a, b)
+        return plain, 0.0, 0.0
+    flat, _ = _best_fit(*(_band(one, FLATTENING).astype(np.float32) for one in (a, b)))
+    return plain, flat, _steadiness(a, b, shift) if flat >= SAME_FLAT else 0.0
+
+
+def is_copy(first: np.ndarray, second: np.ndarray) -> float:
+    """The plain correlation of two sketches of one recording, 0 where they are two recordings."""
+    plain, flat, steady = likeness(first, second)
+    return plain if plain >= SAME and flat >= SAME_FLAT and steady >= SAME_THROUGHOUT else 0.0
 
 
 def copies(
@@ -107,9 +118,9 @@ def copies(
     for done, (i, j) in enumerate(pairs):
         if done % 50 == 0:
             progress(done / len(pairs))
-        plain, flat = likeness(sketch_of(i), sketch_of(j))
-        if plain >= SAME and flat >= SAME_FLAT:
-            yield i, j, plain
+        fit = is_copy(sketch_of(i), sketch_of(j))
+        if fit:
+            yield i, j, fit
 
 
 def _band(sound: np.ndarray, flattening: float) -> np.ndarray:
@@ -127,26 +138,47 @@ def _band(sound: np.ndarray, flattening: float) -> np.ndarray:
     return fft.irfft(spectrum, size)[: len(sound)]
 
 
-def _best_fit(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest normalised correlation of the loudest stretch of the shorter with any stretch of the longer."""
+def _best_fit(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
+    """Largest normalised correlation of the loudest stretch of `a` with any stretch of `b`, which is no shorter, and
+    the shift (samples): `a[n]` lies over `b[n + shift]`."""
     from scipy import fft
 
-    if len(a) > len(b):
-        a, b = b, a
+    margin = int(MARGIN_S * RATE_HZ) if len(a) > 10 * MARGIN_S * RATE_HZ else 0
     length = min(int(TEMPLATE_S * RATE_HZ), int(TEMPLATE_SHARE * len(a)))
     if length < 2:
-        return 0.0
-    start = int(np.argmax(_energies(a, length)))
+        return 0.0, 0
+    start = margin + int(np.argmax(_energies(a[margin : len(a) - margin], length)))
     template = a[start : start + length]
-    b = np.pad(b, int(length * OVERHANG_SHARE))
+    overhang = int(length * OVERHANG_SHARE)
+    b = np.pad(b, overhang)
     size = fft.next_fast_len(len(b) + length, real=True)
-    products = fft.irfft(fft.rfft(b, size) * np.conj(fft.rfft(template, size)), size)[: len(b) - length + 1]
+    products = fft.irfft(fft.rfft(b, size) * np.conj(fft.rfft(template, size)), size)  # float32 in, and half the time
+    products = products[: len(b) - length + 1].astype(np.float64)
     energies = _energies(b, length)
     energies = np.maximum(energies, energies.max() * 1e-3)  # a stretch of near silence fits anything
-    scale = energies * float((template**2).sum())
-    return float(np.sqrt((products**2 / np.maximum(scale, 1e-20)).max()))
+    scale = energies * float((template.astype(np.float64) ** 2).sum())
+    fits = products**2 / np.maximum(scale, 1e-20)
+    best = int(np.argmax(fits))
+    return float(np.sqrt(fits[best])), best - overhang - start
+
+
+def _steadiness(a: np.ndarray, b: np.ndarray, shift: int) -> float:
+    """Median correlation of quarter seconds over the whole overlap at one shift: two takes of a note drift apart."""
+    first = max(0, -shift)
+    length = min(len(a) - first, len(b) - first - shift)
+    block = int(BLOCK_S * RATE_HZ)
+    count = max(1, length // block)
+    block = min(block, length)
+    one = a[first : first + count * block].astype(np.float64).reshape(count, block)
+    two = b[first + shift : first + shift + count * block].astype(np.float64).reshape(count, block)
+    energies = (one**2).sum(axis=1), (two**2).sum(axis=1)
+    loud = (energies[0] > 1e-3 * energies[0].max()) & (energies[1] > 1e-3 * energies[1].max())
+    if not loud.any():
+        return 0.0
+    products = (one * two).sum(axis=1)[loud]
+    return float(np.median(np.abs(products) / np.sqrt(energies[0][loud] * energies[1][loud])))
 
 
 def _energies(sound: np.ndarray, length: int) -> np.ndarray:
-    sums = np.concatenate([[0.0], np.cumsum(sound**2)])
+    sums = np.concatenate([[0.0], np.cumsum(sound.astype(np.float64) ** 2)])
     return sums[length:] - sums[:-length]

@@ -1,0 +1,85 @@
+"""The check of a data set on its page: start it, watch it, cancel it, read what it found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pandas as pd
+import streamlit as st
+
+from core import datajobs
+from core.datajobs import Job
+from core.datasets import Dataset, splits
+from core.findings import Report
+from pages import shared
+from pages.dataset_views import chosen_split, download
+
+SEVERITIES = {"serious": "red", "warning": "orange", "note": "gray"}
+
+
+def check(name: str, dataset: Dataset) -> None:
+    """Start a check, watch it, and read what it found."""
+    chosen = chosen_split(name, dataset)
+    splits.assign(dataset, chosen)
+    report = datajobs.read_report(name, dataset.task, chosen)
+    job = datajobs.read_job(name, dataset.task, chosen)
+    if job is not None and job.is_active:
+        _watch(name, dataset.task, chosen)
+    else:
+        label = "Check" if report is None else "Check again"
+        if st.button(label, type="primary", icon=":material/fact_check:"):
+            datajobs.start(name, dataset.task, chosen)
+            st.rerun()
+        if job is not None and job.state in ("failed", "cancelled"):
+            (st.error if job.state == "failed" else st.caption)(shared.plain(job.note))
+    if report is None:
+        st.info(
+            "What is wrong with this data will be listed here: missing, unreadable, silent or clipped recordings, copies "
+            "on two sides of the split, labels far from the rest. It has not been checked on this split yet.",
+            icon=":material/fact_check:",
+        )
+        return
+    _report(name, report)
+
+
+@st.fragment(run_every=1.0)
+def _watch(name: str, task: str, chosen: str) -> None:
+    job = datajobs.read_job(name, task, chosen) or Job("failed")
+    if not job.is_active:
+        st.rerun(scope="app")
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.progress(min(max(job.fraction, 0.0), 1.0), text=shared.plain(job.note or "Starting …"))
+    if right.button("Cancel", icon=":material/stop:", width="stretch"):
+        datajobs.stop(name, task, chosen)
+
+
+def _report(name: str, report: Report) -> None:
+    counts = {severity: report.count(severity) for severity in SEVERITIES}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for severity, n in counts.items():
+            words = f"{n} {severity}" + ("s" if n != 1 and severity != "serious" else "")
+            st.badge(words, color=SEVERITIES[severity] if n else "green")  # type: ignore[arg-type]
+        st.caption(
+            shared.plain(
+                f"Checked {shared.ago(report.checked_at)} ({report.checked_at}) in {shared.duration(report.seconds)}: "
+                f"{report.items:,} items, {report.recordings:,} recordings read, copies judged on {report.split}."
+            )
+        )
+    for sentence in report.not_checked:
+        st.caption(shared.plain(f"Not checked: {sentence}"))
+    if not report.findings:
+        st.success("Nothing was found.", icon=":material/check:")
+        return
+    table = pd.DataFrame([asdict(finding) for finding in report.findings])
+    kinds = st.multiselect("Kinds", sorted(table["kind"].unique()), key=f"kinds.{name}", placeholder="all of them")
+    shown = table[table["kind"].isin(kinds)] if kinds else table
+    evidence = [f"{value:g} {unit}" for value, unit in zip(shown["evidence"], shown["unit"], strict=True)]
+    columns = ["severity", "kind", "item", "other", "what", "evidence", "remedy"]
+    st.dataframe(
+        shown.assign(evidence=evidence)[columns].rename(
+            columns={"other": "with", "what": "what is wrong", "remedy": "what to do"}
+        ),
+        hide_index=True,
+        width="stretch",
+    )
+    download(table, f"{name}-check")
