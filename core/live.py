@@ -131,8 +131,7 @@ class Analyst:
     def _work(self) -> None:
         while not self._closed.wait(POLL_S):
             try:
-                while not self._closed.is_set() and self.step():
-                    pass
+                self.step()
             except Exception as error:  # nobody sees the exception of a thread, so the page says it
                 self.problem = f"{type(error).__name__}: {error}"
                 return

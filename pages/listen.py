@@ -15,7 +15,7 @@ import streamlit as st
 import trainers
 from core import audio, config, datasets, library, listening, rundir, supervisor
 from core.datasets import INSTRUMENT_NAMES
-from pages import forms, shared
+from pages import forms, microphone, shared
 from pages.deck import Point, Series, Strip, deck
 
 SPECTROGRAM = (900, 96)
@@ -339,6 +339,21 @@ def _page() -> None:
             _retrain([*emotion, *instruments])
 
 
+def _live() -> None:
+    """The microphone in place of a clip, heard by the same models."""
+    with st.sidebar:
+        st.subheader("Models", anchor=False)
+        runs = _choose_runs("emotion", "Valence and arousal from", 2, "The first is drawn solid, others hollow.")
+        runs += _choose_runs("instruments", "Instruments from", 1, "The first fills the strip.")
+    models = []
+    for run in runs:
+        try:
+            models.append(_model(run, (rundir.find(run) / "status.json").stat().st_mtime))
+        except ValueError as error:
+            shared.failed(error)
+    microphone.panel(models)
+
+
 def _provenance(entry: library.Entry, emotion: list[listening.Heard]) -> None:
     if entry.about:
         st.caption(shared.plain(entry.about))
@@ -353,4 +368,8 @@ def _provenance(entry: library.Entry, emotion: list[listening.Heard]) -> None:
 
 st.title("Listen", anchor=False)
 st.caption("What the models hear, on one clock with the sound. Space plays, arrow keys move.")
-_page()
+microphone.open_kept()
+if microphone.switch():
+    _live()
+else:
+    _page()
