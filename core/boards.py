@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -86,14 +87,12 @@ def _board(store: Store, board: pd.Series, metric: str, higher_is_better: bool) 
     rows, is_ranked = rows.loc[order].reset_index(drop=True), is_ranked.loc[order].reset_index(drop=True)
     rows.insert(0, "rank", is_ranked.cumsum().where(is_ranked).astype("Int64"))
     rows["name"] = [_name(trainer, knobs) for trainer, knobs in _moved(rows)]
-    rows["note"] = [_note(row) for _, row in rows.iterrows()]
+    rows["note"] = [_note(row) for row in rows.to_dict("records")]
     beside = [name for name in BESIDE.get(task, ()) if name != metric]
-    runs = [run for pooled in rows["runs"] for run in pooled]
-    scores = store.scores(runs)
-    scores = scores[(scores["part"] == "test") & (scores["data"] == data) & (scores["split"] == split)]
+    groups = [list(pooled) for pooled in rows["runs"]]
+    means = store.mean_scores(groups, data, split, "test", beside)
     for name in beside:
-        values = scores[scores["metric"] == name].set_index("run")["value"]
-        rows[name] = [values.reindex(pooled).mean() for pooled in rows["runs"]]
+        rows[name] = means[name].to_numpy()
     anchors = store.anchors(task, data, version, split)
     extra = [_anchor(anchors, task, kind, metric, beside) for kind in ("baseline", "ceiling")]
     rows = pd.concat([rows, pd.DataFrame([row for row in extra if row])], ignore_index=True)
@@ -103,11 +102,20 @@ def _board(store: Store, board: pd.Series, metric: str, higher_is_better: bool) 
 def _moved(rows: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
     """Per row the trainer and the knobs in which it differs from the other rows of the same trainer."""
     configs = [json.loads(text) for text in rows["config"]]
-    found = []
+    values: dict[tuple[str, str], set[str]] = {}
+    with_it: dict[tuple[str, str], int] = {}
     for trainer, config in zip(rows["trainer"], configs, strict=True):
-        family = [other for name, other in zip(rows["trainer"], configs, strict=True) if name == trainer]
-        found.append((trainer, {k: v for k, v in config.items() if any(other.get(k) != v for other in family)}))
-    return found
+        for knob, value in config.items():
+            values.setdefault((trainer, knob), set()).add(repr(value))
+            with_it[trainer, knob] = with_it.get((trainer, knob), 0) + 1
+    family = rows["trainer"].value_counts()
+    differs = {
+        place for place, seen in values.items() if len(seen) > 1 or with_it[place] < family[place[0]]
+    }  # one that others do not have at all differs, too
+    return [
+        (trainer, {knob: value for knob, value in config.items() if (trainer, knob) in differs})
+        for trainer, config in zip(rows["trainer"], configs, strict=True)
+    ]
 
 
 def _name(trainer: str, knobs: dict[str, Any]) -> str:
@@ -117,7 +125,7 @@ def _name(trainer: str, knobs: dict[str, Any]) -> str:
     return f"{trainer} ({moved})" if moved else trainer
 
 
-def _note(row: pd.Series) -> str:
+def _note(row: dict[Hashable, Any]) -> str:
     """What a reader must know before comparing this row."""
     notes = []
     if row["leaky"] is True:

@@ -1,7 +1,8 @@
 """The index of all runs, in DuckDB. It can be thrown away: everything in it comes from the run directories.
 
 One process owns `index.duckdb` while it is open; any other builds the same index in memory. The connection is locked
-from the start (no file access, no settings), rows go in as Arrow tables. All SQL of the lab lives in this file.
+from the start (no file access, no settings), rows go in as Arrow tables. The lab's SQL lives in this file and the ones
+it imports (tables, numbers, board_sql); what a user writes runs in `core/sqlbox.py`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 
 from core import numbers, paths, rundir, tables
+from core.board_sql import LEADERBOARD, PLACED
 from core.ingest import SAID_ONCE, Found, Seen, read_run
 
 SCHEMA_VERSION = 2
@@ -168,7 +171,7 @@ class Store:
 
     # ---- out ----
 
-    def query(self, sql: str, parameters: list[Any] | None = None) -> pd.DataFrame:
+    def query(self, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
         """Any of our own statements, as a frame."""
         with self._lock:
             return self._connection.execute(sql, parameters or []).df()
@@ -182,7 +185,7 @@ class Store:
         return self.query(
             f"""SELECT task, data, data_version, split, count(*) AS runs,
                       count(DISTINCT config_id) AS configurations, bool_or(leaky) AS leaky, max(created_at) AS newest
-               FROM ({_PLACED}) GROUP BY task, data, data_version, split
+               FROM ({PLACED}) GROUP BY task, data, data_version, split
                HAVING bool_or(run IN (SELECT run FROM evaluations UNION ALL SELECT run FROM metrics
                                       WHERE name LIKE 'validation/%'))
                ORDER BY newest DESC, data, split"""
@@ -201,8 +204,8 @@ class Store:
         self._fill_quantiles()
         direction = "DESC" if higher_is_better else "ASC"
         return self.query(
-            f"{_LEADERBOARD} ORDER BY validation {direction} NULLS LAST, test {direction}",
-            [metric] * 3 + [task, data, version, split, metric],
+            f"{LEADERBOARD} ORDER BY validation {direction} NULLS LAST, test {direction}",
+            {"task": task, "data": data, "version": version, "split": split, "metric": metric},
         )
 
     def _fill_quantiles(self) -> None:
@@ -228,6 +231,23 @@ class Store:
     def scores(self, runs: list[str]) -> pd.DataFrame:
         """All evaluation scores of the models of these runs."""
         return self.query("FROM evaluations WHERE kind = 'model' AND run IN (SELECT unnest(?))", [runs])
+
+    def mean_scores(self, groups: list[list[str]], data: str, split: str, part: str, names: list[str]) -> pd.DataFrame:
+        """The mean over the runs of each group (row) of the model's scores `names` (columns) on this data."""
+        rows = {
+            "place": [place for place, runs in enumerate(groups) for _ in runs],
+            "run": [run for runs in groups for run in runs],
+        }
+        with self._lock:
+            self._connection.register("pooled", pa.table(rows))
+            found = self._connection.execute(
+                """SELECT place, metric, avg(value) AS value FROM pooled JOIN evaluations USING (run)
+                   WHERE kind = 'model' AND data = ? AND split = ? AND part = ? AND metric IN (SELECT unnest(?))
+                   GROUP BY ALL""",
+                [data, split, part, names],
+            ).df()
+            self._connection.unregister("pooled")
+        return found.pivot(index="place", columns="metric", values="value").reindex(range(len(groups)), columns=names)
 
     def curves(self, runs: list[str], names: list[str] | None = None) -> pd.DataFrame:
         """Metric rows (run, step, epoch, t, name, value) of these runs, in order of steps."""
@@ -265,53 +285,6 @@ def _not_rewound(one: Found) -> list[dict[str, Any]]:
     """The snapshots that came, but for those of steps that the run went back behind."""
     undone = [(number, step) for _, number, _, step in one.rewinds]
     return [row for row in one.snapshots if not any(row["n"] < n and (row["step"] or 0) > step for n, step in undone)]
-
-
-# A run that has not read its data yet stands on the newest board of its data set and split.
-_PLACED = """SELECT * REPLACE (coalesce(data_version,
-    arg_max(data_version, created_at) OVER (PARTITION BY task, data, split), '') AS data_version) FROM runs"""
-
-_LEADERBOARD = f"""
-WITH placed AS ({_PLACED}), scored AS (
-    SELECT r.*, v.value AS v, v.low AS v_low, v.high AS v_high, s.value AS s, s.low AS s_low, s.high AS s_high
-    FROM placed r
-    LEFT JOIN evaluations v ON v.run = r.run AND v.data = r.data AND v.split = r.split AND v.kind = 'model'
-        AND v.part = 'validation' AND v.metric = ?
-    LEFT JOIN evaluations s ON s.run = r.run AND s.data = r.data AND s.split = r.split AND s.kind = 'model'
-        AND s.part = 'test' AND s.metric = ?
-), filled AS (  -- a run that was stopped has no evaluation; its last logged value stands in
-    SELECT scored.* REPLACE (coalesce(v, (SELECT arg_max(m.value, m.step) FROM metrics m
-        WHERE m.run = scored.run AND m.name = 'validation/' || ?)) AS v) FROM scored
-), pooled AS (
-    SELECT *, CASE WHEN coalesce(steered, false) THEN run ELSE config_id END AS row_id FROM filled
-    WHERE task = ? AND data = ? AND data_version = ? AND split = ?
-    -- the same seed twice, or another seed of a trainer without randomness, is the same number twice
-    -- and a run without any score is no observation where others of its configuration have one
-    QUALIFY (v IS NOT NULL OR s IS NOT NULL OR count(coalesce(v, s)) OVER (PARTITION BY row_id) = 0)
-        AND row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
-        ORDER BY s IS NULL, v IS NULL, created_at DESC, run DESC) = 1
-), rows AS (
-    SELECT any_value(config_id) AS config_id, any_value(trainer) AS trainer, any_value(config) AS config,
-        any_value(input) AS input, ? AS metric, count(*) AS n, list(seed ORDER BY seed) AS seeds,
-        list(run ORDER BY seed) AS runs,
-        avg(v) AS validation, avg(s) AS test, count(v) AS n_v, count(s) AS n_s,
-        coalesce(stddev_samp(v), 0) AS v_sd, coalesce(stddev_samp(s), 0) AS s_sd,
-        any_value(v_low) AS v_low, any_value(v_high) AS v_high, any_value(s_low) AS s_low, any_value(s_high) AS s_high,
-        avg(seconds) AS seconds, avg(items_per_s) AS items_per_s, max(peak_memory_mb) AS peak_memory_mb,
-        avg(epochs) AS epochs, list(DISTINCT state) AS states, any_value(stopped_because) AS stopped_because,
-        bool_or(steered) AS steered, bool_or(starter) AS starter, bool_or(leaky) AS leaky
-    FROM pooled GROUP BY row_id
-)
-SELECT config_id, trainer, config, input, metric, rows.n, seeds, runs, validation,
-    CASE WHEN n_v > 1 THEN validation - tv.t * v_sd / sqrt(n_v) ELSE v_low END AS validation_low,
-    CASE WHEN n_v > 1 THEN validation + tv.t * v_sd / sqrt(n_v) ELSE v_high END AS validation_high,
-    test,
-    CASE WHEN n_s > 1 THEN test - ts.t * s_sd / sqrt(n_s) ELSE s_low END AS test_low,
-    CASE WHEN n_s > 1 THEN test + ts.t * s_sd / sqrt(n_s) ELSE s_high END AS test_high,
-    CASE WHEN n_v > 1 OR n_s > 1 THEN 'training seed' WHEN v_low IS NOT NULL THEN 'items' ELSE NULL END AS varied,
-    seconds, items_per_s, peak_memory_mb, epochs, states, stopped_because, steered, starter, leaky
-FROM rows LEFT JOIN t_quantiles tv ON tv.n = n_v LEFT JOIN t_quantiles ts ON ts.n = n_s
-"""
 
 
 def default_store() -> Store:

@@ -1,0 +1,58 @@
+"""The statement behind a board: configurations with seeds pooled and 95 % intervals."""
+
+from __future__ import annotations
+
+# A run that has not read its data yet stands on the newest board of its data set and split.
+PLACED = """SELECT * REPLACE (coalesce(data_version,
+    arg_max(data_version, created_at) OVER (PARTITION BY task, data, split), '') AS data_version) FROM runs"""
+
+LEADERBOARD = """
+WITH here AS (SELECT * FROM runs WHERE task = $task AND data = $data AND split = $split),
+placed AS (
+    SELECT * FROM here WHERE $version = coalesce(
+        data_version, (SELECT arg_max(data_version, created_at) FROM here), '')  -- see PLACED
+), told AS (  -- filtered before it is grouped: of a million runs one board is a small part
+    SELECT run, part, value, low, high FROM evaluations
+    WHERE data = $data AND split = $split AND kind = 'model' AND metric = $metric
+), scores AS (
+    SELECT run,
+        any_value(value) FILTER (part = 'validation') AS v, any_value(low) FILTER (part = 'validation') AS v_low,
+        any_value(high) FILTER (part = 'validation') AS v_high, any_value(value) FILTER (part = 'test') AS s,
+        any_value(low) FILTER (part = 'test') AS s_low, any_value(high) FILTER (part = 'test') AS s_high
+    FROM told GROUP BY run
+), scored AS (
+    SELECT placed.*, v, v_low, v_high, s, s_low, s_high FROM placed LEFT JOIN scores USING (run)
+), last_told AS (
+    SELECT run, arg_max(value, step) AS v FROM metrics
+    WHERE name = 'validation/' || $metric AND run IN (SELECT run FROM scored WHERE v IS NULL) GROUP BY run
+), filled AS (  -- a run that was stopped has no evaluation; its last logged value stands in
+    SELECT scored.* REPLACE (coalesce(scored.v, last_told.v) AS v) FROM scored LEFT JOIN last_told USING (run)
+), pooled AS (
+    SELECT *, CASE WHEN coalesce(steered, false) THEN run ELSE config_id END AS row_id FROM filled
+    -- the same seed twice, or another seed of a trainer without randomness, is the same number twice
+    -- and a run without any score is no observation where others of its configuration have one
+    QUALIFY (v IS NOT NULL OR s IS NOT NULL OR count(coalesce(v, s)) OVER (PARTITION BY row_id) = 0)
+        AND row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
+        ORDER BY s IS NULL, v IS NULL, created_at DESC, run DESC) = 1
+), rows AS (
+    SELECT any_value(config_id) AS config_id, any_value(trainer) AS trainer, any_value(config) AS config,
+        any_value(input) AS input, $metric AS metric, count(*) AS n, list(seed ORDER BY seed) AS seeds,
+        list(run ORDER BY seed) AS runs,
+        avg(v) AS validation, avg(s) AS test, count(v) AS n_v, count(s) AS n_s,
+        coalesce(stddev_samp(v), 0) AS v_sd, coalesce(stddev_samp(s), 0) AS s_sd,
+        any_value(v_low) AS v_low, any_value(v_high) AS v_high, any_value(s_low) AS s_low, any_value(s_high) AS s_high,
+        avg(seconds) AS seconds, avg(items_per_s) AS items_per_s, max(peak_memory_mb) AS peak_memory_mb,
+        avg(epochs) AS epochs, list(DISTINCT state) AS states, any_value(stopped_because) AS stopped_because,
+        bool_or(steered) AS steered, bool_or(starter) AS starter, bool_or(leaky) AS leaky
+    FROM pooled GROUP BY row_id
+)
+SELECT config_id, trainer, config, input, metric, rows.n, seeds, runs, validation,
+    CASE WHEN n_v > 1 THEN validation - tv.t * v_sd / sqrt(n_v) ELSE v_low END AS validation_low,
+    CASE WHEN n_v > 1 THEN validation + tv.t * v_sd / sqrt(n_v) ELSE v_high END AS validation_high,
+    test,
+    CASE WHEN n_s > 1 THEN test - ts.t * s_sd / sqrt(n_s) ELSE s_low END AS test_low,
+    CASE WHEN n_s > 1 THEN test + ts.t * s_sd / sqrt(n_s) ELSE s_high END AS test_high,
+    CASE WHEN n_v > 1 OR n_s > 1 THEN 'training seed' WHEN v_low IS NOT NULL THEN 'items' ELSE NULL END AS varied,
+    seconds, items_per_s, peak_memory_mb, epochs, states, stopped_because, steered, starter, leaky
+FROM rows LEFT JOIN t_quantiles tv ON tv.n = n_v LEFT JOIN t_quantiles ts ON ts.n = n_s
+"""
