@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from commands import data, machine, predict, run, scores, train
+from commands import data, machine, predict, run, scores, sql, train
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(train.train)
@@ -19,6 +19,7 @@ app.command()(scores.runs)
 app.command()(scores.leaderboard)
 app.add_typer(run.app, name="run", help="Act on one run.")
 app.add_typer(data.app, name="data", help="What data there is; add a folder, check it.")
+app.command()(sql.sql)
 app.command()(machine.doctor)
 
 

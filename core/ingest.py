@@ -137,6 +137,12 @@ def _found(
     return found
 
 
+def kept_snapshots(one: Found) -> list[dict[str, Any]]:
+    """The snapshots that came, but for those of steps that the run went back behind."""
+    undone = [(number, step) for _, number, _, step in one.rewinds]
+    return [row for row in one.snapshots if not any(row["n"] < n and (row["step"] or 0) > step for n, step in undone)]
+
+
 def _reports(folder: str) -> list[tuple[str, float]]:
     """The evaluation reports, by name, and when each was written (s)."""
     try:

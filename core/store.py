@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from core import numbers, paths, rundir, tables
 from core.board_sql import LEADERBOARD, PLACED
-from core.ingest import SAID_ONCE, Found, Seen, read_run
+from core.ingest import SAID_ONCE, Found, Seen, kept_snapshots, read_run
 
 SCHEMA_VERSION = 2
 LOCKED: dict[str, str | bool | int | float | list[str]] = {
@@ -26,6 +26,9 @@ LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "lock_configuration": "true",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",  # a name in a statement is a table, never a variable of ours
+    "memory_limit": "4GB",
+    "max_temp_directory_size": "0GB",  # a statement that wants more is told so, and fills no disk
 }
 LINES_AT_ONCE = 64_000_000
 """Bytes of log taken in one go: an index of long runs must not be in memory twice."""
@@ -155,7 +158,7 @@ class Store:
         self._insert("runs", merged)
         for table in ("configs", "events", "evaluations"):
             self._insert(table, [row for one in changed for row in getattr(one, table)])
-        self._insert("snapshots", [row for one in changed for row in _not_rewound(one)])
+        self._insert("snapshots", [row for one in changed for row in kept_snapshots(one)])
         return numbers.take(self._connection, changed)
 
     def _row(self, run: str) -> dict[str, Any]:
@@ -170,6 +173,11 @@ class Store:
             self._connection.unregister("incoming")
 
     # ---- out ----
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the same index for one statement of the user's; the caller closes it."""
+        with self._lock:
+            return self._connection.cursor()
 
     def query(self, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
         """Any of our own statements, as a frame."""
@@ -279,12 +287,6 @@ class Store:
                ORDER BY validation DESC NULLS LAST, r.created_at DESC""",
             [metric, task],
         )
-
-
-def _not_rewound(one: Found) -> list[dict[str, Any]]:
-    """The snapshots that came, but for those of steps that the run went back behind."""
-    undone = [(number, step) for _, number, _, step in one.rewinds]
-    return [row for row in one.snapshots if not any(row["n"] < n and (row["step"] or 0) > step for n, step in undone)]
 
 
 def default_store() -> Store:

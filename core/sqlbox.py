@@ -1,0 +1,186 @@
+"""A user's own statement on the index: read-only, alone, with an end.
+
+It runs on a cursor of its own inside a read-only transaction; the index itself is locked (no files, no extensions, no
+settings). What DuckDB cannot interrupt, one function making one huge value, is refused beforehand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from core.store import Store
+from core.tables import TABLES
+
+TIME_LIMIT_S = 10.0
+ROW_LIMIT = 10_000
+LONGEST = 20_000
+"""Characters of a statement."""
+
+HUGE = {"repeat", "lpad", "rpad", "range", "generate_series", "list_resize", "array_resize", "bitstring"}
+"""Outside FROM: one call can make gigabytes, and DuckDB looks up from a call only when it has ended (75 s measured)."""
+
+HIDING = {"query", "query_table"}
+"""They run text that was not looked at."""
+
+FORMATTING = {"printf", "format"}
+"""A width in their pattern makes a text of any length."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a statement gave: the rows, whether more were left out, and how long it took (s)."""
+
+    table: pa.Table
+    is_cut: bool
+    seconds: float
+
+
+def ask(store: Store, statement: str, *, seconds: float = TIME_LIMIT_S, rows: int = ROW_LIMIT) -> Answer:
+    """The rows that one SELECT gives, at most `rows` of them, found within `seconds`.
+
+    Raises ValueError with one sentence for anything but a single SELECT, for what DuckDB cannot do with it (with the
+    position), and where the time is over.
+    """
+    cursor = store.cursor()
+    timer = threading.Timer(seconds, cursor.interrupt)
+    started = time.monotonic()
+    try:
+        _check(cursor, statement)
+        timer.start()
+        cursor.execute("BEGIN TRANSACTION READ ONLY")
+        relation: Any = cursor.sql(statement)
+        found = relation.limit(rows + 1).to_arrow_table()
+    except duckdb.InterruptException:
+        raise ValueError(
+            f"Stopped after {seconds:g} s. Ask for less: a condition on run or name, or fewer joins."
+        ) from None
+    except duckdb.OutOfMemoryException:
+        raise ValueError(
+            "It needs more memory than a statement may have. Ask for less, or group before joining."
+        ) from None
+    except duckdb.Error as error:
+        raise ValueError(sentence(_placed(cursor, statement, error))) from None
+    finally:
+        timer.cancel()
+        cursor.close()  # and with it the transaction
+    return Answer(found.slice(0, rows), found.num_rows > rows, time.monotonic() - started)
+
+
+def _check(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """ValueError where it is not one SELECT, or calls what cannot be interrupted."""
+    if len(statement) > LONGEST:
+        raise ValueError(f"A statement may have {LONGEST:,} characters; this one has {len(statement):,}.")
+    parsed = cursor.extract_statements(statement)
+    if not parsed:
+        raise ValueError("There is no statement. Try: SELECT * FROM runs")
+    if len(parsed) > 1:
+        kinds = {str(one.type).rpartition(".")[2] for one in parsed}
+        pivot = " (PIVOT counts as several: count with FILTER instead)" if "MULTI" in kinds else ""
+        raise ValueError(f"One statement at a time; there are {len(parsed)}{pivot}.")
+    kind = str(parsed[0].type).rpartition(".")[2]
+    if kind == "MULTI":
+        raise ValueError("PIVOT makes several statements of one; count with FILTER (WHERE …) instead.")
+    if kind != "SELECT":
+        raise ValueError(f"Only SELECT is possible here, not {kind}: the index is read, never written or set.")
+    row = cursor.execute("SELECT json_serialize_sql(?)", [statement]).fetchone()
+    assert row is not None
+    tree = json.loads(row[0])
+    if tree.get("error"):
+        raise ValueError(f"This SELECT cannot be looked through before it runs: {tree.get('error_message')}")
+    for name, is_in_from in _calls(tree):
+        if name in HIDING:
+            raise ValueError(f"{name}() is not possible here; write the statement itself.")
+        if name in HUGE and not is_in_from:
+            hint = "; as a table (FROM range(10)) it is" if name in ("range", "generate_series") else ""
+            raise ValueError(f"{name}() is not possible here, since one call can fill the memory{hint}.")
+        if name in FORMATTING:
+            raise ValueError(f"{name}() is not possible here; use round(value, 3) and ||.")
+
+
+def _calls(node: Any, is_in_from: bool = False) -> Iterator[tuple[str, bool]]:
+    """Every function that a parsed statement calls, and whether it stands in FROM as a table."""
+    if isinstance(node, list):
+        for part in node:
+            yield from _calls(part)
+    elif isinstance(node, dict):
+        if "function_name" in node:
+            yield str(node["function_name"]).lower(), is_in_from
+        for key, part in node.items():
+            yield from _calls(part, node.get("type") == "TABLE_FUNCTION" and key == "function")
+
+
+def _placed(cursor: duckdb.DuckDBPyConnection, statement: str, error: duckdb.Error) -> str:
+    """What DuckDB said, with the line and the mark below it, which a relation leaves out: preparing tells them."""
+    if "\nLINE " in str(error):
+        return str(error)
+    try:
+        cursor.execute("ROLLBACK")
+        cursor.execute(f"PREPARE box AS\n{statement}")
+    except duckdb.Error as again:
+        return re.sub(r"\nLINE (\d+)(?=: )", lambda found: f"\nLINE {int(found.group(1)) - 1}", str(again))
+    return str(error)
+
+
+def sentence(error: str) -> str:
+    """DuckDB's error as one line: what, and where ("line 2, column 8")."""
+    text, _, _ = error.partition("\n\nLINE ")
+    where = re.search(r"\nLINE (\d+): (.*)\n( *)\^", error)
+    said = " ".join(text.split())
+    if "read-only mode" in said:
+        return "Only SELECT is possible here: the index is read, never written."
+    if "operations are disabled by configuration" in said or "disabled through configuration" in said:
+        return "Files, folders and the network are closed here; only the tables of the index can be read" + _place(
+            where
+        )
+    unknown = re.match(r"Catalog Error: Table with name (.+?) does not exist", said)
+    if unknown:
+        return f"There is no table {unknown.group(1)}; there are {', '.join(TABLES)}" + _place(where)
+    return said.rstrip(".") + _place(where)
+
+
+def _place(where: re.Match[str] | None) -> str:
+    if where is None:
+        return "."
+    column = len(where.group(3)) - len(f"LINE {where.group(1)}: ") + 1
+    return f" (line {where.group(1)}, column {column})."
+
+
+def as_parquet(table: pa.Table) -> bytes:
+    """The rows as a Parquet file."""
+    from pyarrow import parquet
+
+    target = pa.BufferOutputStream()
+    parquet.write_table(_named_once(table), target)
+    return target.getvalue().to_pybytes()
+
+
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """The rows as a frame, each column under a name of its own."""
+    return _named_once(table).to_pandas()
+
+
+def as_csv(table: pa.Table) -> bytes:
+    """The rows as CSV with a header; lists and structures as text."""
+    return as_frame(table).to_csv(index=False).encode()
+
+
+def _named_once(table: pa.Table) -> pa.Table:
+    """Columns of one name told apart: a file keeps a name once."""
+    names: list[str] = []
+    for name in table.column_names:
+        count = names.count(name)
+        while name in names:
+            count += 1
+            name = f"{name}_{count}"
+        names.append(name)
+    return table.rename_columns(names)
