@@ -104,7 +104,7 @@ def _spec(spec: rundir.Spec, trainer: Any, values: dict[str, Any], version: str 
         )
     device = spec.device if spec.device in supervisor.devices() else "auto"
     fresh = supervisor.new_spec(trainer, values, data=spec.data, split=spec.split, seed=spec.seed, device=device)
-    return replace(fresh, inputs=spec.inputs, parent=spec.id, parent_step=step)
+    return replace(fresh, parent=spec.id, parent_step=step)
 
 
 @dataclass(frozen=True)

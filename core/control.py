@@ -122,7 +122,7 @@ def clone(folder: Path, *, seed: int | None = None) -> Path:
         seed=spec.seed if seed is None else seed,
         device=device,
     )
-    fresh = replace(fresh, inputs=spec.inputs, parent=spec.parent, parent_step=spec.parent_step)
+    fresh = replace(fresh, parent=spec.parent, parent_step=spec.parent_step)
     start = folder / "checkpoints" / "start.safetensors"
     if spec.parent is None:
         return supervisor.submit(fresh)

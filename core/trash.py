@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -17,6 +18,7 @@ def delete(folder: Path) -> str:
     they hold a copy of their beginning.
     """
     control.check_is_own(folder, "deleted")
+    _refuse_needed(folder.name)
     if rundir.read_status(folder).state == "queued":
         control.stop(folder)
     status = rundir.read_status(folder)
@@ -30,6 +32,20 @@ def delete(folder: Path) -> str:
     os.rename(folder, target)
     os.utime(target)  # when it was deleted
     return f"Run {folder.name} is in the trash; python lab.py run restore {folder.name} brings it back."
+
+
+def _refuse_needed(run: str) -> None:
+    """ValueError where a run that waits or trains takes this one as an input."""
+    for folder in rundir.directories():
+        status = rundir.read_status(folder)
+        if status.state in rundir.WAITING + rundir.ACTIVE and not status.is_finished:
+            with contextlib.suppress(ValueError):  # damaged: it needs nothing any more
+                needs = run in rundir.read_spec(folder).inputs.values()
+                if needs:
+                    break
+    else:
+        return
+    raise ValueError(f"Run {folder.name} is {status.state} and needs run {run}; stop that one first.")
 
 
 def trashed() -> list[Path]:
