@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 NAME = "fakemicrophone"
 RATE_HZ = 44_100
@@ -43,6 +44,16 @@ def playing(folder: Path, mono: np.ndarray) -> Iterator[dict[str, str]]:
     finally:
         feeder.kill()
         feeder.wait()
+
+
+def readers(folder: Path) -> int:
+    """How many processes of ours, other than the one that plays, have the microphone in `folder` open."""
+    pipe, count = str(folder / "microphone.pipe"), 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            files = [os.readlink(link) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
+            count += pipe in files and __file__ not in process.cmdline()
+    return count
 
 
 def _feed(pipe: str, sound: str) -> None:
