@@ -28,8 +28,7 @@ SMOOTHING_HZ = 25.0
 SAME, SAME_FLAT, SAME_THROUGHOUT = 0.91, 0.65, 0.85
 MARGIN_S, BLOCK_S = 0.05, 0.25  # what rings where a copy was cut; the stretches that must each fit
 BANDS = 48
-NEIGHBOURS = 12
-NEAR_DB = 2.5  # profiles of copies differ by less (root mean square over bands), and so do those of most pairs of notes
+NEIGHBOURS = 16
 
 
 def sketch(mono: np.ndarray, rate_hz: float) -> np.ndarray:
@@ -66,24 +65,21 @@ def profile(mono: np.ndarray, rate_hz: float) -> np.ndarray:
 
 
 def candidates(profiles: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (i < j) of `profiles` [n, 48] worth comparing: within 2.5 dB, and each one's twelve nearest in any case.
+    """Pairs (i < j) of `profiles` [n, 48] worth comparing: each recording with the sixteen nearest.
 
-    Neighbours come on top because a copy cut into a short note can move its mean spectrum by more.
+    No limit on the distance, because a short note that was cut can move its mean spectrum by 10 dB.
     """
     n = len(profiles)
     pairs: set[tuple[int, int]] = set()
-    squares = (profiles.astype(np.float64) ** 2).sum(axis=1)
-    for start in range(0, n, 512):
-        rows = slice(start, min(start + 512, n))
-        products = profiles[rows].astype(np.float64) @ profiles.T.astype(np.float64)
-        distances = np.sqrt(np.maximum(squares[rows, None] + squares - 2 * products, 0) / profiles.shape[1])
-        distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = np.inf
-        k = min(NEIGHBOURS, n - 1)
-        nearest = np.argpartition(distances, k - 1, axis=1)[:, :k] if k > 0 else np.zeros((len(distances), 0), int)
-        for row, columns in enumerate(nearest):
-            close = np.flatnonzero(distances[row] < NEAR_DB)
-            close = close[np.argsort(distances[row, close])][: 4 * NEIGHBOURS]
-            pairs |= {(min(start + row, int(c)), max(start + row, int(c))) for c in (*columns, *close)}
+    wide = profiles.astype(np.float64)
+    squares = (wide**2).sum(axis=1)
+    k = min(NEIGHBOURS, n - 1)
+    for start in range(0, n if k > 0 else 0, 512):
+        rows = np.arange(start, min(start + 512, n))
+        distances = squares[rows, None] + squares - 2 * wide[rows] @ wide.T
+        distances[np.arange(len(rows)), rows] = np.inf
+        nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]
+        pairs |= {(min(i, int(j)), max(i, int(j))) for i, row in zip(rows.tolist(), nearest, strict=True) for j in row}
     return sorted(pairs)
 
 

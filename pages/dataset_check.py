@@ -34,8 +34,8 @@ def check(name: str, dataset: Dataset) -> None:
             (st.error if job.state == "failed" else st.caption)(shared.plain(job.note))
     if report is None:
         st.info(
-            "What is wrong with this data will be listed here: missing, unreadable, silent or clipped recordings, copies "
-            "on two sides of the split, labels far from the rest. It has not been checked on this split yet.",
+            "What is wrong with this data will be listed here: missing, unreadable, silent or clipped recordings, "
+            "copies on two sides of the split, labels far from the rest. It has not been checked on this split yet.",
             icon=":material/fact_check:",
         )
         return

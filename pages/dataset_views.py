@@ -137,7 +137,7 @@ def raters(name: str, dataset: Dataset) -> None:
     _title(
         "Agreement of the raters",
         "Spread: how far the ratings of one item lie apart, in points. The ceiling is the best score that this "
-        "disagreement leaves to any model (the reliability of the mean rating); near it there is nothing left to learn.",
+        "disagreement leaves to any model (the reliability of the mean rating); near it there is no more to learn.",
     )
     shown = table.rename(columns=lambda column: column.replace("_", " "))
     st.dataframe(shown.round(3), hide_index=True, width="stretch", placeholder="—")
@@ -182,6 +182,7 @@ def listen(name: str, dataset: Dataset) -> None:
         words = table.astype(str).agg(" ".join, axis=1).str.lower()
         table = table[words.str.contains(search.lower(), regex=False)]
     st.caption(f"{len(table):,} of {len(dataset.items):,} items. Choose a row to hear it.")
+    player = st.container(key="player")
     event = st.dataframe(
         table,
         hide_index=True,
@@ -201,7 +202,7 @@ def listen(name: str, dataset: Dataset) -> None:
     rows = event["selection"]["rows"]
     index = int(table.index[rows[0]]) if rows and rows[0] < len(table) else int(table.index[0]) if len(table) else None
     if index is not None:
-        with st.container(key="player"):
+        with player:
             _play(dataset, index)
 
 

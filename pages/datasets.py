@@ -14,6 +14,7 @@ from core.datasets import Dataset
 from pages import dataset_check, shared
 from pages import dataset_views as views
 
+FIRST = "cues-small"
 STATES = {
     "here": "here",
     "made here": "made when needed",
@@ -36,9 +37,9 @@ def _stamp() -> tuple[str, ...]:
     return (os.environ.get("EARSHOT_DATA", ""), *(f"{name}={place}" for name, place in shelf.added().items()))
 
 
-@st.cache_resource(show_spinner="Looking at the data sets …", ttl=120, max_entries=2)
-def _cards(stamp: tuple[str, ...], cache: str) -> dict[str, Card]:
-    return {card.name: card for card in catalogue.cards()}
+@st.cache_resource(show_spinner="Reading the data set …", ttl=300, max_entries=64)
+def _card(name: str, stamp: tuple[str, ...], cache: str) -> Card:
+    return catalogue.card(name)
 
 
 @st.cache_resource(show_spinner="Reading the data set …", ttl=600, max_entries=4)
@@ -133,13 +134,13 @@ def _table(cards: list[Card]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"items": "Int64", "groups": "Int64"})
 
 
-def _choose(cards: dict[str, Card]) -> str:
+def _choose(names: list[str]) -> str:
     """The data set the address names, also one that is not in the list (`folder:PATH`)."""
     asked = st.session_state.pop("data.chosen", None) or st.query_params.get("data") or ""
-    options = list(cards) + ([asked] if asked and asked not in cards else [])
-    if st.session_state.get("data.name") not in options or (asked and asked != st.session_state.get("data.name")):
-        first = next((name for name, card in cards.items() if card.state == "here"), options[0])
-        st.session_state["data.name"] = asked or first
+    options = names + ([asked] if asked and asked not in names else [])
+    now = st.session_state.get("data.name")
+    if now not in options or (asked and asked != now):
+        st.session_state["data.name"] = asked or FIRST
     chosen = st.selectbox(
         "Data set",
         options,
@@ -203,12 +204,13 @@ def _one(name: str, card: Card) -> None:
 
 
 def _page() -> None:
-    cards = dict(_cards(_stamp(), _cache()))
+    names = catalogue.names()
+    is_first_visit = "data" not in st.query_params and "data.name" not in st.session_state
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     with right:
         _add()
     with left:
-        name = _choose(cards)
+        name = _choose(names)
     _undo()
     if not shelf.added():
         st.info(
@@ -216,13 +218,11 @@ def _page() -> None:
             "python lab.py data add NAME PATH.",
             icon=":material/create_new_folder:",
         )
-    with st.expander(f"All {len(cards)} data sets that the lab knows", expanded=False):
-        st.dataframe(_table(list(cards.values())), hide_index=True, width="stretch", placeholder="—")
-    card = cards.get(name)
-    if card is None:
-        with st.spinner("Reading the data set …"):
-            card = catalogue.card(name)
-    _one(name, card)
+    everything = st.expander(f"All {len(names)} data sets that the lab knows", expanded=is_first_visit)
+    _one(name, _card(name, _stamp(), _cache()))
+    with everything:  # last, because it reads every one of them
+        cards = [_card(each, _stamp(), _cache()) for each in names]
+        st.dataframe(_table(cards), hide_index=True, width="stretch", placeholder="—")
 
 
 st.title("Datasets", anchor=False)
