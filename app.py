@@ -18,6 +18,8 @@ page = st.navigation(
         st.Page("pages/train.py", title="Train", icon=":material/tune:"),
         st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
         st.Page("pages/datasets.py", title="Datasets", icon=":material/dataset:"),
+        st.Page("pages/sql.py", title="SQL", icon=":material/database:"),
+        st.Page("pages/guide.py", title="Guide", icon=":material/school:"),
     ]
 )
 st.set_page_config(page_title=f"{page.title} · Earshot")

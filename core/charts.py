@@ -168,3 +168,68 @@ def overlay_drawing(table: pd.DataFrame, metric: str, colours: dict[str, str]) -
         )
         .properties(height=320)
     )
+
+
+MOST_COLOURS = 8
+"""Names that are told apart by colour; more make a legend nobody reads."""
+
+
+def answer_choice(frame: pd.DataFrame) -> tuple[str, str, str]:
+    """What a table is best drawn by: (x, y, colour) as column names, "" where nothing fits.
+
+    y is the last column of numbers, x the first column of numbers before it, else the first with names; colour the
+    first column with 2 to MOST_COLOURS different names that is not x.
+    """
+    numbers = [str(name) for name in frame.columns if _is_number(frame[name])]
+    words = [str(name) for name in frame.columns if frame[name].dtype == object or str(frame[name].dtype) == "str"]
+    if not numbers or not len(frame):
+        return "", "", ""
+    y = numbers[-1]
+    x = next((name for name in [*numbers[:-1], *words]), "")
+    few = [name for name in words if name != x and 2 <= frame[name].astype(str).nunique() <= MOST_COLOURS]
+    return x, y, few[0] if few else ""
+
+
+def answer_table(frame: pd.DataFrame, x: str, y: str, colour: str) -> pd.DataFrame:
+    """The rows to draw, columns x, y, colour (a text; rarer ones than the first eight are "other"); at most 5,000."""
+    table = pd.DataFrame({"x": frame[x], "y": pd.to_numeric(frame[y], errors="coerce")})
+    if not _is_number(table["x"]):
+        table["x"] = table["x"].astype(str)
+    if colour:
+        names = frame[colour].astype(str)
+        common = names.value_counts().index[: MOST_COLOURS - 1 if names.nunique() > MOST_COLOURS else MOST_COLOURS]
+        table["colour"] = names.where(names.isin(common), "other")
+    table = table.dropna(subset=["x", "y"])
+    return table.iloc[np.linspace(0, len(table) - 1, 5000).astype(int)] if len(table) > 5000 else table
+
+
+def answer_drawing(table: pd.DataFrame, titles: tuple[str, str, str], colours: list[str]) -> alt.Chart:
+    """The rows of an answer: a point per row where x is a number (shape and colour say which), else a bar per name."""
+    is_numeric = _is_number(table["x"])
+    encoding: dict[str, Any] = {
+        "x": alt.X("x:Q", title=titles[0], scale=alt.Scale(zero=False))
+        if is_numeric
+        else alt.X("x:N", title=titles[0], sort=None, axis=alt.Axis(labelLimit=160)),
+        "y": alt.Y("y:Q", title=titles[1], scale=alt.Scale(zero=not is_numeric)),
+        "tooltip": [alt.Tooltip("x", title=titles[0]), alt.Tooltip("y:Q", title=titles[1], format=".4~g")],
+    }
+    if "colour" in table:
+        names = sorted(table["colour"].unique())
+        scale = alt.Scale(domain=names, range=[colours[k % len(colours)] for k in range(len(names))])
+        encoding["color"] = alt.Color("colour:N", title=titles[2], scale=scale)
+        encoding["tooltip"].append(alt.Tooltip("colour:N", title=titles[2]))
+        if is_numeric:
+            encoding["shape"] = alt.Shape("colour:N", title=titles[2])
+        else:
+            encoding["xOffset"] = alt.XOffset("colour:N", sort=names)
+    base = alt.Chart(table)
+    drawn = base.mark_point(size=55, filled=True, opacity=0.8) if is_numeric else base.mark_bar()
+    if "colour" not in table:
+        drawn = (
+            base.mark_point(size=55, filled=True, color=colours[0]) if is_numeric else base.mark_bar(color=colours[0])
+        )
+    return drawn.encode(**encoding).properties(height=340)
+
+
+def _is_number(values: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(values)) and not pd.api.types.is_bool_dtype(values)
