@@ -76,6 +76,14 @@ def use() -> list[Use]:
     return [*(one for one in found if one), whole]
 
 
+def process_memory(pid: int) -> int | None:
+    """Bytes of memory that a process of this machine holds; None where it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss) if pid else None
+    except psutil.Error:
+        return None
+
+
 def _gpu_use(device: str) -> Use | None:
     import pynvml
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from core import charts, control, listening, metrics, rundir, supervisor
+from core import charts, metrics, rundir, supervisor
 from core.store import Store
-from pages import palette, shared
+from pages import actions, palette, shared
 
 LOG_LINES = 30
 
@@ -34,12 +34,17 @@ def _watch(folder: Path, spec: rundir.Spec, was_over: bool) -> None:
     _head(folder, spec, status)
     index = shared.store(folder)  # not all runs, once a second
     curves = index.curves([spec.id])
-    _curves(curves, spec)
+    told = _told(folder)
+    _curves(curves, spec, _marks(told))
     if curves.empty and not status.is_finished:
         st.info(shared.plain(status.note or "Its first numbers will be drawn here."), icon=":material/hourglass_empty:")
     if status.state == "done":
         _scores(index, spec)
-    _actions(folder, spec, status)
+    current = dict(spec.config)
+    for event in told:
+        if event["kind"] == "changed":
+            current |= {name: new for name, (_, new) in event["values"].items()}
+    actions.actions(folder, spec, status, current)
     with st.expander("Log"):
         st.code(_log(folder) or "Nothing was printed.", language=None)
 
@@ -83,53 +88,60 @@ def _progress_text(status: rundir.Status) -> str:
         return shared.plain(status.note)
     if not status.started_at:
         return "Starting …"
-    elapsed = time.time() - status.started_at
+    elapsed = status.trained_s
     text = f"epoch {status.epoch:.3g}, step {status.step:,}, {shared.duration(elapsed)} so far"
     if status.fraction > 0.02:
         text += f", {shared.duration(elapsed * (1 - status.fraction) / status.fraction)} left"
     return text
 
 
-def _curves(curves: object, spec: rundir.Spec) -> None:
+def _curves(curves: object, spec: rundir.Spec, marks: list[tuple[float, str]]) -> None:
     panels = charts.live_table(curves, metrics.primary(spec.task))  # type: ignore[arg-type]
     colours = palette.ROLES[shared.theme()]
     for number, (title, series) in enumerate(panels.items()):
         if number % 2 == 0:
             columns = st.columns(2)
         with columns[number % 2]:
-            option = charts.live_drawing(title, series, colours)
+            option = marked(charts.live_drawing(title, series, colours), marks, colours["real"])
             st.echarts_chart(
-                option, height=250, key=f"live-{spec.id}-{title}", alt=f"{title} by epoch of run {spec.id}"
+                option,
+                height=250,
+                key=f"live-{spec.id}-{title}",
+                alt=f"{title} by epoch of run {spec.id}" + "".join(f"; at epoch {e:.3g} {text}" for e, text in marks),
             )
 
 
-def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
-    with st.container(horizontal=True):
-        if not status.is_finished:
-            if rundir.stop_asked_at(folder) is not None:
-                st.caption("Stopping: it ends at its next step, or by force within ten seconds.")
-            elif st.button("Stop", icon=":material/stop:", help="Its last checkpoint stays; it can be resumed."):
-                st.toast(control.stop(folder))
-            return
-        if status.state in ("stopped", "failed", "lost") and st.button("Resume", icon=":material/play_arrow:"):
-            try:
-                control.resume(folder)
-                st.rerun()
-            except ValueError as error:  # another tab was faster
-                shared.failed(error)
-        if _can_listen(folder) and st.button("Use on Listen", icon=":material/hearing:", type="primary"):
-            listening.pin(spec.task, spec.id)
-            st.switch_page("pages/listen.py", query_params={spec.task: spec.id})
-        board = {"task": spec.task, "data": spec.data, "split": spec.split}
-        st.page_link("pages/leaderboard.py", label="See it on the leaderboard", query_params=board)
+def _told(folder: Path) -> list[dict[str, Any]]:
+    """The changes and the beginning of a branch in the log; each tick reads only what is new in it."""
+    kept = st.session_state.setdefault(f"monitor.told.{folder}", {"offset": 0, "events": []})
+    events, kept["offset"] = rundir.read_events(folder, kept["offset"])
+    kept["events"] += [event for event in events if event["kind"] in ("changed", "branched")]
+    return list(kept["events"])
 
 
-def _can_listen(folder: Path) -> bool:
-    try:
-        listening.load(folder.name)
-        return True
-    except ValueError:
-        return False
+def _marks(told: list[dict[str, Any]]) -> list[tuple[float, str]]:
+    """Epoch and text of every line to draw: "learning_rate 0.1 → 0.05"."""
+    found = []
+    for event in told:
+        moved = [f"{name} {_short(old)} → {_short(new)}" for name, (old, new) in event["values"].items()]
+        found.append((float(event["epoch"]), ", ".join(["branch", *moved] if event["kind"] == "branched" else moved)))
+    return found
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def marked(option: dict[str, Any], marks: list[tuple[float, str]], colour: str) -> dict[str, Any]:
+    """The drawing of a panel with a dotted line at each of `marks` (epoch, text), which says what was changed there."""
+    if not marks or not option["series"]:
+        return option
+    lines = [{"xAxis": epoch, "name": text} for epoch, text in marks]
+    label = {"show": True, "formatter": "{b}", "position": "insideEndTop", "fontSize": 10, "color": colour}
+    drawn = {"silent": True, "symbol": "none", "data": lines, "label": label}
+    drawn["lineStyle"] = {"type": "dotted", "width": 1.5, "color": colour}
+    first, *rest = option["series"]
+    return {**option, "series": [{**first, "markLine": drawn}, *rest]}
 
 
 def _log(folder: Path) -> str:

@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from core import rundir, supervisor
@@ -16,6 +17,7 @@ STATE_COLOURS = {
     "queued": "gray",
     "starting": "blue",
     "running": "blue",
+    "paused": "violet",
     "done": "green",
     "stopped": "orange",
     "diverged": "red",
@@ -35,6 +37,11 @@ def store(only: Path | None = None) -> Store:
     index = _store()
     index.sync(only)
     return index
+
+
+def known_runs(limit: int = 500) -> pd.DataFrame:
+    """The newest runs as the index has them, without looking at the disk: for what ticks."""
+    return _store().runs(limit=limit)
 
 
 @st.cache_resource(show_spinner=False)

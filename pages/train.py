@@ -7,7 +7,7 @@ import streamlit as st
 import trainers
 from core import config, datasets, rundir, supervisor
 from core.datasets import rated
-from pages import forms, monitor, shared
+from pages import actions, forms, machine, monitor, shared
 
 FOLDER, RATED = "folder", "rated"
 
@@ -136,9 +136,12 @@ left, right = st.columns([2, 3], gap="large")
 with left:
     _form()
 with right:
+    actions.undo()
     run = st.query_params.get("run")
     if run and rundir.exists(run):
         monitor.monitor(run)
     elif run:
         st.warning(f"There is no run {shared.plain(run)} in this cache.")
     _recent()
+    actions.trash_bin()
+    machine.panel()

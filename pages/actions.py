@@ -1,0 +1,221 @@
+"""What can be done with a run: buttons and small forms beside it, the trash, and the way back from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+import trainers
+from core import branching, config, control, listening, rundir, supervisor, trash
+from core.config import Knob
+from pages import forms, shared
+
+SAID = "actions.said"
+DELETED = "actions.deleted"
+
+
+def actions(folder: Path, spec: rundir.Spec, status: rundir.Status, current: dict[str, Any]) -> None:
+    """All that can be done with this run as it stands; `current` are its knobs with every change made so far."""
+    if rundir.stop_asked_at(folder) is not None and not status.is_finished:
+        st.caption("Stopping: it ends at its next step, or by force within ten seconds.")
+        return
+    with st.container(horizontal=True):
+        if status.is_finished:
+            _of_finished(folder, spec, status)
+        elif status.state == "queued":
+            _of_waiting(folder)
+        else:
+            _of_training(folder, spec, status, current)
+        _branch(folder, spec, current)
+        _clone(folder, spec)
+        if (status.is_finished or status.state == "queued") and not rundir.is_starter(folder):
+            _delete(folder)
+    if problem := st.session_state.get(SAID):
+        shared.failed(ValueError(problem))
+
+
+def _of_training(folder: Path, spec: rundir.Spec, status: rundir.Status, current: dict[str, Any]) -> None:
+    if st.button("Stop", icon=":material/stop:", help="Its last checkpoint stays; it can be resumed."):
+        _do(lambda: control.stop(folder))
+    is_pausing = rundir.is_asked(folder, "pause")
+    if status.state == "paused" or is_pausing:
+        if st.button("Resume", icon=":material/play_arrow:", type="primary"):
+            _do(lambda: control.resume(folder))
+    elif st.button(
+        "Pause",
+        icon=":material/pause:",
+        help="It waits at its next step and keeps its device. To let other runs pass, stop it and resume it later.",
+    ):
+        _do(lambda: control.pause(folder))
+    about = config.knobs(trainers.load(spec.trainer).Config)
+    hot = {name: knob for name, knob in about.items() if knob.hot and knob.applies(current)}
+    if hot:
+        with st.popover("Change", icon=":material/tune:"):
+            st.caption("From its next step on. The change is kept in the log and drawn on the curves.")
+            values = _knob_form(f"change.{spec.id}.{config.fingerprint(current)}", hot, current, "Change the run")
+            moved = {name: value for name, value in (values or {}).items() if value != current.get(name)}
+            if values is not None:
+                _do(lambda: control.change(folder, moved or values))
+
+
+def _of_waiting(folder: Path) -> None:
+    place, count = supervisor.position(folder) + 1, len(supervisor.waiting())
+    if st.button("Take out of the queue", icon=":material/stop:"):
+        _do(lambda: control.stop(folder))
+    if place > 1 and st.button("Earlier", icon=":material/arrow_upward:", help="One place up in the queue."):
+        _do(lambda: control.reorder(folder, place - 1))
+    if place < count and st.button("Later", icon=":material/arrow_downward:", help="One place down in the queue."):
+        _do(lambda: control.reorder(folder, place + 1))
+
+
+def _of_finished(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
+    is_own = not rundir.is_starter(folder)
+    if is_own and status.state in ("stopped", "failed", "lost", "paused"):
+        help = "Goes on from its last checkpoint."
+        if st.button("Resume", icon=":material/play_arrow:", help=help) and _do(lambda: control.resume(folder)):
+            st.rerun()
+    if is_own and status.state in control.ENDED_EARLY:
+        help = "A new run with the same settings, from the beginning."
+        if st.button("Run again", icon=":material/replay:", help=help):
+            _open(lambda: control.rerun(folder))
+    if _can_listen(folder) and st.button("Use on Listen", icon=":material/hearing:", type="primary"):
+        listening.pin(spec.task, spec.id)
+        st.switch_page("pages/listen.py", query_params={spec.task: spec.id})
+    board = {"task": spec.task, "data": spec.data, "split": spec.split}
+    st.page_link("pages/leaderboard.py", label="See it on the leaderboard", query_params=board)
+
+
+def _can_listen(folder: Path) -> bool:
+    try:
+        listening.load(folder.name)
+        return True
+    except ValueError:
+        return False
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _points(place: str, changed_at: int) -> dict[str, str]:
+    """Where a run can be branched from: what a person reads → what core/branching takes. Read again when it changed."""
+    moments = branching.points(Path(place))
+    found = {f"epoch {moment.epoch:g}": str(round(moment.epoch)) for moment in reversed(moments)}
+    for name in ("best", "last"):
+        moment = next((moment for moment in moments if name in moment.names), None)
+        if moment is not None:
+            found = {f"{name} (epoch {moment.epoch:g})": name} | found
+    return found
+
+
+def _branch(folder: Path, spec: rundir.Spec, current: dict[str, Any]) -> None:
+    about = config.knobs(trainers.load(spec.trainer).Config)
+    able = {name: knob for name, knob in about.items() if (knob.hot or knob.branch) and knob.applies(current)}
+    points = _points(str(folder), (folder / "checkpoints").stat().st_mtime_ns) if able else {}
+    if not points:
+        return
+    with st.popover("Branch", icon=":material/alt_route:"):
+        st.caption(
+            "A new run that begins from a checkpoint of this one, on the same data and split. Epochs that kept their "
+            "full state can be chosen; knobs that are fixed in a checkpoint are left out."
+        )
+        key = f"branch.{spec.id}.{config.fingerprint(current)}"
+        start = st.selectbox("Begin from", list(points), key=f"{key}.from")
+        values = _knob_form(key, able, current, "Start the branch")
+        if values is not None:
+            _open(lambda: branching.branch(folder, values, epoch=points[start]))
+
+
+def _clone(folder: Path, spec: rundir.Spec) -> None:
+    with st.popover("Clone", icon=":material/content_copy:"), st.form(f"clone.{spec.id}", border=False):
+        st.caption("A new run with the same settings from the beginning; changes made by hand are not made again.")
+        seed = st.number_input("Seed", 0, 2**32 - 1, spec.seed, disabled=spec.parent is not None)
+        if st.form_submit_button("Start the clone", icon=":material/play_arrow:"):
+            _open(lambda: control.clone(folder, seed=int(seed)))
+
+
+def _delete(folder: Path) -> None:
+    if st.button("Delete", icon=":material/delete:", help="Into the trash, from where it can be brought back."):
+        if not _do(lambda: trash.delete(folder)):
+            return
+        st.session_state[DELETED] = folder.name
+        if st.query_params.get("run") == folder.name:
+            del st.query_params["run"]
+        st.rerun()
+
+
+def _knob_form(key: str, about: dict[str, Knob], current: dict[str, Any], label: str) -> dict[str, Any] | None:
+    """A form of these knobs that starts from `current`; their values once it is sent, else None."""
+    with st.form(key, border=False):
+        columns, values = st.columns(2), {}
+        for number, (name, knob) in enumerate(about.items()):
+            st.session_state.setdefault(f"{key}.{name}", current.get(name, knob.default))
+            with columns[number % 2]:
+                values[name] = forms.widget(knob, f"{key}.{name}")
+        return values if st.form_submit_button(label, type="primary", width="stretch") else None
+
+
+def _do(act: Any) -> bool:
+    """Do it and tell what happens now; what was refused stands below the buttons until something else is done."""
+    st.session_state[SAID] = ""
+    try:
+        told = act()
+    except ValueError as error:
+        st.session_state[SAID] = str(error)
+        return False
+    st.toast(shared.plain(told) if isinstance(told, str) else "Done.")
+    return True
+
+
+def _open(make: Any) -> None:
+    """Make a run and show it."""
+    made: list[Path] = []
+    with st.spinner("Checking the data …"):
+        if not _do(lambda: made.append(make())):
+            return
+    st.query_params["run"] = made[0].name
+    st.rerun()
+
+
+# ---- the way back ----
+
+
+def undo() -> None:
+    """After a deletion: what was deleted, with a button that brings it back."""
+    run = st.session_state.get(DELETED)
+    if not run:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="undo"):
+        st.caption(f"Run {shared.plain(run)} is in the trash.")
+        if st.button("Undo", icon=":material/undo:"):
+            st.session_state[DELETED] = None
+            _restore(run)
+
+
+def trash_bin() -> None:
+    """The trash, where it is not empty: each run with a way back, and one button that empties it."""
+    folders = trash.trashed()
+    if not folders:
+        return
+    with st.popover(f"Trash ({len(folders)})", icon=":material/delete:"):
+        for folder in folders[:20]:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(shared.plain(folder.name))
+                if st.button("Restore", key=f"restore.{folder.name}", type="tertiary"):
+                    _restore(folder.name)
+        if len(folders) > 20:
+            st.caption(f"And {len(folders) - 20} older ones.")
+        is_sure = st.checkbox("There is no way back from emptying it.")
+        if st.button("Empty the trash", disabled=not is_sure, icon=":material/delete_forever:"):
+            count = trash.empty()
+            st.toast(f"{count} runs are gone." if count != 1 else "1 run is gone.")
+            st.rerun()
+
+
+def _restore(run: str) -> None:
+    try:
+        folder = trash.restore(trash.find(run))
+    except ValueError as error:
+        shared.failed(error)
+        return
+    st.query_params["run"] = folder.name
+    st.rerun()

@@ -1,0 +1,87 @@
+"""The machine while it works: each device with its load, what runs on it, and what waits for it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core import control, machine, paths, rundir, supervisor
+from pages import shared
+
+EVERY_S = 3.0
+SHOWN = 12
+GIB = 2**30
+
+
+def panel() -> None:
+    """Devices, what runs, and the queue; ticks by itself."""
+    st.fragment(_panel, run_every=EVERY_S)()
+
+
+def _panel() -> None:
+    known = shared.known_runs()
+    names = known[known["state"].isin([*rundir.ACTIVE, *rundir.WAITING])]["run"].tolist()
+    busy = _busy([name for name in names if (paths.runs() / name).is_dir()])
+    st.subheader("This machine", anchor=False)
+    for use in machine.use():
+        on_it = [text for device, text in busy if device == use.device]
+        load = "" if use.busy is None else f"{use.busy:.0%} busy, "
+        memory = f"{use.memory_used / GIB:.1f} of {use.memory_total / GIB:.0f} GiB in use"
+        text = f"**{use.device}** · {shared.plain(use.name)} · {load}{memory}"
+        st.progress(min(max(use.busy or 0.0, 0.0), 1.0), text=text)
+        st.caption("; ".join(on_it) if on_it else "No run of this lab on it.")
+    _queue()
+
+
+def _busy(names: list[str]) -> list[tuple[str, str]]:
+    """Device and sentence of every run that holds one."""
+    found = []
+    for name in names:
+        folder = paths.runs() / name
+        status = rundir.read_status(folder)
+        if status.state not in rundir.ACTIVE or status.is_finished:
+            continue
+        try:
+            spec = rundir.read_spec(folder)
+        except ValueError:  # damaged: that run's own page says so
+            continue
+        found.append((spec.device, shared.plain(f"{spec.trainer} on {spec.data}, {status.state}{_memory(status.pid)}")))
+    return found
+
+
+def _memory(pid: int) -> str:
+    used = machine.process_memory(pid)
+    return "" if used is None else f", {used / GIB:.1f} GiB"
+
+
+def _queue() -> None:
+    waiting = supervisor.waiting()
+    if not waiting:
+        return
+    st.markdown(f"**Queue** · {len(waiting)} waiting, one slot per device")
+    for place, name in enumerate(waiting[:SHOWN], 1):
+        try:
+            spec = rundir.read_spec(paths.runs() / name)
+        except ValueError:  # damaged or just deleted: the supervisor takes it out
+            continue
+        with st.container(horizontal=True, vertical_alignment="center"):
+            text = f"{place}. {spec.trainer} on {spec.data}, seed {spec.seed}, for {spec.device}"
+            if st.button(shared.plain(text), key=f"queue.show.{name}", type="tertiary", help="Show this run"):
+                st.query_params["run"] = name
+                st.rerun()
+            up, down = place > 1, place < len(waiting)
+            if st.button("", icon=":material/arrow_upward:", key=f"queue.up.{name}", help="Earlier", disabled=not up):
+                _move(name, place - 1)
+            if st.button(
+                "", icon=":material/arrow_downward:", key=f"queue.down.{name}", help="Later", disabled=not down
+            ):
+                _move(name, place + 1)
+    if len(waiting) > SHOWN:
+        st.caption(f"And {len(waiting) - SHOWN} more.")
+
+
+def _move(name: str, place: int) -> None:
+    try:
+        control.reorder(paths.runs() / name, place)
+    except ValueError as error:  # it started, or another tab was faster
+        st.toast(shared.plain(str(error)))
+    st.rerun(scope="fragment")
