@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +30,30 @@ class Model:
     window_s: float
     model: dict[str, Any]
     weights: str
+
+    @functools.cached_property
+    def stamp(self) -> str:
+        """The weights by their content: what a cache of predictions must be keyed by, since files are overwritten."""
+        found = hashlib.sha256()
+        _digest(self.model, found.update)
+        return found.hexdigest()[:16]
+
+
+def _digest(value: Any, update: Callable[[Any], None]) -> None:
+    """Hand every part of a nested dict of arrays, bytes and scalars to `update`, each with its place and kind."""
+    if isinstance(value, dict):
+        for key in sorted(value):
+            update(f"<{key}>".encode())
+            _digest(value[key], update)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            update(b"<>")
+            _digest(part, update)
+    elif isinstance(value, np.ndarray):
+        update(f"{value.dtype.str} {value.shape}".encode())
+        update(np.ascontiguousarray(value).data if value.size else b"")
+    else:
+        update(value if isinstance(value, bytes) else repr(value).encode())
 
 
 def load_model(folder: Path, weights: str = "final") -> Model:

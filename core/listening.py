@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +17,13 @@ from core.audio import Clip
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
 from core.events import Prediction
-from core.features import FEATURES_VERSION
 from core.runner import load_trainer
-from core.store import Store
+
+if TYPE_CHECKING:
+    from core.store import Store
+
+VERSION = 1
+"""Raised where the way from a clip to its predictions changes otherwise than in the features or the weights."""
 
 HOP_S = 0.5
 BLOCK_WINDOWS = 512
@@ -73,31 +78,78 @@ def listen(clip: Clip, model: evaluation.Model, *, window_s: float | None = None
         raise ValueError("Window and hop must be longer than 0 s.")
     learned = model.window_s or LONG_WINDOW_S
     used = learned if window_s is None or learned >= LONG_WINDOW_S else window_s
-    what = [clip.sha256, model.run, model.weights, used, hop_s, FEATURES_VERSION, _model_stamp(model)]
-    path = paths.cache() / "predictions" / clip.sha256[:2] / f"{fingerprint(what)}.json"
-    prediction = _read(path)
+    name = key(clip.sha256, model, used, hop_s)
+    path = paths.cache() / "predictions" / name[:2] / name
+    prediction = _read(path) or _read(shipped() / name)
     if prediction is None:
         prediction = _predict(clip, model, windows.grid(clip.seconds, hop_s), used)
-        if clip.seconds < used:
-            known = f"{model.data}: {model.trainer}"
-            text = f"{known} learned from {used:g} s at a time; a clip of {clip.seconds:.1f} s is less than it expects."
-            prediction.warnings.append(text)
         _write(path, prediction)
     return Heard(model, used, prediction, clip.seconds)
+
+
+def listen_all(
+    clip: Clip, models: Sequence[evaluation.Model], *, window_s: float | None = None, hop_s: float = HOP_S
+) -> list[Heard | ValueError]:
+    """`listen` for several models, the tasks side by side; what one cannot do stands in its place as the error.
+
+    Models of one task share what they eat, so that they take turns: the second finds what the first has computed.
+    """
+
+    def one_task(task: str) -> dict[int, Heard | ValueError]:
+        found: dict[int, Heard | ValueError] = {}
+        for number, model in enumerate(models):
+            if model.task == task:
+                try:
+                    found[number] = listen(clip, model, window_s=window_s, hop_s=hop_s)
+                except ValueError as error:
+                    found[number] = error
+        return found
+
+    tasks = sorted({model.task for model in models})
+    with ThreadPoolExecutor(max(len(tasks), 1)) as pool:
+        heard = {number: one for part in pool.map(one_task, tasks) for number, one in part.items()}
+    return [heard[number] for number in range(len(models))]
+
+
+def key(sha256: str, model: evaluation.Model, window_s: float, hop_s: float) -> str:
+    """The name of the file that holds a prediction: all it depends on, by content, so that it is true anywhere."""
+    what = [sha256, model.run, model.trainer, model.weights, model.stamp, model.input, window_s, hop_s]
+    return f"{fingerprint([*what, windows.features_version(), VERSION])}.json"
+
+
+def shipped() -> Path:
+    """Where the predictions of the shipped runs for the shipped clips lie: the first page shows them without torch."""
+    return paths.starter() / "predictions"
+
+
+def ship(clip: Clip, model: evaluation.Model) -> Path:
+    """Compute what `model` hears in `clip` as Listen first asks for it, and put it where it ships."""
+    window_s = model.window_s or LONG_WINDOW_S
+    path = shipped() / key(clip.sha256, model, window_s, HOP_S)
+    made = _predict(clip, model, windows.grid(clip.seconds, HOP_S), window_s)  # past every cache
+    digits = [[float(f"{value:.7g}") for value in row] for row in made.values]  # all that float32 holds
+    _write(path, replace(made, values=np.array(digits)))
+    return path
 
 
 def _predict(clip: Clip, model: evaluation.Model, times_s: np.ndarray, window_s: float) -> Prediction:
     """The model's predictions at `times_s`, block by block: all windows of half an hour would not fit the memory."""
     trainer, parts = load_trainer(model.trainer), []
-    for first in range(0, len(times_s), BLOCK_WINDOWS):
-        inputs = windows.inputs(clip, model.input, times_s[first : first + BLOCK_WINDOWS], window_s)
+    starts_s, _ = windows.bounds(times_s, window_s, clip.seconds)
+    _, different, place = np.unique(starts_s, return_index=True, return_inverse=True)  # those at the ends coincide
+    for first in range(0, len(different), BLOCK_WINDOWS):
+        inputs = windows.inputs(clip, model.input, times_s[different[first : first + BLOCK_WINDOWS]], window_s)
         parts.append(trainer.predict(model.model, inputs))
     warnings = list(dict.fromkeys(text for part in parts for text in part.warnings))
-    values = np.concatenate([part.values for part in parts])
+    values = np.concatenate([part.values for part in parts])[place]
     is_silent = _levels_db(clip, times_s, window_s) < SILENT_BELOW_DB
     if is_silent.any():
         values = np.where(is_silent[:, None], np.nan, values)
         warnings.append("Where it is silent there is no prediction.")
+    if clip.seconds < window_s:
+        known = f"{model.data}: {model.trainer}"
+        text = f"{known} learned from {window_s:g} s at a time; a clip of {clip.seconds:.1f} s is less than it expects."
+        warnings.append(text)
     return Prediction(times_s, values, parts[0].labels, parts[0].unit, warnings)
 
 
@@ -185,11 +237,6 @@ def pin(task: str, run: str) -> None:
     kept = pins()
     kept[task] = [run, *(other for other in kept.get(task, []) if other != run)][:5]
     rundir.write_json(paths.cache() / "pins.json", kept)
-
-
-def _model_stamp(model: evaluation.Model) -> float:
-    """A resumed run overwrites its checkpoints; predictions of the old weights must not survive."""
-    return os.path.getmtime(rundir.find(model.run) / "checkpoints" / f"{model.weights}.safetensors")
 
 
 def _read(path: Path) -> Prediction | None:

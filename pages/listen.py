@@ -6,101 +6,20 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-import trainers
-from core import audio, config, datasets, library, listening, rundir, supervisor
+from core import audio, evaluation, library, listening, rundir
 from core.datasets import INSTRUMENT_NAMES
-from pages import forms, microphone, shared
+from pages import clips, microphone, retrain, shared
 from pages.deck import Point, Series, Strip, deck
 
-SPECTROGRAM = (900, 96)
 UNSURE_BELOW = 0.3
 """Where every instrument scores less than this, saying nothing is more honest than naming the best."""
-
-
-# ---- the clip ----
-
-
-def _choose_clip() -> library.Entry | None:
-    place, upload, record = st.columns([4, 1.1, 1.1], vertical_alignment="bottom")
-    with upload, st.popover("Upload", icon=":material/upload:", width="stretch"):
-        files = st.file_uploader(
-            "Audio files",
-            type=["wav", "flac", "ogg", "mp3"],
-            accept_multiple_files=True,
-            key="uploads",
-            help="Up to 300 MB each.",
-        )
-    with record, st.popover("Record", icon=":material/mic:", width="stretch"):
-        take = st.audio_input("Record with this browser's microphone", sample_rate=44100, key="take")
-    uploads = [*files, *([take] if take else [])]
-    if any(file.file_id not in st.session_state.get("kept", {}) for file in uploads):
-        st.session_state["unread"] = {}  # what an earlier batch said has been read
-    for file in uploads:
-        _keep_once(file)
-    there = {file.file_id for file in uploads}
-    for file_id, text in st.session_state.get("unread", {}).items():
-        if file_id in there:
-            st.error(shared.plain(text), icon=":material/error:")
-    entries = library.entries()
-    if not entries:
-        st.info(
-            "Upload or record a clip; it will be played here with what the models hear in it.",
-            icon=":material/hearing:",
-        )
-        return None
-    keys = [entry.key for entry in entries]
-    by_key = dict(zip(keys, entries, strict=True))
-    if st.session_state.get("clip") not in keys:
-        asked = st.query_params.get("clip")
-        st.session_state["clip"] = (
-            asked if asked in keys else next((e.key for e in entries if e.shelf != "yours"), keys[0])
-        )
-    with place:
-        chosen = st.selectbox(
-            "Clip", keys, key="clip", format_func=lambda key: f"{by_key[key].title} ({by_key[key].shelf})"
-        )
-    st.query_params["clip"] = chosen
-    return by_key[chosen]
-
-
-def _keep_once(file: Any) -> None:
-    """Take an upload into the library, once per file, and choose it; say in one sentence if it cannot be read."""
-    known = st.session_state.setdefault("kept", {})
-    if file.file_id not in known:
-        try:
-            with st.spinner(f"Reading {shared.plain(file.name)} …"):
-                entry, _ = library.keep(file.getvalue(), file.name)
-            known[file.file_id] = None
-            st.session_state["clip"] = entry.key
-        except ValueError as error:
-            known[file.file_id] = None
-            st.session_state.setdefault("unread", {})[file.file_id] = str(error)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Reading the clip …")
-def _clip(path: str, modified: float) -> tuple[audio.Clip, dict[str, Any]]:
-    """A clip and how it is drawn and played; kept by path and time of change."""
-    from core.spectra import spectrogram_db
-
-    clip = audio.decode(Path(path))
-    mono = clip.mono()
-    rate = min(clip.sample_rate_hz, 44_100 if clip.seconds < 90 else 22_050)
-    sound = audio.resample(mono, clip.sample_rate_hz, rate) if rate != clip.sample_rate_hz else mono
-    levels, frequencies_hz, _ = spectrogram_db(mono, clip.sample_rate_hz, *SPECTROGRAM)
-    view = {
-        "audio": audio.wav_bytes(sound, rate),
-        "seconds": clip.seconds,
-        "peaks": audio.peaks(mono, 1200),
-        "spectrogram_db": levels,
-        "spectrogram_hz": frequencies_hz,
-    }
-    return clip, view
 
 
 # ---- the models ----
@@ -127,18 +46,29 @@ def _choose_runs(task: str, label: str, most: int, help_text: str) -> list[str]:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _model(run: str, modified: float) -> Any:
+def _model(run: str, modified_ns: int) -> evaluation.Model:
     return listening.load(run)
+
+
+def _models(runs: list[str]) -> list[evaluation.Model]:
+    """The models of these runs; of one that has none it is said why."""
+    found = []
+    for run in runs:
+        try:
+            files = (rundir.find(run) / "checkpoints").glob("*.safetensors")
+            found.append(_model(run, max((file.stat().st_mtime_ns for file in files), default=0)))
+        except ValueError as error:
+            shared.failed(error)
+    return found
 
 
 def _hear(clip: audio.Clip, runs: list[str], window_s: float | None, hop_s: float) -> list[listening.Heard]:
     heard = []
-    for run in runs:
-        try:
-            modified = (rundir.find(run) / "status.json").stat().st_mtime
-            heard.append(listening.listen(clip, _model(run, modified), window_s=window_s, hop_s=hop_s))
-        except ValueError as error:
-            shared.failed(error)
+    for one in listening.listen_all(clip, _models(runs), window_s=window_s, hop_s=hop_s):
+        if isinstance(one, ValueError):
+            shared.failed(one)
+        else:
+            heard.append(one)
     return heard
 
 
@@ -238,86 +168,28 @@ def _csv(heard: list[listening.Heard]) -> str:
     return table.getvalue()
 
 
-# ---- retrain ----
-
-
-def _retrain(heard: list[listening.Heard]) -> None:
-    """Slide, retrain, and hear the new run beside the old one."""
-    by_run = {one.model.run: one.model for one in heard}
-    run = st.selectbox("Start from", list(by_run), format_func=_name, key="retrain.from")
-    spec = rundir.read_spec(rundir.find(run))
-    module = trainers.load(spec.trainer)
-    data = _retrain_on(spec)
-    settings = forms.knob_form(
-        spec.trainer, module.Config, module.PRESETS, prefix=f"retrain.{run}.", initial=spec.config, is_linked=False
-    )
-    if st.button("Retrain with these values", type="primary", icon=":material/model_training:"):
-        try:
-            values = config.different_from_default(settings)
-            new = supervisor.new_spec(module, values, data=data, split=spec.split, seed=spec.seed)
-            supervisor.submit(new)
-            st.session_state["retrained"] = new.id
-        except ValueError as error:
-            shared.failed(error)
-    if st.session_state.get("retrained"):
-        st.fragment(_watch_retraining, run_every=1.0)(st.session_state["retrained"], spec.task)
-
-
-def _retrain_on(spec: rundir.Spec) -> str:
-    """The data to retrain on: the run's own, or the small corpus where the large one would take long to make."""
-    if spec.data != "cues":
-        return spec.data
-    data = st.selectbox("Train on", ["cues-small", "cues"], key=f"retrain.data.{spec.id}")
-    st.caption(datasets.first_use(data))
-    return str(data)
-
-
-def _watch_retraining(run: str, task: str) -> None:
-    status = rundir.read_status(rundir.find(run))
-    if status.state == "done":
-        st.session_state["retrained"] = None
-        st.session_state["hear"] = (task, run)
-        st.rerun()
-    elif status.is_finished:
-        st.error(f"It ended {status.state}: {shared.plain(status.reason)}")
-        st.page_link("pages/train.py", label="See the run", query_params={"run": run})
-    else:
-        st.progress(min(max(status.fraction, 0.0), 1.0), text=shared.plain(status.note or status.state))
-
-
-def _hear_new_run() -> None:
-    """A run that was retrained here goes first, the one it came from stays beside it."""
-    if new := st.session_state.pop("hear", None):
-        task, run = new
-        listening.pin(task, run)
-        st.session_state[f"runs.{task}"] = [run, *st.session_state.get(f"runs.{task}", [])][:2]
-        st.toast("The new run is drawn solid, the old one dashed.")
-
-
 # ---- the page ----
 
 
 def _page() -> None:
-    entry = _choose_clip()
+    entry = clips.choose()
     if entry is None:
         return
     try:
-        clip, view = _clip(str(entry.path), entry.path.stat().st_mtime)
+        clip, view = clips.prepared(entry.path)
     except (ValueError, OSError) as error:
         shared.failed(error)
         return
-    _hear_new_run()
+    retrain.hear_new_run()
     with st.sidebar:
         st.subheader("Models", anchor=False)
-        emotion_runs = _choose_runs(
-            "emotion", "Valence and arousal from", 2, "The first is drawn solid, others dashed."
-        )
-        instrument_runs = _choose_runs("instruments", "Instruments from", 1, "The first fills the strip.")
+        runs = _choose_runs("emotion", "Valence and arousal from", 2, "The first is drawn solid, others dashed.")
+        runs += _choose_runs("instruments", "Instruments from", 1, "The first fills the strip.")
         window_s, hop_s = _window_controls()
     with st.spinner("Listening …"):
-        emotion = _hear(clip, emotion_runs, window_s, hop_s)
-        instruments = _hear(clip, instrument_runs, window_s, hop_s)
-    report = listening.report(clip, emotion, instruments[0] if instruments else None)
+        heard = _hear(clip, runs, window_s, hop_s)
+    emotion = [one for one in heard if one.model.task == "emotion"]
+    instruments = [one for one in heard if one.model.task == "instruments"]
     # Straight on the page, in no container: there its key keeps it, whatever appears above it.
     deck(
         key="listen",
@@ -327,6 +199,30 @@ def _page() -> None:
         title=entry.title,
         **view,
     )
+    _below(entry, clip, emotion, instruments)
+    # ---- panels below the player: one call each, from a module of their own ----
+    if emotion or instruments:
+        _panel(
+            "Retrain and hear the difference",
+            ":material/model_training:",
+            lambda: retrain.panel([*emotion, *instruments], _name),
+        )
+    retrain.watch()
+
+
+def _panel(title: str, icon: str, draw: Callable[[], None]) -> None:
+    """A panel that is drawn only while it is open, so that what it imports costs nobody who does not open it."""
+    box = st.expander(title, icon=icon, on_change="rerun", key=f"panel.{title}")
+    if box.open:
+        with box:
+            draw()
+
+
+def _below(
+    entry: library.Entry, clip: audio.Clip, emotion: list[listening.Heard], instruments: list[listening.Heard]
+) -> None:
+    """What is said of the whole clip, where it comes from, and the files to take away."""
+    report = listening.report(clip, emotion, instruments[0] if instruments else None)
     for warning in report["warnings"]:
         st.caption(f":material/info: {shared.plain(warning)}")
     st.subheader("The whole clip", anchor=False)
@@ -334,9 +230,6 @@ def _page() -> None:
     _provenance(entry, emotion)
     with st.container(horizontal=True):
         _exports(report, emotion, instruments)
-    if emotion or instruments:
-        with st.expander("Retrain and hear the difference", icon=":material/model_training:"):
-            _retrain([*emotion, *instruments])
 
 
 def _live() -> None:
@@ -345,13 +238,7 @@ def _live() -> None:
         st.subheader("Models", anchor=False)
         runs = _choose_runs("emotion", "Valence and arousal from", 2, "The first is drawn solid, others hollow.")
         runs += _choose_runs("instruments", "Instruments from", 1, "The first fills the strip.")
-    models = []
-    for run in runs:
-        try:
-            models.append(_model(run, (rundir.find(run) / "status.json").stat().st_mtime))
-        except ValueError as error:
-            shared.failed(error)
-    microphone.panel(models)
+    microphone.panel(_models(runs))
 
 
 def _provenance(entry: library.Entry, emotion: list[listening.Heard]) -> None:

@@ -7,8 +7,10 @@ Each run is an ordinary run, made in the cache and then copied without what must
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import soundfile
 
 import trainers
-from core import audio, cards, datasets, evaluation, paths, rundir, supervisor
+from core import audio, cards, datasets, evaluation, listening, paths, rundir, supervisor
 from core.datasets import INSTRUMENT_NAMES
 from core.executors import local
 
@@ -102,17 +104,31 @@ def _clip(place: Path, dataset: Any, number: int, title: str, start_s: float, te
     return {name: {"title": title, "about": text}}
 
 
+def make_predictions() -> None:
+    """What the shipped runs hear in the shipped clips, so that the first page needs neither torch nor XGBoost."""
+    shutil.rmtree(listening.shipped(), ignore_errors=True)
+    models = [listening.load(folder.name) for folder in sorted((paths.starter() / "runs").iterdir())]
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["EARSHOT_CACHE"] = cache  # the features in the user's cache may come from an older state of the code
+        for path in sorted((paths.starter() / "clips").glob("*.ogg")):
+            clip = audio.decode(path)
+            for model in models:
+                listening.ship(clip, model)
+
+
 def main(names: list[str]) -> None:
-    """Make the named runs, and the clips (all of it where nothing is named)."""
-    unknown = set(names) - {*RUNS, "clips"}
+    """Make the named runs and the clips (all of it where nothing is named), and always the predictions."""
+    unknown = set(names) - {*RUNS, "clips", "predictions"}
     if unknown:
-        sys.exit(f"There is no starter run {', '.join(sorted(unknown))}; there are {', '.join(RUNS)} and clips.")
+        choices = f"{', '.join(RUNS)}, clips and predictions"
+        sys.exit(f"There is no starter run {', '.join(sorted(unknown))}; there are {choices}.")
     for name in names or [*RUNS, "clips"]:
         if name == "clips":
             make_clips()
-        else:
+        elif name in RUNS:
             make_run(name)
         sys.stderr.write(f"{name}: done\n")
+    make_predictions()  # of other weights or other clips the old ones would be of no use
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""Retrain a run with other values from where it is heard, and hear the new one beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+import trainers
+from core import config, datasets, listening, rundir, supervisor
+from pages import forms, shared
+
+
+def panel(heard: list[listening.Heard], name: Callable[[str], str]) -> None:
+    """Slide, retrain, and hear the new run beside the old one. `name` says a run's id in words."""
+    by_run = {one.model.run: one.model for one in heard}
+    run = st.selectbox("Start from", list(by_run), format_func=name, key="retrain.from")
+    spec = rundir.read_spec(rundir.find(run))
+    module = trainers.load(spec.trainer)
+    data = _data(spec)
+    settings = forms.knob_form(
+        spec.trainer, module.Config, module.PRESETS, prefix=f"retrain.{run}.", initial=spec.config, is_linked=False
+    )
+    if st.button("Retrain with these values", type="primary", icon=":material/model_training:"):
+        try:
+            values = config.different_from_default(settings)
+            new = supervisor.new_spec(module, values, data=data, split=spec.split, seed=spec.seed)
+            supervisor.submit(new)
+            st.session_state["retrained"] = new.id
+        except ValueError as error:
+            shared.failed(error)
+
+
+def watch() -> None:
+    """How far the run that was started here has come; below the player, whether the panel is open or not."""
+    if run := st.session_state.get("retrained"):
+        st.fragment(_watch, run_every=1.0)(run)
+
+
+def _data(spec: rundir.Spec) -> str:
+    """The data to retrain on: the run's own, or the small corpus where the large one would take long to make."""
+    if spec.data != "cues":
+        return spec.data
+    data = st.selectbox("Train on", ["cues-small", "cues"], key=f"retrain.data.{spec.id}")
+    st.caption(datasets.first_use(data))
+    return str(data)
+
+
+def _watch(run: str) -> None:
+    folder = rundir.find(run)
+    status = rundir.read_status(folder)
+    if status.state == "done":
+        st.session_state["retrained"] = None
+        st.session_state["hear"] = (rundir.read_spec(folder).task, run)
+        st.rerun()
+    elif status.is_finished:
+        st.error(f"It ended {status.state}: {shared.plain(status.reason)}")
+        st.page_link("pages/train.py", label="See the run", query_params={"run": run})
+    else:
+        st.progress(min(max(status.fraction, 0.0), 1.0), text=shared.plain(status.note or status.state))
+
+
+def hear_new_run() -> None:
+    """A run that was retrained here goes first, the one it came from stays beside it."""
+    if new := st.session_state.pop("hear", None):
+        task, run = new
+        listening.pin(task, run)
+        st.session_state[f"runs.{task}"] = [run, *st.session_state.get(f"runs.{task}", [])][:2]
+        st.toast("The new run is drawn solid, the old one dashed.")
