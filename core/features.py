@@ -157,7 +157,7 @@ def logmel(windows: np.ndarray, device: str = "cpu") -> np.ndarray:
     """
     assert windows.ndim == 2, windows.shape
     samples = torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32)).to(device)
-    power = spectra.stft(samples, LOGMEL_FFT_SIZE, LOGMEL_HOP).abs() ** 2
+    power = spectra.power_of(spectra.stft(samples, LOGMEL_FFT_SIZE, LOGMEL_HOP))
     bands = power @ spectra.bank("mel", str(samples.device), LOGMEL_RATE_HZ, LOGMEL_FFT_SIZE, LOGMEL_BANDS).T
     level = spectra.decibels(bands)  # the reference is a shift, which the next two lines take away
     level = level - level.mean((1, 2), keepdim=True)
@@ -170,8 +170,8 @@ def _descriptors(windows: np.ndarray, device: str) -> list[Frames]:
     samples = torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32)).to(device)
     assert samples.shape[1] > 0, "no samples"
     transform = spectra.stft(samples)
-    magnitude = transform.abs()
-    power = magnitude**2
+    power = spectra.power_of(transform)
+    magnitude = power.sqrt()
     found = _mel_descriptors(power) | _shape_descriptors(magnitude, power) | _time_descriptors(samples)
     found["chroma"] = _chroma(power)
     found["contrast"] = _contrast(magnitude)
@@ -259,15 +259,29 @@ def _contrast(magnitude: Tensor) -> Tensor:
             end = len(hz)
         count = max(1, int(np.rint(0.02 * (end - begin))))
         part = magnitude[..., begin : end - (band < 6)]
-        peaks.append(part.topk(count, dim=2, sorted=False).values.mean(2))
-        valleys.append(part.topk(count, dim=2, largest=False, sorted=False).values.mean(2))
+        low_mean, high_mean = _extremes(part, count)
+        peaks.append(high_mean)
+        valleys.append(low_mean)
     return spectra.decibels(torch.stack(peaks, 2)) - spectra.decibels(torch.stack(valleys, 2))
+
+
+def _extremes(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Means of the `count` smallest and of the `count` largest along the last dimension."""
+    if values.device.type != "cpu":
+        smallest = values.topk(count, dim=-1, largest=False, sorted=False).values
+        return smallest.mean(-1), values.topk(count, dim=-1, sorted=False).values.mean(-1)
+    size = values.shape[-1]
+    # NumPy's partition is vectorised and takes a fifth of the time of two calls of `topk`.
+    parted = torch.from_numpy(np.partition(values.numpy(), (count - 1, size - count), axis=-1))
+    return parted[..., :count].mean(-1), parted[..., size - count :].mean(-1)
 
 
 def _tonnetz(transform: Tensor, samples: int) -> Tensor:
     """[n, frames, 6] (Harte, Sandler & Gasser 2006) from the constant-Q chroma of the harmonic part."""
     sound = spectra.harmonic(transform, samples)
-    tuned = spectra.tuning(spectra.stft(sound, FFT_SIZE // 2, HOP // 2).abs(), spectra.CQT_BINS_PER_OCTAVE)
+    tuned = spectra.tuning(
+        spectra.power_of(spectra.stft(sound, FFT_SIZE // 2, HOP // 2)).sqrt_(), spectra.CQT_BINS_PER_OCTAVE
+    )
     chroma = spectra.constant_q_chroma(sound, transform.shape[1], tuned)
     turns = np.array([7 / 6, 7 / 6, 3 / 2, 3 / 2, 2 / 3, 2 / 3])[:, None] * np.arange(12)
     turns[::2] = turns[::2] - 0.5  # sine as a shifted cosine
