@@ -1,30 +1,20 @@
-"""Sound files in, samples out: decoding that cannot take the app down, resampling, levels, WAV bytes.
-
-python -m core.audio NAME SAMPLES_FILE < sound      the child that `decode_safely` starts; not for people
-"""
+"""Sound files in, samples out: decoding, resampling, levels, WAV bytes. Foreign files go through core/decoding.py."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
-import subprocess
-import sys
-import tempfile
 import unicodedata
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-
-from core import paths
 
 READABLE = "wav, flac, ogg, mp3 and aiff"
 SHORTEST_S = 0.1
 LONGEST_S = 30 * 60.0
 SILENCE_DB = -80.0
-MEMORY_LIMIT_BYTES = 6 * 2**30  # address space of a decoder: 30 minutes of 48 kHz stereo need 0.7 GB
 BLOCK_FRAMES = 2**18
 LOWEST_RATE_HZ = 1000
 DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -210,52 +200,6 @@ def _too_long(name: str, seconds: float) -> str:
     return f"{name} lasts {seconds / 60:.3g} min; at most {LONGEST_S / 60:g} min can be read, so cut it first."
 
 
-def decode_safely(data: bytes, name: str, timeout_s: float = 60.0) -> Clip:
-    """`decode` in a child process with limits on memory and time, so that a decoder's crash is never the app's.
-
-    Raises ValueError as `decode` does, and for a crash, too much memory, or more than `timeout_s` seconds.
-    """
-    name = clean_name(name)
-    with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
-        target = Path(folder) / "samples.f32"
-        command = [sys.executable, "-m", "core.audio", name, str(target)]
-        try:
-            child = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, cwd=paths.PROJECT)
-        except subprocess.TimeoutExpired:
-            message = (
-                f"{name} took more than {timeout_s:g} s to decode and was given up; convert it to wav and try again."
-            )
-            raise ValueError(message) from None
-        try:
-            answer = json.loads(child.stdout)
-        except ValueError:
-            raise ValueError(f"{name} made the decoder crash; it is probably damaged, so copy or convert it.") from None
-        if "error" in answer:
-            raise ValueError(answer["error"])
-        samples = np.fromfile(target, np.float32).reshape(answer.pop("shape"))
-        return Clip(samples=samples, **answer)
-
-
-def _child(name: str, target: str) -> dict[str, object]:
-    """What the child does: bytes from stdin, samples to `target`, the rest as a JSON object."""
-    try:
-        import resource  # not on Windows: there the time limit alone guards
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, ValueError):
-        pass
-    try:
-        clip = decode(sys.stdin.buffer.read(), name)
-    except ValueError as error:
-        return {"error": str(error)}
-    except MemoryError:
-        return {"error": f"{name} needs too much memory; cut it, or save it with fewer channels or a lower rate."}
-    clip.samples.tofile(target)
-    empty = replace(clip, samples=np.zeros((0, 0), np.float32))
-    return {k: v for k, v in asdict(empty).items() if k != "samples"} | {"shape": clip.samples.shape}
-
-
 def resample(samples: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
     """`samples` [..., n] at another rate, float32, by soxr in high quality."""
     import soxr
@@ -288,7 +232,3 @@ def peaks(mono: np.ndarray, n: int) -> np.ndarray:
     assert mono.ndim == 1 and len(mono) > 0 and n > 0, (mono.shape, n)
     starts = np.arange(n) * len(mono) // n  # where there are fewer samples than stretches, a stretch shows one sample
     return np.stack([np.minimum.reduceat(mono, starts), np.maximum.reduceat(mono, starts)], axis=1).astype(np.float32)
-
-
-if __name__ == "__main__":
-    print(json.dumps(_child(sys.argv[1], sys.argv[2])))

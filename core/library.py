@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import audio, paths
+from core import audio, decoding, paths
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -58,7 +58,7 @@ def folder() -> Path:
 
 def keep(data: bytes, name: str) -> tuple[Entry, audio.Clip]:
     """Decode an upload in a child process, and keep it under its hash; ValueError where it is no readable audio."""
-    clip = audio.decode_safely(data, name)
+    clip = decoding.decode_safely(data, name)
     suffix = Path(clip.name).suffix.lower()
     stem = "".join(c if c.isalnum() or c in " -_.()" else "_" for c in Path(clip.name).stem)[:60].strip(" .") or "clip"
     path = folder() / f"{clip.sha256[:12]}-{stem}{suffix if suffix in SUFFIXES else '.wav'}"

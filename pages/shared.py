@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core import rundir, supervisor
+from core import decoding, rundir, supervisor
 from core.store import Store, default_store
 
 STATE_COLOURS = {
@@ -24,7 +24,8 @@ STATE_COLOURS = {
     "failed": "red",
     "lost": "red",
 }
-WARM_MODULES = ("torch", "sklearn.metrics", "xgboost", "core.windows")
+WARM_MODULES = ("core.features", "trainers.instrunet", "trainers.boosted_trees", "sklearn.metrics")
+WARM_AFTER_S = 1.0
 
 
 @st.cache_resource(show_spinner="Reading the run directories …")
@@ -46,13 +47,15 @@ def known_runs(limit: int = 500) -> pd.DataFrame:
 
 @st.cache_resource(show_spinner=False)
 def _warming() -> threading.Thread:
-    thread = threading.Thread(target=lambda: [importlib.import_module(name) for name in WARM_MODULES], daemon=True)
+    thread = threading.Timer(WARM_AFTER_S, lambda: [importlib.import_module(name) for name in WARM_MODULES])
+    thread.daemon = True
     thread.start()
     return thread
 
 
 def warm() -> None:
-    """Import what costs seconds in the background, once the first page stands."""
+    """Have a decoder ready, and import what costs seconds in the background, once the browser has the first page."""
+    decoding.prepare()
     _warming()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from core import audio
+from core import audio, decoding
 
 
 def sine(seconds=1.0, rate=44_100, hz=440.0, channels=1, amplitude=0.5):
@@ -64,7 +64,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-@pytest.mark.parametrize("decode", [audio.decode, audio.decode_safely])
+@pytest.mark.parametrize("decode", [audio.decode, decoding.decode_safely])
 def test_a_bad_file_is_one_sentence_that_names_it(name, decode):
     data, words = BAD[name]
     with pytest.raises(ValueError, match=words) as caught:
@@ -136,7 +136,7 @@ def test_decode_safely_returns_what_decode_returns():
     samples = sine(channels=2)
     samples[5] = np.nan
     data = encoded(samples, subtype="FLOAT")
-    safe, direct = audio.decode_safely(data, "../🎺.wav"), audio.decode(data, "🎺.wav")
+    safe, direct = decoding.decode_safely(data, "../🎺.wav"), audio.decode(data, "🎺.wav")
     np.testing.assert_array_equal(safe.samples, direct.samples)
     for name in ("sample_rate_hz", "name", "sha256", "warnings"):
         assert getattr(safe, name) == getattr(direct, name)
@@ -148,17 +148,46 @@ def test_a_crashing_or_endless_decoder_is_a_sentence(tmp_path, monkeypatch):
     stub.write_text("#!/bin/sh\nkill -SEGV $$\n")
     stub.chmod(0o755)
     with pytest.raises(ValueError, match=r"evil\.ogg made the decoder crash"):
-        audio.decode_safely(b"OggS", "evil.ogg")
+        decoding.decode_safely(b"OggS", "evil.ogg")
     stub.write_text("#!/bin/sh\nexec sleep 20\n")
     with pytest.raises(ValueError, match=r"slow\.ogg took more than 0\.2 s"):
-        audio.decode_safely(b"OggS", "slow.ogg", timeout_s=0.2)
+        decoding.decode_safely(b"OggS", "slow.ogg", timeout_s=0.2)
+
+
+def test_a_decoder_that_waits_is_used_once_and_never_left_behind(monkeypatch):
+    decoding.prepare()
+    (waiting,) = decoding._ready
+    decoding.prepare()
+    assert decoding._ready == [waiting]
+    data = encoded(sine())
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")  # a new one could not start
+    assert decoding.decode_safely(data, "a.wav").seconds == audio.decode(data).seconds
+    assert waiting.poll() is not None and decoding._ready == []
+    with pytest.raises(FileNotFoundError):
+        decoding.decode_safely(data, "a.wav")
+
+
+def test_a_waiting_decoder_that_died_is_replaced():
+    decoding.prepare()
+    (waiting,) = decoding._ready
+    waiting.kill()
+    waiting.wait()
+    assert decoding.decode_safely(encoded(sine()), "a.wav").name == "a.wav"
+
+
+def test_a_waiting_decoder_ends_with_its_owner():
+    decoding.prepare()
+    (waiting,) = decoding._ready
+    waiting.stdin.close()  # what the system does for a process that ends
+    assert waiting.wait(60) == 0
 
 
 def test_the_child_loads_no_torch():
     import subprocess
 
-    code = "import sys, core.audio as a; a._child('x', 'y'); print('torch' in sys.modules, 'soundfile' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], input=encoded(sine(0.01)), capture_output=True)
+    code = "import sys, core.decoding as d; d._child(); print('torch' in sys.modules, 'soundfile' in sys.modules)"
+    told = b'["x", "y"]\n' + encoded(sine(0.01))
+    run = subprocess.run([sys.executable, "-c", code], input=told, capture_output=True)
     assert run.stdout.split() == [b"False", b"True"], run.stderr
 
 
