@@ -22,6 +22,7 @@ HOPS_PER_SONG_WINDOW = 10
 """A model of long windows is asked ten times per window: its value moves slowly, and its features cost seconds."""
 
 HISTORY_S = 30.0
+RATE_OVER_S = 10.0
 POLL_S = 0.05
 LABELS = {"emotion": EMOTION_LABELS, "instruments": IRMAS_CLASSES}
 
@@ -121,6 +122,13 @@ class Analyst:
         """What was heard in the last 30 s, oldest first."""
         with self._lock:
             return list(self._moments)
+
+    @property
+    def per_second(self) -> float | None:
+        """Analyses per second of sound over the last 10 s; None before the second one."""
+        with self._lock:
+            ends_s = [one.end_s for one in self._moments if one.end_s > self._moments[-1].end_s - RATE_OVER_S]
+        return (len(ends_s) - 1) / (ends_s[-1] - ends_s[0]) if len(ends_s) > 1 else None
 
     @property
     def took_s(self) -> float | None:

@@ -163,13 +163,16 @@ def _watch(is_open: bool) -> None:
 
 def _state(session: microphone.Session) -> str:
     """Latency, what was lost, and how much is kept, in a line."""
-    took_s = max((one.took_s or 0.0 for one in session.analysts if one.hop_s == live.HOP_S), default=0.0)
+    quick = [one for one in session.analysts if one.hop_s == live.HOP_S]
+    took_s = max((one.took_s or 0.0 for one in quick), default=0.0)
+    rates = [one.per_second for one in quick if one.per_second is not None]
+    rate = f"{min(rates):.1f} predictions a second, " if rates else ""
     total_s = session.latency_s + took_s
     latency = (
         f"latency {total_s * 1000:.0f} ms (device {session.latency_s * 1000:.0f} ms, analysis {took_s * 1000:.0f} ms)"
     )
     skipped = sum(one.skipped for one in session.analysts)
-    lost = f"{session.overruns} overruns, {skipped} analyses skipped"
+    lost = f"{rate}{session.overruns} overruns, {skipped} analyses skipped"
     kept = f"kept {_clock(session.kept_s)} of at most {_clock(session.keep_s)}"
     return f"{shared.plain(session.device)}, {session.sample_rate_hz:,} Hz · {latency} · {lost} · {kept}"
 

@@ -79,6 +79,21 @@ def linear(input: str) -> evaluation.Model:
     return listening.load(spec.id)
 
 
+def test_a_reader_that_was_overtaken_copies_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring, late = Ring(2, keep=100, slack=40), [counting(140, 90)]
+    ring.write(counting(0, 140))
+    join = np.concatenate
+
+    def slowly(parts: list[np.ndarray], axis: int) -> np.ndarray:
+        if late:
+            ring.write(late.pop())
+        return join(parts, axis=axis)
+
+    monkeypatch.setattr(np, "concatenate", slowly)
+    kept, end = ring.last(100)
+    assert end == 230 and np.array_equal(kept, counting(130, 100))
+
+
 @pytest.mark.parametrize("input", ["lib164", "lib73", "logmel"])
 def test_a_live_window_is_heard_like_a_clip_of_its_samples(cache: Path, input: str) -> None:
     model = listening.load(made_runs.instruments().name) if input == "logmel" else linear(input)
@@ -117,6 +132,7 @@ def test_a_model_is_asked_at_least_twice_per_second_of_sound(cache: Path, monkey
     assert np.diff(asked_at).max() <= 0.5
     assert [moment.end_s for moment in analyst.moments()] == pytest.approx(asked_at)
     assert analyst.skipped == 0
+    assert analyst.per_second == pytest.approx(2.5)
 
 
 def test_a_slow_model_skips_and_hears_the_newest(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +155,7 @@ def test_a_slow_model_skips_and_hears_the_newest(cache: Path, monkeypatch: pytes
     came_s = ring.written / RATE_HZ
     assert came_s - ends_s[-1] == pytest.approx(1.0)  # no further behind than one analysis takes
     assert analyst.skipped >= 4  # of two hops and a half at each of the later four, at least one each
+    assert analyst.skipped + len(ends_s) <= (ends_s[-1] - 3.0) / live.HOP_S + 1  # a hop is asked or skipped, once
 
 
 def test_history_is_the_last_half_minute(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
