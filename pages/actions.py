@@ -10,7 +10,7 @@ import streamlit as st
 import trainers
 from core import branching, config, control, listening, rundir, supervisor, trash
 from core.config import Knob
-from pages import forms, shared
+from pages import shared
 
 SAID = "actions.said"
 DELETED = "actions.deleted"
@@ -62,7 +62,7 @@ def _of_training(folder: Path, spec: rundir.Spec, status: rundir.Status, current
 
 def _of_waiting(folder: Path) -> None:
     place, count = supervisor.position(folder) + 1, len(supervisor.waiting())
-    if st.button("Take out of the queue", icon=":material/stop:"):
+    if st.button("Stop", icon=":material/stop:", help="Takes it out of the queue; it can be resumed."):
         _do(lambda: control.stop(folder))
     if place > 1 and st.button("Earlier", icon=":material/arrow_upward:", help="One place up in the queue."):
         _do(lambda: control.reorder(folder, place - 1))
@@ -148,10 +148,27 @@ def _knob_form(key: str, about: dict[str, Knob], current: dict[str, Any], label:
     with st.form(key, border=False):
         columns, values = st.columns(2), {}
         for number, (name, knob) in enumerate(about.items()):
-            st.session_state.setdefault(f"{key}.{name}", current.get(name, knob.default))
             with columns[number % 2]:
-                values[name] = forms.widget(knob, f"{key}.{name}")
+                values[name] = _field(knob, f"{key}.{name}", current.get(name, knob.default))
         return values if st.form_submit_button(label, type="primary", width="stretch") else None
+
+
+def _field(knob: Knob, key: str, value: Any) -> Any:
+    """One knob as a field to type in. It starts from `value` by itself: what a session state says while a popover is
+    closed never reaches the browser."""
+    label = knob.label if not knob.unit or knob.unit in knob.name else f"{knob.label} ({knob.unit})"
+    about = f"{knob.sentence} Range: {knob.range_text}."
+    if knob.choices is not None:
+        return st.selectbox(label, knob.choices, index=knob.choices.index(value), key=key, help=about)
+    if knob.type is bool:
+        return st.toggle(label, value, key=key, help=about)
+    if knob.type is int:
+        return st.number_input(label, _whole(knob.low), _whole(knob.high), value, key=key, help=about)
+    return st.number_input(label, knob.low, knob.high, value, key=key, help=about, format="%g")
+
+
+def _whole(limit: float | None) -> int | None:
+    return None if limit is None else int(limit)
 
 
 def _do(act: Any) -> bool:

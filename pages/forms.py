@@ -39,7 +39,7 @@ def knob_form(
             values[name] = knob.default
             continue
         with columns[shown % 2]:
-            values[name] = widget(knob, keys[name])
+            values[name] = _widget(knob, keys[name])
         shown += 1
     moved = {name: value for name, value in values.items() if value != about[name].default}
     if is_linked:
@@ -89,8 +89,7 @@ def _presets(
     )
 
 
-def widget(knob: Knob, key: str) -> Any:
-    """One knob as a control; its value is that of `st.session_state[key]`, which must be set before."""
+def _widget(knob: Knob, key: str) -> Any:
     is_said = not knob.unit or knob.unit in knob.name  # "Epochs (epochs)" says it twice
     label = knob.label if is_said else f"{knob.label} ({knob.unit})"
     if knob.hot:

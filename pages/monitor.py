@@ -137,7 +137,8 @@ def marked(option: dict[str, Any], marks: list[tuple[float, str]], colour: str) 
     if not marks or not option["series"]:
         return option
     lines = [{"xAxis": epoch, "name": text} for epoch, text in marks]
-    label = {"show": True, "formatter": "{b}", "position": "insideEndTop", "fontSize": 10, "color": colour}
+    is_named = option["title"]["text"] == "Loss"  # once is enough: the text is as long as a panel is high
+    label = {"show": is_named, "formatter": "{b}", "position": "insideEndTop", "fontSize": 9, "color": colour}
     drawn = {"silent": True, "symbol": "none", "data": lines, "label": label}
     drawn["lineStyle"] = {"type": "dotted", "width": 1.5, "color": colour}
     first, *rest = option["series"]
