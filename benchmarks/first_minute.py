@@ -4,7 +4,8 @@
 
 Each round has an empty cache, the starter runs, a new server and a new browser (headless Chromium). "Listen" is the
 player with curves on it; "upload" is a 45 s stereo clip at 44.1 kHz that no round has seen before, until the player
-shows it with new curves and its instruments.
+shows it with new curves and its instruments. It is uploaded once the server rests, its imports done (`--at-once`: while
+they are under way). Processor seconds are the server's; the load of the machine says what the times are worth.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import psutil
 from playwright.sync_api import sync_playwright
 
 from core import audio
@@ -39,8 +41,22 @@ def clip(seed: int) -> bytes:
     return audio.wav_bytes((chord * beat + noise).astype(np.float32), RATE_HZ)
 
 
-def one_round(number: int) -> tuple[float, float]:
-    """Seconds to Listen and from upload to predictions."""
+def used_s() -> float:
+    """Processor seconds of the server, which is a child of this process, and of its own children."""
+    servers = [one for one in psutil.Process().children() if "streamlit" in one.cmdline()]
+    return sum(sum(one.cpu_times()[:4]) for one in servers)
+
+
+def rest() -> None:
+    """Wait until the server has not worked for a second: its imports are done."""
+    before, now = -1.0, used_s()
+    while now - before > 0.1:
+        time.sleep(1.0)
+        before, now = now, used_s()
+
+
+def one_round(number: int, is_at_once: bool) -> tuple[float, float, float, float]:
+    """Seconds to Listen and the server's processor seconds; the same from upload to predictions."""
     with tempfile.TemporaryDirectory() as cache, sync_playwright() as driver:
         os.environ["EARSHOT_CACHE"] = cache
         os.environ.pop("EARSHOT_DATA", None)
@@ -52,29 +68,34 @@ def one_round(number: int) -> tuple[float, float]:
         with serving(PROJECT / "app.py", Path(cache) / "log") as address:
             page.goto(address)
             page.locator(DECK).wait_for(timeout=120_000)
-            to_listen = time.monotonic() - started
+            to_listen, listen_cpu = time.monotonic() - started, used_s()
+            if not is_at_once:
+                time.sleep(2.0)  # the imports begin a second after the page
+                rest()
             page.get_by_role("button", name="Upload").click()
             page.locator('input[type="file"]').first.set_input_files(str(sound))
-            uploaded = time.monotonic()
+            uploaded, before = time.monotonic(), used_s()
             page.get_by_text(f"clip-{number}").locator("visible=true").first.wait_for(timeout=120_000)
             script = f"""() => [...document.querySelectorAll('*')].some(e => e.shadowRoot &&
                 e.shadowRoot.querySelector('.deck')?.innerText.includes('clip-{number}'))"""
             page.wait_for_function(script, timeout=120_000)
-            to_predictions = time.monotonic() - uploaded
+            to_predictions, upload_cpu = time.monotonic() - uploaded, used_s() - before
             browser.close()
-    return to_listen, to_predictions
+    return to_listen, listen_cpu, to_predictions, upload_cpu
 
 
 def main() -> None:
     """Run the rounds and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = [one_round(number) for number in range(parser.parse_args().rounds)]
-    for name, values in zip(
-        ("streamlit run → Listen", "upload of 45 s → predictions"), zip(*rounds, strict=True), strict=True
-    ):
+    parser.add_argument("--at-once", action="store_true")
+    words = parser.parse_args()
+    rounds = [one_round(number, words.at_once) for number in range(words.rounds)]
+    names = ("streamlit run → Listen", "  processor", "upload of 45 s → predictions", "  processor")
+    for name, values in zip(names, zip(*rounds, strict=True), strict=True):
         told = ", ".join(f"{value:.1f}" for value in values)
         print(f"{name}: median {statistics.median(values):.1f} s of n = {len(values)} ({told})")
+    print("load over 1, 5, 15 minutes:", ", ".join(f"{value:.1f}" for value in os.getloadavg()))
 
 
 if __name__ == "__main__":
