@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,35 @@ def test_a_cache_that_cannot_be_used_costs_time_only(cache: Path, count: Callabl
     for _ in range(2):
         assert len(listening.listen(rising(), model).prediction.values) == N + 1
     assert count() == 2
+
+
+# ---- several models, and what a prediction is kept under ----
+
+
+def test_several_models_answer_in_their_order_and_a_failure_stays_its_own(cache: Path) -> None:
+    loud, song = listening.load(write_loudness_model()), listening.load(write_loudness_model(window_s=45.0))
+    strip, broken = listening.load(made_runs.instruments().name), replace(loud, input="opensmile260")
+    heard = listening.listen_all(rising(), [strip, loud, broken, song])
+    assert isinstance(heard[2], ValueError) and "opensmile" in str(heard[2])
+    for model, found in zip((strip, loud, song), (heard[0], heard[1], heard[3]), strict=True):
+        assert isinstance(found, listening.Heard) and found.model is model
+        np.testing.assert_array_equal(found.prediction.values, listening.listen(rising(), model).prediction.values)
+    assert listening.listen_all(rising(), []) == []
+
+
+def test_a_prediction_is_kept_under_all_that_it_depends_on(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = listening.load(write_loudness_model())
+    weights = model.model["weights"].copy()
+    weights[0, 0] += 1e-9
+    others = [
+        listening.key("other", model, 3.0, 0.5),
+        listening.key("clip", replace(model, model=model.model | {"weights": weights}), 3.0, 0.5),
+        listening.key("clip", replace(model, input="lib73"), 3.0, 0.5),
+        listening.key("clip", model, 2.0, 0.5),
+        listening.key("clip", model, 3.0, 1.0),
+    ]
+    same = listening.key("clip", model, 3.0, 0.5)
+    assert listening.key("clip", listening.load(model.run), 3.0, 0.5) == same  # read again, by content
+    monkeypatch.setattr(listening.windows, "features_version", lambda: 999)
+    others.append(listening.key("clip", model, 3.0, 0.5))
+    assert len({same, *others}) == 7
