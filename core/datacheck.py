@@ -179,8 +179,9 @@ def _features(
     """(item indices [n], features [n, columns]) to judge labels by: the profiles, or the data set's own table."""
     if sounds:
         heard = np.array([i for i, sound in enumerate(sounds) if not sound.problem], dtype=int)
-        profiles = [[*sounds[i].profile, sounds[i].loudness_db] for i in heard]
-        return heard, np.array(profiles, dtype=float).reshape(len(heard), -1)
+        if not len(heard):
+            return None
+        return heard, np.array([[*sounds[i].profile, sounds[i].loudness_db] for i in heard], dtype=float)
     everything = np.arange(len(dataset.items))
     if dataset.columns and dataset.inputs[0] in dataset.columns:
         return everything, dataset.rows(dataset.inputs[0], everything, 0.0, datasets.no_progress).inputs

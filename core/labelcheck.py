@@ -13,8 +13,8 @@ FEWEST_ITEMS = 60
 FEWEST_RATINGS = 10
 IMBALANCE, THIN_QUADRANT = 10.0, 0.05
 RIDGE_STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
-FAR = 4.5
-"""Robust standard deviations; with normal residuals 0.7 of 100,000 labels lie beyond."""
+FAR = 5.0
+"""Robust standard deviations; with normal residuals one of 1.7 million labels lies beyond."""
 NEIGHBOURS, AGREEING = 10, 9
 
 
@@ -57,14 +57,16 @@ def far_labels(features: np.ndarray, targets: np.ndarray) -> list[tuple[int, int
 
 def odd_classes(profiles: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> list[tuple[int, int, int]]:
     """(item, class, count): at least nine of an item's ten nearest recordings of other groups have a class that it
-    has not, and none of them has its own. profiles [n, bands] in dB, targets [n, classes] of 0 and 1."""
+    has not, and none of them has its own, though there are ten that could. profiles [n, bands] in dB, targets [n,
+    classes] of 0 and 1."""
     if len(profiles) < FEWEST_ITEMS:
         return []
     present, found = targets > 0, []
     for i in range(len(profiles)):
         distances = ((profiles - profiles[i]) ** 2).sum(axis=1)
         distances[groups == groups[i]] = np.inf
-        if np.isfinite(distances).sum() < NEIGHBOURS:
+        alike = (present & present[i]).any(axis=1)
+        if (np.isfinite(distances) & alike).sum() < NEIGHBOURS:  # a class of one group has no neighbours of its own
             continue
         near = np.argpartition(distances, NEIGHBOURS - 1)[:NEIGHBOURS]
         counts = present[near].sum(axis=0)

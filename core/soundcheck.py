@@ -2,7 +2,7 @@
 
 python -m core.soundcheck        the child: one JSON request per line on stdin, one answer per line; not for people
 
-`core.audio.decode_safely` starts a process for each file, which costs more than reading it; here a child reads file
+`core.decoding.decode_safely` starts a process for each file, which costs more than reading it; here a child reads file
 after file under the same limits, and the one that crashes it, or takes too long, is named and the next child goes on.
 """
 
@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from core import audio, likeness, paths
+from core.decoding import MEMORY_LIMIT_BYTES
 
 LIMIT_S = 60.0  # for one file; the longest that is read, 30 min, takes a few
 CHILDREN = 2
+START_WITHIN_S, READY = 120.0, b"ready\n"
 FULL_SCALE, SHORTEST_RUN = 0.9999, 3
 """Clipping is three samples in a row at full scale: a loud peak touches it once."""
 
@@ -138,6 +140,8 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 cwd=paths.PROJECT,
             )
+            started = self._answer(START_WITHIN_S)  # a child that cannot even start is no file's fault
+            assert started == READY, f"python -m core.soundcheck does not start: it said {started!r}"
         assert self.process.stdin is not None
         try:
             request = json.dumps({"path": str(path), "sketch_file": str(sketch_file)})
@@ -181,10 +185,12 @@ def main() -> None:
     try:
         import resource  # not on Windows: there the time limit alone guards
 
-        resource.setrlimit(resource.RLIMIT_AS, (audio.MEMORY_LIMIT_BYTES, audio.MEMORY_LIMIT_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ImportError, ValueError):
         pass
+    sys.stdout.write(READY.decode())
+    sys.stdout.flush()
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
         sound = examine(Path(request["path"]), Path(request["sketch_file"]))

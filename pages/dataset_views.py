@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import audio, datacharts, datasets
+from core import audio, datacharts, datasets, decoding
 from core.datasets import INSTRUMENT_NAMES, Dataset, splits
 from pages import palette, shared
 
@@ -225,7 +225,7 @@ def _play(dataset: Dataset, index: int) -> None:
 def _sound(path: str, modified: float) -> tuple[bytes, list[str]]:
     """A WAV file of at most two minutes, read in a child, and sentences about it."""
     with open(path, "rb") as file:
-        clip = audio.decode_safely(file.read(), path)
+        clip = decoding.decode_safely(file.read(), path)
     kept = clip.samples[:2, : int(LONGEST_PLAYED_S * clip.sample_rate_hz)]
     about = f"{clip.seconds:.3g} s, {clip.sample_rate_hz:,} Hz, {clip.samples.shape[0]} channels"
     level = f"mean level {audio.loudness_db(clip.mono()):.3g} dB of full scale"
