@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 import trainers
-from core import agreement, audio, listening, ratings, rundir
+from core import agreement, audio, library, listening, ratings, rundir
 from core.datasets import EMOTION_LABELS, Missing, rated
 from pages import forms, shared
 from pages.deck import Point, Series
@@ -80,6 +80,16 @@ def _others(sha256: str, path: Path, name: str) -> tuple[dict[str, agreement.Pai
         if known.trace is not None:
             traces[f"crowd of {known.source}"] = known.trace
     return songs, traces
+
+
+def teaser(entry: library.Entry, sha256: str) -> None:
+    """Who rated a clip, and the way to rate it: for the page where it is heard."""
+    for rating in ratings.ratings_of(sha256).values():
+        if rating.song is not None:
+            said = f"valence {rating.song[0]:.1f}, arousal {rating.song[1]:.1f}"
+            st.markdown(f"**{shared.plain(rating.rater)}**: {said}")
+    st.caption("Say what you hear yourself, and see how far you, the model and the crowd agree.")
+    st.page_link("pages/rate.py", label="Rate this clip", icon=":material/adjust:", query_params={"clip": entry.key})
 
 
 def of_clip(sha256: str, path: Path, name: str) -> Views:
@@ -242,7 +252,8 @@ def _retrain(name: str) -> None:
 
 def _to_train(trainer: str, place: str, values: dict[str, Any]) -> None:
     link = forms.link(trainer, "rated", "grouped:0", values, trainers.load(trainer).Config)
-    st.switch_page("pages/train.py", query_params=link | {"rater": place})
+    # A selectbox bound to the address finds its option there by the words it shows.
+    st.switch_page("pages/train.py", query_params=link | {"rater": rated.choices().get(place, place)})
 
 
 def _newest_run(place: str) -> str | None:

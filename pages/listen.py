@@ -15,7 +15,7 @@ import streamlit as st
 
 from core import audio, evaluation, library, listening, rundir
 from core.datasets import INSTRUMENT_NAMES
-from pages import clips, microphone, retrain, shared
+from pages import agreement, clips, microphone, retrain, shared
 from pages.deck import Point, Series, Strip, deck
 
 UNSURE_BELOW = 0.3
@@ -208,6 +208,7 @@ def _page() -> None:
             lambda: retrain.panel([*emotion, *instruments], _name),
         )
     retrain.watch()
+    _panel("Rate this clip", ":material/adjust:", lambda: agreement.teaser(entry, clip.sha256))
 
 
 def _panel(title: str, icon: str, draw: Callable[[], None]) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import streamlit as st
 
-from core import audio, library, ratings
+from core import library, ratings
 from core.datasets import INSTRUMENT_NAMES, IRMAS_CLASSES
 from core.takes import Rating, Take
-from pages import agreement, shared
+from pages import agreement, clips, shared
 from pages.deck import Point, Series, deck
 
-SPECTROGRAM = (900, 96)
-DECK = "rate.deck"
+DECK, OTHERS = "rate.deck", "rate.others"
 NOBODY = "me"
 NONE_OF_THEM = "None of these plays"
 
@@ -24,48 +20,26 @@ NONE_OF_THEM = "None of these plays"
 
 
 def _choose() -> tuple[library.Entry | None, str]:
-    entries = {entry.key: entry for entry in library.entries()}
-    if not entries:
-        st.info("Clips will be rated here. There is none yet: upload or record one on Listen.", icon=":material/tune:")
-        st.page_link("pages/listen.py", label="Bring a clip", icon=":material/upload:")
+    entry = clips.choose()
+    if entry is None:
         return None, ""
-    left, right = st.columns([4, 2])
-    asked = st.query_params.get("clip")
-    if st.session_state.get("rate.clip") not in entries:
-        st.session_state["rate.clip"] = asked if asked in entries else next(iter(entries))
-    key = left.selectbox(
-        "Clip", list(entries), key="rate.clip", format_func=lambda one: f"{entries[one].title} ({entries[one].shelf})"
-    )
-    st.query_params["clip"] = key
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
     if "rate.rater" not in st.session_state:
         st.session_state["rate.rater"] = st.query_params.get("rater", NOBODY)[: ratings.NAME_LONGEST]
-    name = right.text_input(
+    name = left.text_input(
         "Rater",
         key="rate.rater",
         max_chars=ratings.NAME_LONGEST,
         help="Any name; ratings of different names are kept apart. It is no login: whoever opens the app can use it.",
     )
+    right.toggle(
+        "Show what others say",
+        key=OTHERS,
+        help="Other raters, the model pinned on Listen, and published labels where there are any. Off by default, and "
+        "hidden while you record, so that nothing leads you.",
+    )
     st.query_params["rater"] = name
-    return entries[key], name
-
-
-@st.cache_resource(max_entries=4, show_spinner="Reading the clip …")
-def _clip(path: str, modified: float) -> tuple[str, dict[str, Any]]:
-    """The SHA-256 of a clip, and how it is drawn and played; kept by path and time of change."""
-    from core.spectra import spectrogram_db
-
-    clip = audio.decode(Path(path))
-    mono = clip.mono()
-    rate = min(clip.sample_rate_hz, 44_100 if clip.seconds < 90 else 22_050)
-    sound = audio.resample(mono, clip.sample_rate_hz, rate) if rate != clip.sample_rate_hz else mono
-    levels, frequencies_hz, _ = spectrogram_db(mono, clip.sample_rate_hz, *SPECTROGRAM)
-    return clip.sha256, {
-        "audio": audio.wav_bytes(sound, rate),
-        "seconds": clip.seconds,
-        "peaks": audio.peaks(mono, 1200),
-        "spectrogram_db": levels,
-        "spectrogram_hz": frequencies_hz,
-    }
+    return entry, name
 
 
 # ---- takes ----
@@ -172,19 +146,15 @@ def _page() -> None:
         return
     try:
         ratings.rater_id(name)
-        sha256, view = _clip(str(entry.path), entry.path.stat().st_mtime)
+        clip, view = clips.prepared(entry.path)
     except (ValueError, OSError) as error:
         shared.failed(error)
         return
+    sha256 = clip.sha256
     st.session_state.setdefault("rate.known", {})[sha256] = (entry, view["seconds"])
     rating = ratings.read(sha256, name)
     others = agreement.Views([], [])
-    if st.toggle(
-        "Show what others say",
-        key="rate.others",
-        help="Other raters, the model pinned on Listen, and published labels where there are any. Off by default, and "
-        "hidden while you record, so that nothing leads you.",
-    ):
+    if st.session_state[OTHERS]:
         others = agreement.of_clip(sha256, entry.path, name)
     saved = st.session_state.get("rate.saved", {}) | ratings.saved_moments(sha256, name)
     # Straight on the page, in no container: there its key keeps it, whatever appears above it.
