@@ -146,18 +146,19 @@ def rerun(folder: Path) -> Path:
 
 
 def ended_badly() -> list[Path]:
-    """The user's failed and lost runs, oldest first, that nobody has run again: what `rerun --failed` takes."""
-    specs = {}
+    """The user's failed and lost runs, oldest first: one of each configuration and seed that nothing else came of."""
+    alike: dict[tuple[str, int], list[Path]] = {}
     for folder in rundir.directories():
         try:
-            specs[folder] = rundir.read_spec(folder)
+            spec = rundir.read_spec(folder)
         except ValueError:  # damaged: it cannot be run again
             continue
-    newest = {
-        (spec.config_id, spec.seed): folder for folder, spec in sorted(specs.items(), key=lambda pair: pair[0].name)
+        alike.setdefault((spec.config_id, spec.seed), []).append(folder)
+    is_bad = {
+        folder: rundir.read_status(folder).state in ("failed", "lost") for runs in alike.values() for folder in runs
     }
-    is_bad = {folder: rundir.read_status(folder).state in ("failed", "lost") for folder in newest.values()}
-    return sorted(folder for folder, bad in is_bad.items() if bad and not rundir.is_starter(folder))
+    found = [max(runs, key=lambda folder: folder.name) for runs in alike.values() if all(is_bad[run] for run in runs)]
+    return sorted(folder for folder in found if not rundir.is_starter(folder))
 
 
 def check_is_own(folder: Path, what: str) -> None:
