@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import evaluation, metrics, paths, rundir, windows
+from core import checkpoints, evaluation, metrics, paths, rundir, windows
 from core.audio import Clip
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
@@ -216,11 +216,36 @@ def _has_weights(run: str) -> bool:
 
 
 def load(run: str, weights: str = "final") -> evaluation.Model:
-    """A run's model, for listening; ValueError where it has none or its input cannot be made from audio."""
-    model = evaluation.load_model(rundir.find(run), weights)
+    """A run's model, for listening; ValueError where it has none or its input cannot be made from audio.
+
+    `run` may name a moment of it: "RUN@7" is what epoch 7 left, "RUN@best" and "RUN@last" are those checkpoints. Such a
+    model is called so everywhere, and what it hears is kept apart from what other moments hear.
+    """
+    name, at, moment = run.partition("@")
+    folder = rundir.find(name)
+    model = evaluation.load_model(folder, _checkpoint(folder, moment) if at else weights)
     if model.input not in AUDIO_INPUTS:
-        raise ValueError(f"Run {run} eats {model.input}, which cannot be made from audio here; choose another run.")
-    return model
+        raise ValueError(f"Run {name} eats {model.input}, which cannot be made from audio here; choose another run.")
+    return replace(model, run=f"{model.run}@{moment}") if at else model
+
+
+def folder_of(name: str) -> Path:
+    """The directory of a run named as `load` takes it, "RUN" or "RUN@7"; ValueError where there is none."""
+    return rundir.find(name.partition("@")[0])
+
+
+def _checkpoint(folder: Path, moment: str) -> str:
+    """The file that holds a moment of a run: "7" is the file of epoch 7 with the fewest bytes to read."""
+    if moment in ("final", "best", "last"):
+        return moment
+    epoch = int(moment) if moment.isascii() and moment.isdecimal() and len(moment) < 10 else -1
+    if (folder / "checkpoints" / f"epoch-{epoch:04d}.safetensors").exists():
+        return f"epoch-{epoch:04d}"
+    kept = {round(one.epoch): one.names[-1] for one in checkpoints.stored(folder)}
+    if epoch not in kept:
+        have = ", ".join(str(number) for number in sorted(kept)) or "none"
+        raise ValueError(f"Run {folder.name} has no checkpoint of epoch {moment!r}; the epochs kept are: {have}.")
+    return kept[epoch]
 
 
 def pins() -> dict[str, list[str]]:
