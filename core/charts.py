@@ -228,7 +228,8 @@ def answer_drawing(table: pd.DataFrame, titles: tuple[str, str, str], colours: l
         drawn = (
             base.mark_point(size=55, filled=True, color=colours[0]) if is_numeric else base.mark_bar(color=colours[0])
         )
-    return drawn.encode(**encoding).properties(height=340)
+    description = f"{titles[1]} by {titles[0]}, {len(table)} rows"
+    return drawn.encode(**encoding).properties(height=340, description=description)
 
 
 def _is_number(values: pd.Series) -> bool:

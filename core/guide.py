@@ -139,4 +139,11 @@ def search(entries: Iterable[Entry], words: str) -> list[Entry]:
     wanted = words.lower().split()
     entries = list(entries)
     fits = [entry for entry in entries if all(word in f"{entry.name} {entry.text}".lower() for word in wanted)]
-    return sorted(fits, key=lambda entry: not all(word in entry.name.lower() for word in wanted)) if wanted else entries
+    if not wanted:
+        return entries
+
+    def order(entry: Entry) -> tuple[bool, bool]:
+        name = entry.name.lower()
+        return name != " ".join(wanted), not all(word in name for word in wanted)
+
+    return sorted(fits, key=order)

@@ -42,6 +42,8 @@ class Found:
     row: dict[str, Any]
     seen: Seen
     from_start: bool
+    epoch: float | None = None
+    """Where the run stands, which counts until its summary says how many epochs it had."""
     configs: list[dict[str, Any]] = field(default_factory=list)
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -107,7 +109,7 @@ def _found(
     from_start: bool,
     own: str,
 ) -> Found:
-    found = Found({}, seen, from_start)
+    found = Found({}, seen, from_start, status.epoch or None)
     events = []
     for place, line in enumerate(lines):
         if _NUMBERS.match(line):
@@ -214,7 +216,7 @@ def _run_row(
         "seconds": _number(summary.get("seconds")),
         "items_per_s": _number(summary.get("items_per_s")),
         "peak_memory_mb": _number(summary.get("peak_memory_mb")),
-        "epochs": _number(summary.get("epochs", status.epoch or None)),
+        "epochs": _number(summary.get("epochs")),
         "stopped_because": summary.get("stopped_because"),
         "seeds_pooled": spec.are_seeds_pooled,
         "steered": is_steered or None,

@@ -151,7 +151,10 @@ class Store:
         for one in changed:  # what only earlier lines said (seconds, version …) is not lost when new lines come
             old = {} if one.from_start else self._row(one.row["run"])
             kept = {key: old.get(key) for key in SAID_ONCE if one.row[key] is None}
-            merged.append({**one.row, **kept})
+            row = {**one.row, **kept}
+            if row["epochs"] is None:
+                row["epochs"] = (None if one.from_start else self._epochs_said(row["run"])) or one.epoch
+            merged.append(row)
         known = [run for run in runs if run in self._seen]
         for table in ("runs", "configs", "evaluations") if known else ():
             self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [known])
@@ -165,6 +168,12 @@ class Store:
         cursor = self._connection.execute("FROM runs WHERE run = ?", [run])
         row = cursor.fetchone()
         return dict(zip([column[0] for column in cursor.description], row, strict=True)) if row else {}
+
+    def _epochs_said(self, run: str) -> float | None:
+        sql = """SELECT TRY_CAST(detail->>'epochs' AS DOUBLE) FROM events WHERE run = ? AND kind = 'summary'
+                 ORDER BY n DESC LIMIT 1"""
+        row = self._connection.execute(sql, [run]).fetchone()
+        return row[0] if row else None
 
     def _insert(self, table: str, rows: list[dict[str, Any]]) -> None:
         if rows:

@@ -52,8 +52,11 @@ if shared.store().runs(limit=1).empty:
     )
     st.page_link("pages/train.py", label="Train a first run", icon=":material/tune:")
 if words.strip():
-    found = guide.search((entry for section in guide.SECTIONS for entry in _entries(section)), words)
-    st.caption(f"{len(found)} found." if found else "Nothing has these words; try fewer, or a part of one.")
-    _show(found)
+    count = 0
+    for section in (*_rest(), "Knobs"):  # the trainers last: they may have to be read first
+        found = guide.search(_entries(section), words)
+        count += len(found)
+        _show(found)
+    st.caption(f"{count} found." if count else "Nothing has these words; try fewer, or a part of one.")
 else:
     _show(_entries(chosen or guide.SECTIONS[0]))

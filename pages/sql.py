@@ -61,7 +61,9 @@ def _show(answer: sqlbox.Answer) -> None:
 
 def _chart(frame: pd.DataFrame) -> None:
     names = [NONE, *map(str, frame.columns)]
-    for key, value in zip(("x", "y", "colour"), charts.answer_choice(frame), strict=True):
+    example = next((example for example in EXAMPLES if example.statement == st.session_state.get("sql")), None)
+    fitting = (example.x, example.y, example.colour) if example else charts.answer_choice(frame)
+    for key, value in zip(("x", "y", "colour"), fitting, strict=True):
         if st.session_state.get(key, st.query_params.get(key)) not in names:
             st.session_state[key] = value or NONE
     columns = st.columns(3)

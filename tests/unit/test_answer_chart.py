@@ -1,0 +1,37 @@
+"""What an answer is drawn by, and that it can be drawn from nothing and from plenty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core import charts
+
+COLOURS = ["#2b6cb0", "#b8500c"]
+
+
+def test_the_last_number_goes_up_and_few_names_colour() -> None:
+    frame = pd.DataFrame({"run": [f"r{k}" for k in range(20)], "kind": ["a", "b"] * 10, "step": range(20), "loss": 1.5})
+    assert charts.answer_choice(frame) == ("step", "loss", "kind")
+    assert charts.answer_choice(frame[["run", "kind", "loss"]]) == ("run", "loss", "kind")
+    assert charts.answer_choice(frame[["run"]]) == ("", "", "")
+    assert charts.answer_choice(frame.head(0)) == ("", "", "")
+
+
+def test_rare_names_become_other_and_rows_stay_few() -> None:
+    names = [f"name-{k % 12}" for k in range(12_000)]
+    frame = pd.DataFrame({"x": range(12_000), "y": np.where(np.arange(12_000) % 2, 1.0, np.nan), "who": names})
+    table = charts.answer_table(frame, "x", "y", "who")
+    assert len(table) == 5000 and table["y"].notna().all()
+    assert table["colour"].nunique() <= charts.MOST_COLOURS and "other" in set(table["colour"])
+
+
+@pytest.mark.parametrize("colour", ["", "who"])
+@pytest.mark.parametrize("x", ["x", "who"])
+@pytest.mark.parametrize("n", [0, 1, 300])
+def test_every_answer_can_be_drawn(colour: str, x: str, n: int) -> None:
+    frame = pd.DataFrame({"x": np.arange(n, dtype=float), "y": np.arange(n) / 7, "who": ["a.b[c]:d"] * n})
+    drawn = charts.answer_drawing(charts.answer_table(frame, x, "y", colour), (x, "y", colour), COLOURS).to_dict()
+    assert drawn["mark"]["type"] == ("point" if x == "x" else "bar") or n == 0
+    assert drawn["encoding"]["y"]["title"] == "y"
