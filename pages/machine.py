@@ -84,4 +84,4 @@ def _move(name: str, place: int) -> None:
         control.reorder(paths.runs() / name, place)
     except ValueError as error:  # it started, or another tab was faster
         st.toast(shared.plain(str(error)))
-    st.rerun(scope="fragment")
+    st.rerun()
