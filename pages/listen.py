@@ -26,23 +26,42 @@ UNSURE_BELOW = 0.3
 
 
 def _name(run: str) -> str:
-    spec = rundir.read_spec(rundir.find(run))
+    spec = rundir.read_spec(listening.folder_of(run))
     is_dated = re.match(r"\d{8}-\d{6}-", run)
     when = f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]} UTC" if is_dated else "shipped"
-    return f"{spec.data}: {spec.trainer}, seed {spec.seed} ({when})"
+    return f"{spec.data}: {spec.trainer}, seed {spec.seed}{_moment(run)} ({when})"
+
+
+def _moment(run: str) -> str:
+    """What is added to a run's name where it is heard as it was at some moment: ", epoch 7"."""
+    moment = run.partition("@")[2]
+    return f", epoch {moment}" if moment.isdecimal() else f", {moment}" if moment else ""
 
 
 def _choose_runs(task: str, label: str, most: int, help_text: str) -> list[str]:
     """Runs for one task, from the address, else pinned, else the best of each board."""
     offered = listening.choices(shared.store(), task)
-    asked = [run for run in st.query_params.get_all(task) if run in offered]
-    default = list(dict.fromkeys([*asked, *offered]))[:most] if offered else []
+    asked = [run for run in st.query_params.get_all(task) if run in offered or _is_moment(run, task)]
+    default = list(dict.fromkeys([*asked, *offered]))[: max(most, min(len(asked), 2))]
+    before = [run for run in st.session_state.get(f"moments.{task}", []) if _is_moment(run, task)]
+    offered = list(dict.fromkeys([*asked, *before, *offered]))
+    st.session_state[f"moments.{task}"] = [run for run in offered if "@" in run]
     key = f"runs.{task}"
     if key not in st.session_state or not set(st.session_state[key]) <= set(offered):
         st.session_state[key] = default
     chosen = st.multiselect(label, offered, key=key, format_func=_name, help=help_text, placeholder="No run chosen")
     st.query_params[task] = chosen
     return chosen
+
+
+def _is_moment(name: str, task: str) -> bool:
+    """Whether this is a moment, "RUN@7", of a run of this task, which may still be training."""
+    run, _, moment = name.partition("@")
+    try:
+        folder = rundir.find(run)
+        return moment.isalnum() and folder.name == run and rundir.read_spec(folder).task == task
+    except ValueError:
+        return False
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -55,7 +74,7 @@ def _models(runs: list[str]) -> list[evaluation.Model]:
     found = []
     for run in runs:
         try:
-            files = (rundir.find(run) / "checkpoints").glob("*.safetensors")
+            files = (listening.folder_of(run) / "checkpoints").glob("*.safetensors")
             found.append(_model(run, max((file.stat().st_mtime_ns for file in files), default=0)))
         except ValueError as error:
             shared.failed(error)
@@ -92,7 +111,7 @@ def _series(heard: list[listening.Heard]) -> list[Series]:
     for number, one in enumerate(heard):
         labels, values = one.prediction.labels, one.prediction.values
         valence, arousal = values[:, labels.index("valence")], values[:, labels.index("arousal")]
-        name = f"{one.model.trainer} on {one.model.data}"
+        name = f"{one.model.trainer} on {one.model.data}{_moment(one.model.run)}"
         drawn.append(Series(name, one.prediction.times_s, valence, arousal, is_primary=number == 0))
     return drawn
 
@@ -109,7 +128,11 @@ def _points(heard: list[listening.Heard]) -> list[Point]:
     """Song-level crosses; where the curve is the song's value all along, a cross would only hide it."""
     moving = [one for one in heard if one.window_s < listening.LONG_WINDOW_S]
     return [
-        Point(f"{one.model.trainer} on {one.model.data}, whole clip", one.song["valence"], one.song["arousal"])
+        Point(
+            f"{one.model.trainer} on {one.model.data}{_moment(one.model.run)}, whole clip",
+            one.song["valence"],
+            one.song["arousal"],
+        )
         for one in moving
     ]
 

@@ -15,7 +15,7 @@ def panel(heard: list[listening.Heard], name: Callable[[str], str]) -> None:
     """Slide, retrain, and hear the new run beside the old one. `name` says a run's id in words."""
     by_run = {one.model.run: one.model for one in heard}
     run = st.selectbox("Start from", list(by_run), format_func=name, key="retrain.from")
-    spec = rundir.read_spec(rundir.find(run))
+    spec = rundir.read_spec(listening.folder_of(run))
     module = trainers.load(spec.trainer)
     data = _data(spec)
     settings = forms.knob_form(
