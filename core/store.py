@@ -197,6 +197,11 @@ class Store:
         """All runs, newest first."""
         return self.query("SELECT * EXCLUDE (folder) FROM runs ORDER BY created_at DESC, run DESC LIMIT ?", [limit])
 
+    def active(self) -> list[Path]:
+        """The directories of the runs that are under way, as the last `sync` found them."""
+        found = self.query("SELECT folder FROM runs WHERE state IN (SELECT unnest(?)) ORDER BY run", [[*rundir.ACTIVE]])
+        return [Path(folder) for folder in found["folder"]]
+
     def boards(self) -> pd.DataFrame:
         """What can be compared: task, data, data_version, split, with the number of runs and configurations."""
         return self.query(

@@ -52,7 +52,6 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "scored again": lambda folder: rundir.write_json(folder / "evaluations" / "toy-x.json", report(0.1, 0.2)),
     "an event of a branch": lambda folder: _append(folder, {"n": 99, "t": 1.0, "kind": "branched", "step": 3}),
     "deleted": lambda folder: shutil.rmtree(folder),
-    "replaced by another": lambda folder: (shutil.rmtree(folder), finished(folder.name, 0.9, 0.8)),
 }
 
 
