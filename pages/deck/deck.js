@@ -63,7 +63,10 @@ function makeDeck(root) {
   }
 
   function replaceAudio(payload) {
-    if (audio) release(audio, false);
+    if (audio) {
+      rating.leap(); // the next clip's clock has nothing to do with this one's
+      release(audio, false);
+    }
     const waiting = parked.get(payload.audio_hash);
     if (waiting) {
       clearTimeout(waiting.timer);
@@ -123,6 +126,7 @@ function makeDeck(root) {
   }
 
   function seek(time) {
+    rating.leap();
     audio.element.currentTime = clamp(time, 0, Math.min(data.seconds, audio.element.duration || data.seconds));
     spokenSecond = -1;
     moved();

@@ -6,7 +6,6 @@ const MOMENTS_PER_SECOND = 2;
 const SEND_MS = 3000; // while it records; a pause and the end send at once
 const RESEND_MS = 4000;
 const RESENDS = 5;
-const LONGEST_GAP = 1; // seconds of audio without a frame that are still filled: a hidden tab draws none
 const STEP = 0.1;
 const LEAP = 0.5;
 const desks = new Map(); // clip and rater -> what is being rated; outlives the player's place in the page
@@ -18,7 +17,7 @@ function deskOf({ clip, rater }) {
     try {
       waiting = JSON.parse(localStorage.getItem(key)) ?? [];
     } catch { /* no storage here, or not ours: nothing waits */ }
-    desks.set(key, { key, clip, rater, waiting, live: null, point: null, last: null });
+    desks.set(key, { key, clip, rater, waiting, live: null, point: null, last: null, wasPlaying: false });
   }
   return desks.get(key);
 }
@@ -113,6 +112,7 @@ function makeRating(deck, signal) {
   }
 
   function finish(text) {
+    clock(deck.time(), false);
     const take = desk.live;
     desk.live = null;
     if (!take.valence.length) desk.waiting = desk.waiting.filter((one) => one !== take);
@@ -136,18 +136,26 @@ function makeRating(deck, signal) {
   // Called at every frame and every change of the player.
   function clock(time, isPlaying) {
     if (!about) return;
-    if (desk.live && desk.point && isPlaying) {
+    // A slow page draws few frames: what passed since the last one counts, and the point stood still meanwhile.
+    if (desk.live && desk.point && desk.last !== null && (isPlaying || desk.wasPlaying)) {
       const first = Math.floor(desk.last * MOMENTS_PER_SECOND + 1e-9) + 1;
       const end = Math.floor(time * MOMENTS_PER_SECOND + 1e-9);
-      const isWhole = time >= desk.last && time - desk.last < LONGEST_GAP;
-      if (isWhole && first <= end) {
+      if (first <= end) {
         for (let i = first; i <= end; i += 1) takeDown(desk.live, i / MOMENTS_PER_SECOND, desk.point);
         store(desk);
       }
       if (performance.now() - lastSent > SEND_MS) sendNow();
     }
     desk.last = time;
+    desk.wasPlaying = isPlaying;
     show();
+  }
+
+  // The clip jumps, or nobody sees it: what lies between was not rated.
+  function leap() {
+    if (!about) return;
+    clock(deck.time(), deck.isPlaying());
+    desk.last = null;
   }
 
   function rested(isAtEnd) {
@@ -179,6 +187,7 @@ function makeRating(deck, signal) {
   }
 
   function place(valence, arousal) {
+    clock(deck.time(), deck.isPlaying()); // up to now the point was where it was
     desk.point = [clamp(valence, 1, 9), clamp(arousal, 1, 9)];
     deck.moved();
   }
@@ -240,9 +249,10 @@ function makeRating(deck, signal) {
     });
     on(parts.keep, "click", keep);
     on(window, "pagehide", () => about && sendNow());
+    on(document, "visibilitychange", leap);
     signal.addEventListener("abort", () => clearTimeout(timer));
   }
 
   listen();
-  return { update, clock, rested, draw, drawTrace, isOn: () => Boolean(about), isLive: () => Boolean(about && desk.live) };
+  return { update, clock, leap, rested, draw, drawTrace, isOn: () => Boolean(about), isLive: () => Boolean(about && desk.live) };
 }
