@@ -28,7 +28,7 @@ def actions(folder: Path, spec: rundir.Spec, status: rundir.Status, current: dic
             _of_waiting(folder)
         else:
             _of_training(folder, spec, status, current)
-        _branch(folder, spec, current)
+        branch(folder, spec, current)
         _clone(folder, spec)
         if (status.is_finished or status.state == "queued") and not rundir.is_starter(folder):
             _delete(folder)
@@ -107,19 +107,20 @@ def _points(place: str, changed_at: int) -> dict[str, str]:
     return found
 
 
-def _branch(folder: Path, spec: rundir.Spec, current: dict[str, Any]) -> None:
+def branch(folder: Path, spec: rundir.Spec, current: dict[str, Any], begin: str = "") -> None:
+    """A form that starts a branch of this run; from the moment `begin` ("epoch 3") where it is given."""
     about = config.knobs(trainers.load(spec.trainer).Config)
     able = {name: knob for name, knob in about.items() if (knob.hot or knob.branch) and knob.applies(current)}
     points = _points(str(folder), (folder / "checkpoints").stat().st_mtime_ns) if able else {}
-    if not points:
+    if not points or (begin and begin not in points):
         return
-    with st.popover("Branch", icon=":material/alt_route:"):
+    with st.popover(f"Branch from {begin}" if begin else "Branch", icon=":material/alt_route:"):
         st.caption(
             "A new run that begins from a checkpoint of this one, on the same data and split. Epochs that kept their "
             "full state can be chosen; knobs that are fixed in a checkpoint are left out."
         )
-        key = f"branch.{spec.id}.{config.fingerprint(current)}"
-        start = st.selectbox("Begin from", list(points), key=f"{key}.from")
+        key = f"branch.{spec.id}.{config.fingerprint(current)}" + (f".{begin}" if begin else "")
+        start = begin or st.selectbox("Begin from", list(points), key=f"{key}.from")
         values = _knob_form(key, able, current, "Start the branch")
         if values is not None:
             _open(lambda: branching.branch(folder, values, epoch=points[start]))
