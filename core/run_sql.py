@@ -27,3 +27,5 @@ ORDER BY data, split, part, metric
 """
 
 SNAPSHOTS = "SELECT n, step, name, kind, file FROM snapshots WHERE run = ? ORDER BY step, n"
+
+FIGURES = "SELECT epochs, seconds, items_per_s, peak_memory_mb, stopped_because FROM runs WHERE run = ?"

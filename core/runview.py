@@ -26,6 +26,12 @@ def events(index: Store, run: str) -> pd.DataFrame:
     return index.query(run_sql.EVENTS, [run])
 
 
+def figures(index: Store, run: str) -> dict[str, Any]:
+    """What the run took, as far as it is known: epochs, seconds, items_per_s, peak_memory_mb, stopped_because."""
+    rows = index.query(run_sql.FIGURES, [run]).to_dict("records")
+    return {str(name): value for name, value in rows[0].items() if pd.notna(value)} if rows else {}
+
+
 def knobs_now(spec: rundir.Spec, told: pd.DataFrame) -> dict[str, Any]:
     """The knobs in force: what the run began with, and every change since."""
     values = dict(spec.config)

@@ -132,7 +132,7 @@ def _actions(row: pd.Series) -> None:
             listening.pin(row["task"], row["runs"][0])
             st.switch_page("pages/listen.py", query_params={row["task"]: row["runs"][0]})
         for run in row["runs"][:5]:
-            st.page_link("pages/train.py", label=f"run {run}", query_params={"run": run})
+            st.page_link("pages/run.py", label=f"run {shared.plain(run)}", query_params={"run": run})
 
 
 def _page() -> None:

@@ -1,0 +1,149 @@
+"""Run: one run, all there is: curves, checkpoints to listen to, scores, relatives, and the way to make it again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core import metrics, rundir, runview
+from core.store import Store
+from pages import actions, run_about, run_checkpoints, run_curves, run_scores, shared
+
+VIEWS = ("Curves", "Checkpoints", "Scores", "Family", "Snapshots", "Log", "About")
+NEWEST = 200
+LISTED = 20
+
+
+def _words(row: dict[str, object]) -> str:
+    """A run in a list: "ridge on cues, seed 0, done, 3 min ago"."""
+    return (
+        f"{row['trainer']} on {row['data']}, seed {row['seed']}, {row['state']}, {shared.ago(str(row['created_at']))}"
+    )
+
+
+def _choose(known: pd.DataFrame) -> None:
+    """The newest runs, as links."""
+    if known.empty:
+        st.info(
+            "Everything about one run will be here: its curves, its checkpoints to listen to, its scores and its "
+            "family. There is no run yet; train one first.",
+            icon=":material/monitoring:",
+        )
+        st.page_link("pages/train.py", label="Train a first run", icon=":material/tune:")
+        return
+    st.info("Choose a run: here are the newest, and every run on the leaderboard leads here, too.")
+    for row in known.head(LISTED).to_dict("records"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            shared.badge(row["state"])
+            st.page_link("pages/run.py", label=shared.plain(_words(row)), query_params={"run": row["run"]})
+    if len(known) > LISTED:
+        st.page_link("pages/leaderboard.py", label="All runs, by board", icon=":material/leaderboard:")
+
+
+def _head(index: Store, folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(shared.plain(f"{spec.trainer}, seed {spec.seed}"), anchor=False, width="content")
+        shared.badge(status.state)
+        if rundir.is_starter(folder):
+            st.badge("starter", color="gray")
+    st.markdown(
+        f"on **{shared.plain(spec.data)}**, split {shared.plain(spec.split)} · {shared.plain(spec.id)} · {shared.ago(spec.created_at)}"
+    )
+    if spec.format > rundir.VERSION:
+        st.warning(
+            f"A newer version of the lab wrote this run (format {spec.format}, this one knows {rundir.VERSION}): "
+            "what it does not know is left out. Update to see all of it."
+        )
+    if not status.is_finished and status.state != "queued":
+        st.progress(min(max(status.fraction, 0.0), 1.0), text=shared.plain(status.note or f"epoch {status.epoch:.3g}"))
+        st.page_link(
+            "pages/train.py", label="Watch it live", icon=":material/monitoring:", query_params={"run": spec.id}
+        )
+    elif status.reason:
+        tell = st.caption if status.state == "done" else st.warning
+        tell(shared.plain(status.reason))
+    _figures(index, spec)
+
+
+def _figures(index: Store, spec: rundir.Spec) -> None:
+    """The numbers a person looks for first."""
+    primary = metrics.primary(spec.task)
+    scores = runview.score_table(index, spec.id)
+    own = scores[(scores["data"] == spec.data) & (scores["split"] == spec.split) & (scores["metric"] == primary)]
+    shown = []
+    for score in own.dropna(subset=["value"]).sort_values("part", ascending=False).to_dict("records"):
+        ends = "" if pd.isna(score["low"]) else f"95 % {score['low']:.3f} to {score['high']:.3f}, "
+        shown.append((f"{score['part']} {primary}", f"{score['value']:.3f}", f"{ends}n = {score['n_items']} items"))
+    took = runview.figures(index, spec.id)
+    if "epochs" in took:
+        shown.append(("epochs", f"{took['epochs']:.4g}", ""))
+    if "seconds" in took:
+        speed = f"{took['items_per_s']:.3g} rows/s" if "items_per_s" in took else ""
+        shown.append(("training time", shared.duration(took["seconds"]), speed))
+    if "peak_memory_mb" in took:
+        shown.append(("peak memory", f"{took['peak_memory_mb']:,.0f} MB", ""))
+    if shown:
+        for column, (name, value, about) in zip(st.columns(len(shown)), shown, strict=True):
+            column.metric(name, value)
+            column.caption(about)
+
+
+def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status, told: pd.DataFrame) -> None:
+    try:
+        actions.actions(folder, spec, status, runview.knobs_now(spec, told))
+    except ValueError as error:  # a trainer, or knobs, of another version
+        shared.failed(error)
+
+
+def _view(index: Store, folder: Path, spec: rundir.Spec, told: pd.DataFrame) -> None:
+    view = st.segmented_control(
+        "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
+    )
+    if view == "Checkpoints":
+        run_checkpoints.table(folder, spec, runview.knobs_now(spec, told))
+    elif view == "Scores":
+        run_scores.scores(index, spec)
+    elif view == "Family":
+        run_scores.family(index, spec)
+    elif view == "Snapshots":
+        run_about.gallery(index, folder, spec)
+    elif view == "Log":
+        run_about.log(folder, told)
+    elif view == "About":
+        run_about.about(folder, spec, told)
+    else:
+        run_curves.curves(folder, spec)
+
+
+def _page() -> None:
+    index = shared.store()
+    actions.undo()
+    asked = st.query_params.get("run")
+    if not asked:
+        _choose(index.runs(limit=NEWEST))
+        return
+    try:
+        folder = rundir.find(asked)
+        # A copied directory is a run of its own, whatever its spec says; the index knows it by the same name.
+        spec = replace(rundir.read_spec(folder), id=folder.name)
+    except ValueError as error:
+        st.warning(shared.plain(str(error)))
+        _choose(index.runs(limit=NEWEST))
+        return
+    if asked != folder.name:
+        st.query_params["run"] = folder.name
+    status, told = rundir.read_status(folder), runview.events(index, spec.id)
+    _head(index, folder, spec, status)
+    _actions(folder, spec, status, told)
+    _view(index, folder, spec, told)
+    st.page_link("pages/run.py", label="Another run", icon=":material/list:", query_params={})
+
+
+st.title("Run", anchor=False)
+st.caption(
+    "One run, all there is: how it learned, what any of its epochs hears, what it scored, and how to make it again."
+)
+_page()
