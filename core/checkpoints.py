@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from core import disk
 
 BUDGET_BYTES = 200_000_000
 """What the per-epoch weights of one run may take, and its states once more; beyond it both are thinned."""
@@ -36,15 +37,7 @@ def save_state(path: Path, state: dict[str, Any]) -> int:
     tree = _flatten(state, "", arrays, {})
     text = json.dumps(tree)
     blob = save(arrays, metadata={"tree": text, "digest": _digest(text, arrays)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    disk.replace(path, blob, is_synced=True)
     return len(blob)
 
 
@@ -156,7 +149,7 @@ def full_states(folder: Path) -> list[Path]:
         if path.stem in ("last", "best", "start") or path.stem.startswith("state-"):
             try:
                 step = int(header(path)["step"])
-            except Damaged:
+            except (Damaged, KeyError, TypeError, ValueError):
                 step = -1
             found.append((path.stem != "last", -step, path.stem != "best", path))
     return [path for *_, path in sorted(found)]
@@ -167,7 +160,7 @@ def header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             return _unflatten(json.loads((file.metadata() or {})["tree"]), _nothing)
-    except (SafetensorError, KeyError, ValueError, OSError, AttributeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError, AttributeError) as error:
         raise Damaged(_damaged(path, error)) from error
 
 

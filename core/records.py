@@ -10,6 +10,7 @@ from core.config import fingerprint
 VERSION = 1
 WAITING, ACTIVE = ("queued",), ("starting", "running", "paused")
 FINISHED = ("done", "stopped", "diverged", "failed")
+STATES = (*WAITING, *ACTIVE, *FINISHED, "lost")
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,15 @@ class Spec:
 class Status:
     """Where a run stands. `state` is as written, or "lost" where a reader sees that its process is gone.
 
-    A paused run whose process is gone (a restart of the machine, say) is still "paused", with pid 0.
+    A paused run whose process is gone (a restart of the machine, say) is still "paused", with pid 0. `process` names
+    the process beyond doubt (core/liveness.py), `pid_started` does so by the clock (Unix seconds).
     """
 
     state: str
     reason: str = ""
     pid: int = 0
     pid_started: float = 0.0
+    process: str = ""
     host: str = ""
     beat: int = 0
     heartbeat: float = 0.0

@@ -11,35 +11,50 @@ evaluations/    <data>-<split>.json;  predictions.parquet;  snapshots/;  stdout.
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
 import json
 import math
 import os
 import re
 import secrets
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from core import paths
+from core import disk, liveness, paths
+from core.disk import share
+from core.liveness import LOST_AFTER_S, START_WITHIN_S
+from core.reading import read_event, read_events, read_lines, read_spec, read_status
 from core.records import ACTIVE, FINISHED, VERSION, WAITING, Spec, Status
 
-__all__ = ["ACTIVE", "FINISHED", "VERSION", "WAITING", "Spec", "Status"]  # of core/records.py, said from here
-
-LOST_AFTER_S = 15.0
-"""A run whose heartbeat is older counts as lost; the runner beats once a second."""
+__all__ = [  # said from here: a run directory has one door
+    "ACTIVE",
+    "FINISHED",
+    "LOST_AFTER_S",
+    "START_WITHIN_S",
+    "VERSION",
+    "WAITING",
+    "Spec",
+    "Status",
+    "read_event",
+    "read_events",
+    "read_lines",
+    "read_spec",
+    "read_status",
+    "share",
+]
 
 WISHES = ("stop", "pause", "resume", "changes")
-START_WITHIN_S = 90.0
-"""Until its process has written its number, a starting run has this long: imports from a cold disk are slow."""
+
+SPARE_BYTES = 16_384
+"""Room a run keeps for its last words, given up where the disk is full: a few blocks for its status and one line."""
 
 
 def new_id(trainer: str) -> str:
@@ -59,29 +74,14 @@ def create(
     making = folder.with_name(f".{spec.id}.making")  # appears under its name complete, or not at all
     for name in ("control", "checkpoints", "evaluations", "snapshots"):
         (making / name).mkdir(parents=True)
-    _replace(making / "spec.json", json.dumps(asdict(spec), indent=1))
-    _replace(making / "status.json", json.dumps(asdict(Status(state, heartbeat=time.time()))))  # 0 would be "lost"
+    disk.replace(making / "spec.json", json.dumps(asdict(spec), indent=1).encode())
+    set_status(making, Status(state, heartbeat=time.time()))  # 0 would be "lost"
     lines = [] if branched is None else [{"n": 1, "t": time.time(), "kind": "branched", **_finite(branched)}]
     (making / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if start is not None:
         share(start, making / "checkpoints" / "start.safetensors")
     os.replace(making, folder)
     return folder
-
-
-def share(source: Path, target: Path) -> None:
-    """Another name for a file that is only ever replaced, never written in; a copy where the disk has no such names."""
-    making = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        try:
-            os.link(source, making)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
-                raise
-            shutil.copyfile(source, making)
-        os.replace(making, target)
-    finally:
-        making.unlink(missing_ok=True)
 
 
 def find(run: str) -> Path:
@@ -133,87 +133,18 @@ def is_starter(folder: Path) -> bool:
     return folder.parent != paths.runs()
 
 
-def read_spec(folder: Path) -> Spec:
-    """The frozen spec; fields of a newer version are ignored. Raises ValueError where it is missing or torn."""
-    try:
-        raw = json.loads((folder / "spec.json").read_text())
-        known = {key: raw[key] for key in raw if key in Spec.__dataclass_fields__}
-        return Spec(**known)
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"Run {folder.name} has no readable spec.json ({error}).") from error
-
-
-def read_status(folder: Path, now: float | None = None) -> Status:
-    """Where the run stands. "lost" is derived: its process is gone, or it has not beaten for LOST_AFTER_S.
-
-    A pause outlives its process: such a run stays "paused", with pid 0 and a reason.
-    """
-    try:
-        raw = json.loads((folder / "status.json").read_text())
-        status = Status(**{key: raw[key] for key in raw if key in Status.__dataclass_fields__})
-    except (OSError, ValueError, TypeError) as error:
-        return Status("failed", reason=f"status.json cannot be read ({error}).")
-    if status.state not in ACTIVE:
-        return status
-    same_host = status.host == socket.gethostname()
-    gone = same_host and status.pid and not _is_alive(status.pid, status.pid_started)
-    patience_s = LOST_AFTER_S if status.pid else START_WITHIN_S
-    is_silent = (time.time() if now is None else now) - status.heartbeat > patience_s
-    if gone or (is_silent and (not same_host or not status.pid)):
-        if status.state == "paused":
-            reason = "It was paused and its process is gone; resumed, it goes on from its last checkpoint."
-            return replace(status, pid=0, reason=reason)
-        return replace(status, state="lost", reason="Its process ended without a word.")
-    return status
-
-
-def _is_alive(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 2.0
-    except psutil.NoSuchProcess:
-        return False
-
-
-def read_lines(folder: Path, offset: int = 0) -> tuple[list[bytes], int]:
-    """The lines of the log from byte `offset` on, and the offset to go on from. A torn last line waits."""
-    try:
-        with (folder / "events.jsonl").open("rb") as file:
-            file.seek(offset)
-            blob = file.read()
-    except FileNotFoundError:
-        return [], offset
-    end = blob.rfind(b"\n") + 1
-    return blob[:end].splitlines(), offset + end
-
-
-def read_event(line: bytes) -> dict[str, Any] | None:
-    """One line of the log as an event; None where it is not JSON, or not an event."""
-    try:
-        event = json.loads(line)
-        if event["kind"] == "metrics":
-            event["values"] = {name: float(value) for name, value in event["values"].items()}
-        return {**event, "n": int(event["n"]), "t": float(event["t"])}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def read_events(folder: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Events from byte `offset` on, and the offset to go on from. A torn last line waits; a broken one is skipped."""
-    lines, end = read_lines(folder, offset)
-    return [event for line in lines if (event := read_event(line)) is not None], end
-
-
 def set_status(folder: Path, status: Status) -> None:
     """Replace status.json (for a run that no process owns: queued, or dead)."""
-    _replace(folder / "status.json", json.dumps(asdict(status)))
+    disk.replace(folder / "status.json", json.dumps(asdict(status)).encode())
 
 
 def ask(folder: Path, kind: str, **values: Any) -> None:
     """Leave a wish for the runner (one of WISHES; "changes" has `values`), taken in the order of their names."""
     assert kind in WISHES, kind
-    name = f"{time.time_ns():020d}-{kind}.json"
-    _replace(folder / "control" / name, json.dumps({"kind": kind, **values}))
+    before = [name.partition("-")[0] for name in os.listdir(folder / "control") if name[0] != "."]
+    last = max((int(number) for number in before if number.isdigit()), default=0)
+    name = f"{max(time.time_ns(), last + 1):020d}-{kind}.json"  # in order also where the clock was set back
+    disk.replace(folder / "control" / name, json.dumps({"kind": kind, **values}).encode())
 
 
 def wishes(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -243,52 +174,93 @@ def stop_asked_at(folder: Path) -> float | None:
 
 def write_json(path: Path, value: Any) -> None:
     """A JSON file of the run, replaced atomically."""
-    _replace(path, json.dumps(_finite(value), indent=1))
+    disk.replace(path, json.dumps(_finite(value), indent=1).encode())
 
 
 class Writer:
-    """The runner's hand: appends events, keeps status.json. One process owns a run; its threads may share this."""
+    """The runner's hand: appends events, keeps status.json. One process owns a run; its threads may share this.
+
+    Raises ValueError where another process owns the run, and OSError from any method where the disk is full: then what
+    was acknowledged is whole, and the next call may succeed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        path = folder / "events.jsonl"
-        events, end = read_events(folder)
-        self._file = path.open("r+b" if path.exists() else "w+b")
-        self._file.truncate(end)  # a torn last line was never acknowledged
-        self._file.seek(end)
+        self._log = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT, 0o666)
+        self._own()
+        for place in ("", "checkpoints", "evaluations", "snapshots"):
+            disk.sweep(folder / place)
+        events, self._end = read_events(folder)
+        os.ftruncate(self._log, self._end)  # a torn last line was never acknowledged
+        os.lseek(self._log, self._end, os.SEEK_SET)
         self._number = max((event["n"] for event in events), default=0)
         self._state_told = ""
         self._sync_directory()
+        self._spare = folder / ".spare"
+        disk.replace(self._spare, os.urandom(SPARE_BYTES))  # zeros might take no room
         previous = read_status(folder)
         me = psutil.Process()
         self.status = Status(
             "starting",
             pid=me.pid,
             pid_started=me.create_time(),
+            process=liveness.identity(me.pid),
             host=socket.gethostname(),
+            beat=previous.beat,
             heartbeat=time.time(),
             started_at=previous.started_at or time.time(),
         )
         self.set(state="starting")
 
+    def _own(self) -> None:
+        try:
+            fcntl.flock(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends, however it does
+        except BlockingIOError:
+            owner = read_status(self.folder).pid
+            if owner != os.getpid():  # a writer before this one, in the same process, is gone
+                os.close(self._log)
+                raise ValueError(
+                    f"Run {self.folder.name} is at work in process {owner} already; it cannot run twice at a time."
+                ) from None
+        except OSError:  # a file system without locks: the supervisor sees to it that a run starts once
+            pass
+
     def event(self, kind: str, **values: Any) -> None:
-        """Append one event; acknowledged when this returns."""
+        """Append one event; acknowledged when this returns. Where it raises, the log is as it was."""
         with self._lock:
-            self._number += 1
-            line = json.dumps({"n": self._number, "t": time.time(), "kind": kind, **_finite(values)})
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
+            about = {"n": self._number + 1, "t": time.time(), "kind": kind, **_finite(values)}
+            line = json.dumps(about).encode() + b"\n"
+            try:
+                disk.write(self._log, line)
+            except OSError:
+                os.ftruncate(self._log, self._end)
+                os.lseek(self._log, self._end, os.SEEK_SET)
+                raise
+            self._number, self._end = self._number + 1, self._end + len(line)
 
     def set(self, **values: Any) -> None:
         """Change fields of the status; a change of state is also an event, and synced to the disk."""
         with self._lock:
-            self.status = Status(**{**asdict(self.status), **values, "heartbeat": time.time()})
-            _replace(self.folder / "status.json", json.dumps(_finite(asdict(self.status))))
+            status = Status(**{**asdict(self.status), **values, "heartbeat": time.time()})
+            disk.replace(self.folder / "status.json", json.dumps(_finite(asdict(status))).encode())
+            self.status = status
         if "state" in values and values["state"] != self._state_told:
-            self._state_told = values["state"]
             self.event("state", state=self.status.state, reason=self.status.reason)
+            self._state_told = values["state"]
             self.sync()
+
+    def end(self, **values: Any) -> None:
+        """The last words: status first, then its event. Where the disk is full they take the room that was spared."""
+        try:
+            self.set(**values)
+        except OSError:
+            self._spare.unlink(missing_ok=True)
+            try:
+                self.set(**values)
+            except OSError:
+                if self.status.state != values["state"]:  # not even its status: readers will see that it is gone
+                    raise
 
     def beat(self) -> None:
         """Say "still here"."""
@@ -296,26 +268,18 @@ class Writer:
 
     def sync(self) -> None:
         """Force what was written to the disk."""
-        os.fsync(self._file.fileno())
+        os.fsync(self._log)
 
     def close(self) -> None:
         """Sync and close."""
+        self._spare.unlink(missing_ok=True)
         self.sync()
-        self._file.close()
+        os.close(self._log)
 
     def _sync_directory(self) -> None:
         handle = os.open(self.folder, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:

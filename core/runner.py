@@ -6,8 +6,10 @@ part once. Started on a directory that already has a checkpoint, it goes on from
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
+import os
 import resource
 import signal
 import sys
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from core import checkpoints, config, datasets, evaluation, rundir
+from core import checkpoints, config, datasets, disk, evaluation, rundir
 from core.datasets import Dataset, splits
 from core.events import Changes, Checkpoint, Done, FitData, Metrics, Snapshot
 from core.steering import Steering, Stopped
@@ -53,13 +55,14 @@ def main(folder: Path) -> int:
     except FloatingPointError as error:
         outcome = {"state": "diverged", "reason": str(error)}
     except Exception as error:  # whatever a trainer throws becomes the run's reason; the traceback is in stdout.log
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # where the disk is full there is no room for it either
+            traceback.print_exc()
         outcome = {"state": "failed", "reason": _sentence(error)}
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is being written
     ended.set()
     heart.join()
     place = {"step": run.step, "epoch": run.epoch} if run else {}  # progress is told four times a second at most
-    writer.set(**outcome, **place, note="", ended_at=time.time())
+    writer.end(**outcome, **place, note="", ended_at=time.time())
     writer.close()
     return 0 if outcome["state"] in ("done", "stopped") else 1
 
@@ -70,6 +73,11 @@ class _Run:
     def __init__(self, folder: Path, writer: rundir.Writer) -> None:
         self.folder, self.writer = folder, writer
         self.spec = rundir.read_spec(folder)
+        if self.spec.format > rundir.VERSION:
+            raise ValueError(
+                f"Run {folder.name} was made by a newer Earshot (format {self.spec.format}, this one knows "
+                f"{rundir.VERSION}): it can be looked at here, but not run; update first."
+            )
         self.trainer = load_trainer(self.spec.trainer)
         self.config = config.make(self.trainer.Config, self.spec.config)
         self.total_epochs = float(getattr(self.config, "epochs", 0) or 0)
@@ -248,7 +256,9 @@ class _Run:
         report, table = evaluation.evaluate(self.trainer, model, dataset, assignment, progress=self.note, device=device)
         report |= {"split": self.spec.split, "is_leaky": splits.is_leaky(dataset, self.spec.split)}
         save_evaluation(self.folder, report)
-        table.to_parquet(self.folder / "predictions.parquet", index=False)
+        making = self.folder / f".predictions.parquet.{os.getpid()}"
+        table.to_parquet(making, index=False)
+        os.replace(making, self.folder / "predictions.parquet")
         tested = report["parts"].get("test", {"metrics": {}})["metrics"]
         values = {f"test/{name}": score["value"] for name, score in tested.items()}
         self.writer.event("metrics", step=self.step, epoch=self.epoch, values=values)
@@ -285,7 +295,8 @@ def save_evaluation(folder: Path, report: dict[str, Any]) -> Path:
 
 def _beat(writer: rundir.Writer, ended: threading.Event) -> None:
     while not ended.wait(BEAT_S):
-        writer.beat()
+        with contextlib.suppress(OSError):  # a full disk may have room again at the next beat
+            writer.beat()
 
 
 def _on_terminate(number: int, frame: FrameType | None) -> None:
@@ -293,6 +304,8 @@ def _on_terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and disk.is_full(error):
+        return disk.sentence(error)
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 

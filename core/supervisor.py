@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from core import config, paths, rundir
+from core import config, disk, paths, rundir
 from core.executors import local
 from core.machine import devices, resolve_device
 
@@ -105,11 +105,13 @@ def submit(spec: rundir.Spec) -> Path:
 
 def enqueue(folder: Path) -> None:
     """Queue a run that exists (new, or to be resumed), and wake a supervisor."""
-    status = rundir.read_status(folder)
-    rundir.set_status(folder, replace(status, state="queued", reason="", ended_at=0.0))
     making = paths.cache() / f".queueing-{folder.name}"  # appears in the queue complete
     making.write_text(str(paths.data() or ""))
-    os.replace(making, queue() / f"{time.time_ns():020d}-{folder.name}")
+    status = rundir.read_status(folder)
+    rundir.set_status(folder, replace(status, state="queued", reason="", ended_at=0.0, heartbeat=time.time()))
+    last = max((int(name.partition("-")[0]) for name in os.listdir(queue()) if name[0].isdigit()), default=0)
+    # Last in the queue, also where the clock was set back.
+    os.replace(making, queue() / f"{max(time.time_ns(), last + 1):020d}-{folder.name}")
     local.start_supervisor()
 
 
@@ -135,10 +137,16 @@ def position(folder: Path) -> int:
     return names.index(folder.name) if folder.name in names else 0
 
 
-def press(folder: Path, status: rundir.Status, told: set[tuple[str, int]]) -> None:
-    """Signal a run that does not stop when asked: SIGTERM after 5 s, SIGKILL after 10; `told` keeps each to one."""
-    asked = rundir.stop_asked_at(folder)
-    waited = time.time() - asked if asked else 0.0
+def press(
+    folder: Path, status: rundir.Status, told: set[tuple[str, int]], asked: dict[str, float] | None = None
+) -> None:
+    """Signal a run that does not stop when asked: SIGTERM after 5 s, SIGKILL after 10; `told` keeps each to one.
+
+    `asked` keeps when each was first seen to be asked (s, monotonic): the clock may have been set back since.
+    """
+    at = rundir.stop_asked_at(folder)
+    seen = time.monotonic() if asked is None or not at else asked.setdefault(folder.name, time.monotonic())
+    waited = max(time.time() - at, time.monotonic() - seen) if at else 0.0
     is_here = status.state in rundir.ACTIVE and status.host == socket.gethostname()
     if waited > TERMINATE_AFTER_S and status.pid and is_here:
         number = signal.SIGKILL if waited > KILL_AFTER_S else signal.SIGTERM
@@ -153,8 +161,11 @@ def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] |
     if rundir.stop_asked_at(folder) is not None and status.state in ("lost", "paused"):
         ended = replace(status, state="stopped", reason="Stopped by force; the last checkpoint stays.")
         rundir.set_status(folder, replace(ended, ended_at=time.time()))
-    elif child is not None and (not status.is_finished or (status.state == "lost" and not status.pid)):
-        reason = f"Its process ended (exit status {child.returncode}) before it could start; see stdout.log."
+    elif child is not None and (not status.is_finished or status.state == "lost") and status.pid in (0, child.pid):
+        if status.pid and child.returncode < 0:
+            return  # killed: "lost" says it
+        how = "before it could start" if not status.pid else "and could not say why: the disk may have been full"
+        reason = f"Its process ended (exit status {child.returncode}) {how}; see stdout.log."
         rundir.set_status(folder, replace(status, state="failed", reason=reason, ended_at=time.time()))
 
 
@@ -178,6 +189,7 @@ class _Supervisor:
         self.devices: dict[str, str] = {}  # kept here: the directory may be deleted while the run goes on
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.told: set[tuple[str, int]] = set()
+        self.asked: dict[str, float] = {}
         self.last_work = time.monotonic()
         for folder in rundir.directories():  # runs that a supervisor before this one started
             status = rundir.read_status(folder)
@@ -201,11 +213,12 @@ class _Supervisor:
         child = self.children.get(name)
         status = rundir.read_status(folder)
         if (child is not None and child.poll() is not None) or (child is None and status.is_finished):
+            settle(folder, status, child)  # raises where the disk is full: again in the next round
             self.running.pop(name)
             self.children.pop(name, None)
-            settle(folder, status, child)
+            self.asked.pop(name, None)
             return
-        press(folder, status, self.told)
+        press(folder, status, self.told, self.asked)
 
     def consider(self, marker: Path) -> None:
         """Start a queued run if its device is free."""
@@ -225,7 +238,11 @@ class _Supervisor:
             return
         # Said before it is so: should this process end here, the run turns "lost" and can be resumed.
         status = replace(rundir.read_status(folder), state="starting", pid=0, heartbeat=time.time())
-        rundir.set_status(folder, status)
+        try:
+            rundir.set_status(folder, status)
+        except OSError:
+            marker.write_text(data_folder)  # it waits on, for room on the disk
+            raise
         self.running[folder.name] = folder
         self.devices[folder.name] = device
         self.children[folder.name] = local.start(folder, data_folder)
@@ -233,6 +250,16 @@ class _Supervisor:
     def taken(self) -> set[str]:
         """Devices in use."""
         return {self.devices[name] for name in self.running}
+
+
+def _tick(supervisor: _Supervisor) -> bool:
+    """One round; where the disk is full it is tried again in the next, when there may be room."""
+    try:
+        return supervisor.tick()
+    except OSError as error:
+        if not disk.is_full(error):
+            raise
+        return True
 
 
 def main() -> None:
@@ -244,7 +271,7 @@ def main() -> None:
             except BlockingIOError:
                 return  # another one is at work
             supervisor = _Supervisor()
-            while supervisor.tick():
+            while _tick(supervisor):
                 time.sleep(TICK_S)
             fcntl.flock(lock, fcntl.LOCK_UN)
             if not any(queue().iterdir()):  # a run queued while this one still held the lock had nobody else

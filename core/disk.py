@@ -1,0 +1,79 @@
+"""Writing to a disk that may be full: all or nothing, and a sentence for the user where there is no room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import psutil
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space, the user's quota, a limit on the size of files."""
+
+
+def write(handle: int, data: bytes) -> None:
+    """All of `data` to an open file, past every buffer: what raised here is not written later by surprise."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def replace(path: Path, data: bytes, *, is_synced: bool = False) -> None:
+    """A file with this content under this name: a reader sees the old one or the new one; synced if asked."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            write(handle, data)
+            if is_synced:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def share(source: Path, target: Path) -> None:
+    """Another name for a file that is only ever replaced, never written in; a copy where the disk has no such names."""
+    making = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        try:
+            os.link(source, making)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            shutil.copyfile(source, making)
+        os.replace(making, target)
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in `folder`; those of the living stay."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    for name in names:
+        made = re.fullmatch(r"\..+?\.(\d+)(\.\d+)?", name)
+        if made and (int(made[1]) == os.getpid() or not psutil.pid_exists(int(made[1]))):
+            (folder / name).unlink(missing_ok=True)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether this error says that there is no room."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def sentence(error: OSError) -> str:
+    """Why nothing could be written, and what to do."""
+    if error.errno == errno.EDQUOT:
+        return "Your quota on this disk is used up: free some space, then resume the run from its last checkpoint."
+    if error.errno == errno.EFBIG:
+        return "A file would exceed the size this system allows: raise the limit, then resume the run."
+    return "The disk is full: free some space, then resume the run from its last checkpoint."

@@ -1,0 +1,123 @@
+"""Reading a run directory that anybody may have damaged: what is whole is used, the rest is said to be damaged.
+
+Callers reach this through core/rundir.py, which also writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core import liveness, paths
+from core.records import ACTIVE, STATES, WAITING, Spec, Status
+
+T = TypeVar("T", Spec, Status)
+
+
+def read_spec(folder: Path) -> Spec:
+    """The frozen spec; fields of a newer version are ignored. Raises ValueError where it is missing or damaged."""
+    try:
+        return _record(Spec, json.loads((folder / "spec.json").read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"Run {folder.name} has no readable spec.json ({error}).") from error
+
+
+def read_status(folder: Path, now: float | None = None) -> Status:
+    """Where the run stands. "lost" is derived: its process is gone, it has not beaten for LOST_AFTER_S, or it says that
+    it waits, but is in no queue.
+
+    A pause outlives its process: such a run stays "paused", with pid 0 and a reason.
+    """
+    try:
+        status = _record(Status, json.loads((folder / "status.json").read_bytes()))
+        if status.state not in STATES:
+            raise ValueError(f"there is no state {status.state!r}")
+    except (OSError, ValueError, TypeError) as error:
+        return Status("failed", reason=f"status.json cannot be read ({error}).")
+    if status.state in WAITING and _is_forgotten(folder):
+        return replace(status, state="lost", reason="It was waiting, but is in no queue any more.")
+    if status.state not in ACTIVE or not liveness.is_dead(folder, status, now):
+        return status
+    if status.state == "paused":
+        reason = "It was paused and its process is gone; resumed, it goes on from its last checkpoint."
+        return replace(status, pid=0, reason=reason)
+    return replace(status, state="lost", reason="Its process ended without a word.")
+
+
+def _is_forgotten(folder: Path) -> bool:
+    """Whether a waiting run has no place in the queue: whoever put it there, or took it out, was killed meanwhile."""
+    try:
+        age_s = time.time() - (folder / "status.json").stat().st_mtime
+        queue = paths.cache() / "queue"
+        return age_s > liveness.LOST_AFTER_S and not any(name.endswith(f"-{folder.name}") for name in os.listdir(queue))
+    except OSError:  # no queue, so nothing that could take runs out of it; or the run was deleted just now
+        return False
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "str | None": (str, type(None)),
+    "int | None": (int, type(None)), "dict[str, Any]": (dict,), "dict[str, str]": (dict,),
+}  # fmt: skip
+
+
+def _record(kind: type[T], raw: Any) -> T:
+    """A Spec or a Status from its JSON; TypeError or ValueError where a field is missing or is something else."""
+    if not isinstance(raw, dict):
+        raise ValueError("it holds no JSON object")
+    values = {}
+    for about in fields(kind):
+        if about.name in raw:
+            value = raw[about.name]
+            if about.type == "float" and isinstance(value, str):
+                value = float(value)  # "nan"
+            if not isinstance(value, _KINDS[str(about.type)]):
+                raise ValueError(f"its {about.name} is {value!r:.40}")
+            values[about.name] = value
+    return kind(**values)
+
+
+def read_lines(folder: Path, offset: int = 0) -> tuple[list[bytes], int]:
+    """The lines of the log from byte `offset` on, and the offset to go on from. A torn last line waits."""
+    try:
+        with (folder / "events.jsonl").open("rb") as file:
+            file.seek(offset)
+            blob = file.read()
+    except FileNotFoundError:
+        return [], offset
+    end = blob.rfind(b"\n") + 1
+    return blob[:end].splitlines(), offset + end
+
+
+_FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+    "changed": {"step": (int,), "epoch": (int, float, str), "values": (dict,)},
+    "checkpoint": {"step": (int,), "epoch": (int, float, str)},
+    "rewound": {"to_step": (int,)},
+}
+"""What events of these kinds must say: a run acts on it."""
+
+
+def read_event(line: bytes) -> dict[str, Any] | None:
+    """One line of the log as an event; None where it is not JSON, or not an event."""
+    try:
+        event = json.loads(line)
+        if event["kind"] == "metrics":
+            event["values"] = {name: float(value) for name, value in event["values"].items()}
+            event["epoch"], event["step"] = float(event["epoch"]), int(event["step"])
+        needed = _FIELDS.get(event["kind"], {})
+        if not all(isinstance(event[name], kinds) for name, kinds in needed.items()):
+            return None
+        if event["kind"] == "changed" and not all(len(pair) == 2 for pair in event["values"].values()):
+            return None
+        return {**event, "n": int(event["n"]), "t": float(event["t"])}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def read_events(folder: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Events from byte `offset` on, and the offset to go on from. A torn last line waits; a broken one is skipped."""
+    lines, end = read_lines(folder, offset)
+    return [event for line in lines if (event := read_event(line)) is not None], end
