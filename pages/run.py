@@ -49,8 +49,9 @@ def _head(index: Store, folder: Path, spec: rundir.Spec, status: rundir.Status) 
         shared.badge(status.state)
         if rundir.is_starter(folder):
             st.badge("starter", color="gray")
+    words = [shared.plain(spec.id), shared.ago(spec.created_at)]
     st.markdown(
-        f"on **{shared.plain(spec.data)}**, split {shared.plain(spec.split)} · {shared.plain(spec.id)} · {shared.ago(spec.created_at)}"
+        f"on **{shared.plain(spec.data)}**, split {shared.plain(spec.split)} · {' · '.join(filter(None, words))}"
     )
     if spec.format > rundir.VERSION:
         st.warning(
