@@ -223,7 +223,7 @@ def curve_drawing(
         option["series"] += [
             _strong_line(line, colours) for line in charts.live_drawing(title, over, colours)["series"]
         ]
-        option["legend"]["show"] = True
+        option["legend"]["data"] = list(raw)  # the smoothed ones have the same colours
     option["xAxis"] = _x_axis(option["xAxis"], x_title, span, log[0])
     inside = [(x, kind, text) for x, kind, text in marked or [] if _is_inside(x, span) and (x > 0 or not log[0])]
     return _with_marks(option, inside, colours["real"])

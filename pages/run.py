@@ -82,7 +82,8 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
     if "epochs" in took:
         shown.append(("epochs", f"{took['epochs']:.4g}", ""))
     if "seconds" in took:
-        speed = f"{took['items_per_s']:.3g} rows/s" if "items_per_s" in took else ""
+        rate = took.get("items_per_s")
+        speed = "" if rate is None else f"{rate:,.0f} rows/s" if rate >= 100 else f"{rate:.3g} rows/s"
         shown.append(("training time", shared.duration(took["seconds"]), speed))
     if "peak_memory_mb" in took:
         shown.append(("peak memory", f"{took['peak_memory_mb']:,.0f} MB", ""))

@@ -130,12 +130,14 @@ def _relative(relative: branching.Relative, me: branching.Relative, value: float
     if value is not None:
         words.append(f"validation {primary} {value:.3f}")
     indent = "\u2003" * 2 * min(relative.depth, 8) + ("↳ " if relative.depth else "")
-    text = f"{indent}{shared.plain(relative.run)}"
-    about = shared.plain(", ".join(word for word in words if word))
-    if is_me or relative.state in ("gone", "in the trash"):
-        st.markdown(f"{indent}**{shared.plain(relative.run)}** · {about}" if is_me else f"{text} · {about}")
-    else:
-        st.page_link("pages/run.py", label=f"{text} · {about}", query_params={"run": relative.run})
+    name, about = shared.plain(relative.run), shared.plain(", ".join(word for word in words if word))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if is_me or relative.state in ("gone", "in the trash"):
+            st.markdown(f"{indent}**{name}**" if is_me else f"{indent}{name}", width="content")
+        else:
+            label = f"{indent}{name}"
+            st.page_link("pages/run.py", label=label, query_params={"run": relative.run}, width="content")
+        st.caption(about)
 
 
 def _kinship(relative: branching.Relative, me: branching.Relative) -> str:
