@@ -15,8 +15,8 @@ from core import rundir
 SAID_ONCE = ("data_version", "input", "seconds", "items_per_s", "peak_memory_mb", "stopped_because", "steered")
 """Columns of a run's row that come from single events: what an earlier read found stays true when new lines come."""
 
-RESTING = (*rundir.FINISHED, *rundir.WAITING)
-"""States that only a change of the files can end; the others end when a process is seen to be gone."""
+RESTING = rundir.FINISHED
+"""States that only a change of the files can end; the others end when a process, or a place in the queue, is gone."""
 
 SETTLED_AFTER_NS = 2_000_000_000
 """Two writes within one tick of a file system's clock look like one: younger files are read again next time."""
@@ -51,6 +51,8 @@ class Found:
     rewinds: list[tuple[str, int, int, int]] = field(default_factory=list)
     """(run, number of the event, place in the log, last step that still counts)"""
     lines: list[tuple[int, bytes]] = field(default_factory=list)
+    n_broken: int = 0
+    """Lines and reports that could not be read and are left out."""
 
 
 def signature(folder: str) -> tuple[str, int]:
@@ -68,10 +70,11 @@ def signature(folder: str) -> tuple[str, int]:
     return f"{directory.st_ino}:{times}:{log.st_size}", max(times)
 
 
-def read_run(place: str, seen: Seen | None, own: str) -> Found | Seen | None:
+def read_run(place: str, seen: Seen | None, own: str) -> Found | Seen | str | None:
     """What is new in the run directory `place` since `seen`; None where nothing is.
 
-    Only a `Seen` where nothing is new but its files have come to rest. `own` is the folder of the user's runs.
+    Only a `Seen` where nothing is new but its files have come to rest; a sentence where it is too damaged to be shown:
+    it stays on the disk and out of the index. `own` is the folder of the user's runs.
     """
     try:
         mark, newest_ns = signature(place)
@@ -80,8 +83,11 @@ def read_run(place: str, seen: Seen | None, own: str) -> Found | Seen | None:
         folder = Path(place)
         spec = replace(rundir.read_spec(folder), id=folder.name)  # a copied directory is a run of its own
         size = os.stat(f"{place}/events.jsonl").st_size
-    except (ValueError, OSError):
-        return None  # not a run (yet), or damaged: it stays on the disk and out of the index
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        name = os.path.basename(place)
+        return f"Run {name} has no readable events.jsonl ({error.strerror})." if os.path.isdir(place) else None
     status = rundir.read_status(folder)
     reports = _reports(f"{place}/evaluations")
     evaluated = max((written for _, written in reports), default=0.0) + status.heartbeat
@@ -95,8 +101,8 @@ def read_run(place: str, seen: Seen | None, own: str) -> Found | Seen | None:
     now_seen = Seen(place, offset, key, last_step, mark if is_settled else None)
     try:
         return _found(folder, spec, status, lines, reports, now_seen, from_start, own)
-    except (TypeError, ValueError, OverflowError, AttributeError):
-        return None  # a spec of JSON, but with other things in it than a run has
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        return f"Run {folder.name} holds something else than a run does ({error})."
 
 
 def _found(
@@ -112,11 +118,12 @@ def _found(
     found = Found({}, seen, from_start, status.epoch or None)
     events = []
     for place, line in enumerate(lines):
-        if _NUMBERS.match(line):
+        if _NUMBERS.match(line) and line.isascii():  # as its writer leaves it; DuckDB would choke on broken UTF-8
             found.lines.append((place, line))
             continue
         event = rundir.read_event(line)
         if event is None:
+            found.n_broken += 1
             continue
         if event["kind"] == "metrics":  # by another hand: other spaces, another order
             values = {name: repr(value) for name, value in event["values"].items()}  # JSON has no NaN
@@ -134,6 +141,7 @@ def _found(
             report = json.loads(Path(path).read_text())
             found.evaluations += _evaluation_rows(spec.id, report)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            found.n_broken += 1
             continue  # a damaged report costs its own scores, not the index
         found.row["leaky"] = found.row["leaky"] or bool(report.get("is_leaky"))
     return found

@@ -24,6 +24,8 @@ _TOLD_TWICE = "SELECT DISTINCT run FROM (SELECT run FROM staged GROUP BY run, st
 def take(connection: duckdb.DuckDBPyConnection, changed: list[Found]) -> dict[str, int]:
     """Insert the numbers of these runs, inside the caller's transaction; returns the highest step that came, by run.
 
+    Lines that cannot be read are left out and counted as broken.
+
     The newest (run, step, name) stays: epochs tell a step again, and test scores are told again after a resume. What
     a rewind undid within the same lines does not come in.
     """
@@ -40,6 +42,14 @@ def take(connection: duckdb.DuckDBPyConnection, changed: list[Found]) -> dict[st
     connection.unregister("lines")
     for run, _, place, step in [rewind for one in changed for rewind in one.rewinds]:
         connection.execute("DELETE FROM staged WHERE run = ? AND place < ? AND step > ?", [run, place, step])
+    broken = connection.execute(
+        "SELECT run, count(*) FROM staged WHERE n IS NULL OR t IS NULL OR step IS NULL OR told IS NULL GROUP BY run"
+    ).fetchall()
+    if broken:
+        counts = dict(broken)
+        for one in changed:
+            one.n_broken += counts.get(one.row["run"], 0)
+        connection.execute("DELETE FROM staged WHERE n IS NULL OR t IS NULL OR step IS NULL OR told IS NULL")
     steps = connection.execute("SELECT run, min(step), max(step) FROM staged GROUP BY run").fetchall()
     lowest = {run: low for run, low, _ in steps}
     older = {one.row["run"]: one.seen.last_step for one in changed if not one.from_start}

@@ -68,7 +68,7 @@ def _record(kind: type[T], raw: Any) -> T:
     """A Spec or a Status from its JSON; TypeError or ValueError where a field is missing or is something else."""
     if not isinstance(raw, dict):
         raise ValueError("it holds no JSON object")
-    values = {}
+    values: dict[str, Any] = {}
     for about in fields(kind):
         if about.name in raw:
             value = raw[about.name]

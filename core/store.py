@@ -30,6 +30,9 @@ LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "4GB",
     "max_temp_directory_size": "0GB",  # a statement that wants more is told so, and fills no disk
 }
+BROKEN = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+"""What a statement of ours raises where the file is damaged, or the disk full; a good one gives none of these."""
+
 LINES_AT_ONCE = 64_000_000
 """Bytes of log taken in one go: an index of long runs must not be in memory twice."""
 
@@ -43,35 +46,77 @@ class Store:
         A file that cannot be read is moved aside and built again; `note` says so.
         """
         self._lock = threading.RLock()
-        self.note = ""
-        self._connection = self._open(path)
-        self._connection.execute(tables.create())
-        versions = self._connection.execute("SELECT version FROM schema_version").fetchall()
-        if versions != [(SCHEMA_VERSION,)]:
-            self._start_over()
-        rows = self._connection.execute("FROM ingested").fetchall()
+        self._path = path
+        self._told = ""
+        self.damaged: dict[str, str] = {}
+        """Run → a sentence: what of it cannot be read and is left out."""
+        self._n_broken: dict[str, int] = {}
+        self._seen: dict[str, Seen] = {}
+        self._open()
+
+    @property
+    def note(self) -> str:
+        """What the user should know about the index and the runs behind it; empty where all is well."""
+        told = [self._told] if self._told else []
+        if self.damaged:
+            told.append(next(iter(self.damaged.values())))
+        if len(self.damaged) > 1:
+            told.append(f"So it is with {len(self.damaged) - 1} more; lab.py doctor names them.")
+        return " ".join(told)
+
+    def _open(self) -> None:
+        if self._path is None:
+            return self._begin(None)
+        try:
+            return self._begin(self._path)
+        except duckdb.Error as error:
+            if "could not set lock" in str(error).lower():  # not just "lock": errors speak of blocks, too
+                self._told = "Another process has the index open; this one reads the run directories itself."
+                return self._begin(None)
+            self._set_aside(error)
+
+    def _begin(self, path: Path | None) -> None:
+        """Connect, and read how far the runs were read; raises duckdb.Error where the file cannot be read."""
+        connection = duckdb.connect(":memory:" if path is None else str(path), config=LOCKED)
+        try:
+            connection.execute(tables.create())
+            versions = connection.execute("SELECT version FROM schema_version").fetchall()
+            self._connection = connection
+            if versions != [(SCHEMA_VERSION,)]:
+                self._start_over()
+            rows = connection.execute("FROM ingested").fetchall()
+        except duckdb.Error:
+            connection.close()
+            raise
         self._seen = {row[0]: Seen(*row[1:]) for row in rows}
 
-    def _open(self, path: Path | None) -> duckdb.DuckDBPyConnection:
-        if path is None:
-            return duckdb.connect(":memory:", config=LOCKED)
-        try:
-            return duckdb.connect(str(path), config=LOCKED)
-        except duckdb.IOException as error:
-            if "could not set lock" in str(error).lower():  # not just "lock": errors speak of blocks, too
-                self.note = "Another process has the index open; this one reads the run directories itself."
-                return duckdb.connect(":memory:", config=LOCKED)
-            self.note = str(error)
-        except duckdb.Error as error:
-            self.note = str(error)
-        broken = path.with_suffix(".broken")
+    def _set_aside(self, error: Exception) -> None:
+        """Move a file that cannot be read away and begin anew; in memory where there is no room for a file."""
+        assert self._path is not None
+        if "no space left" in str(error).lower():
+            self._told = "The disk is full: the index is kept in memory, and nothing of the runs is lost."
+            return self._begin(None)
+        broken = self._path.with_suffix(".broken")
         for suffix in ("", ".wal"):
             with contextlib.suppress(FileNotFoundError):
-                Path(f"{path}{suffix}").replace(f"{broken}{suffix}")
-        self.note = (
-            f"The index could not be read ({self.note}); it is now {broken.name}, and built again from the runs."
-        )
-        return duckdb.connect(str(path), config=LOCKED)
+                Path(f"{self._path}{suffix}").replace(f"{broken}{suffix}")
+        said = f"The index could not be read ({str(error).splitlines()[0]:.300})"
+        self._told = f"{said}; it is now {broken.name}, and built again from the runs."
+        try:
+            self._begin(self._path)
+        except duckdb.Error:
+            self._told = f"{said} and not be made anew; it is kept in memory."
+            self._begin(None)
+
+    def _heal(self, error: duckdb.Error) -> None:
+        """After an error that a good file does not give: an index as new. Raises it again where there is no file."""
+        with contextlib.suppress(duckdb.Error):
+            self._connection.close()
+        if self._path is None:
+            raise error
+        self._set_aside(error)
+        self._sync(None)
+        self._fill_quantiles()
 
     def _start_over(self) -> None:
         for (table,) in self._connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
@@ -92,25 +137,36 @@ class Store:
         Where nothing happened this costs a few `stat` per run: what has come to rest is known by its times and sizes.
         """
         with self._lock:
-            own, changed, rested, size = str(paths.runs()), [], [], 0
-            if only is None:
-                folders = dict(reversed(list(rundir.places())))  # a run of the user's hides a starter run of that name
-                self._forget([run for run in self._seen if run not in folders])
-            else:
-                folders = {only.name: str(only)}
-            taken = 0
-            for run, place in folders.items():
-                found = read_run(place, self._seen.get(run), own)
-                if isinstance(found, Seen):
-                    rested.append((run, found))
-                elif found is not None:
-                    changed.append(found)
-                    size += sum(len(line) for _, line in found.lines)
-                if size > LINES_AT_ONCE:
-                    self._take(changed, rested)
-                    taken, changed, rested, size = taken + len(changed), [], [], 0
-            self._take(changed, rested)
-            return taken + len(changed)
+            try:
+                return self._sync(only)
+            except BROKEN as error:
+                self._heal(error)
+                return len(self._seen)
+
+    def _sync(self, only: Path | None) -> int:
+        own, changed, rested, size = str(paths.runs()), [], [], 0
+        if only is None:
+            folders = dict(reversed(list(rundir.places())))  # a run of the user's hides a starter run of that name
+            self._forget([run for run in self._seen if run not in folders])
+            self.damaged = {run: said for run, said in self.damaged.items() if run in folders}
+        else:
+            folders = {only.name: str(only)}
+        taken = 0
+        for run, place in folders.items():
+            found = read_run(place, self._seen.get(run), own)
+            if isinstance(found, str):
+                self.damaged[run] = found
+                self._forget([run] if run in self._seen else [])
+            elif isinstance(found, Seen):
+                rested.append((run, found))
+            elif found is not None:
+                changed.append(found)
+                size += sum(len(line) for _, line in found.lines)
+            if size > LINES_AT_ONCE:
+                self._take(changed, rested)
+                taken, changed, rested, size = taken + len(changed), [], [], 0
+        self._take(changed, rested)
+        return taken + len(changed)
 
     def _forget(self, runs: list[str]) -> None:
         for table in tables.of_runs() if runs else ():
@@ -131,11 +187,27 @@ class Store:
                 seen[one.row["run"]] = one.seen._replace(last_step=max(steps, default=None))
             self._connection.execute("DELETE FROM ingested WHERE run IN (SELECT unnest(?))", [list(seen)])
             self._insert("ingested", [{"run": run, **about._asdict()} for run, about in seen.items()])
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            with contextlib.suppress(duckdb.Error):
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
         self._seen |= seen
+        for one in changed:
+            self._tell_broken(one)
+
+    def _tell_broken(self, one: Found) -> None:
+        run = one.row["run"]
+        n = one.n_broken + (0 if one.from_start else self._n_broken.get(run, 0))
+        self._n_broken[run] = n
+        self.damaged.pop(run, None)
+        if n:
+            parts = (
+                f"{n} parts of run {run} cannot be read and are"
+                if n > 1
+                else f"A part of run {run} cannot be read and is"
+            )
+            self.damaged[run] = f"{parts} left out; the rest is shown."
 
     def _take_rows(self, changed: list[Found]) -> dict[str, int]:
         """Everything but `ingested`; returns the highest step of the numbers that came, by run."""
@@ -191,7 +263,11 @@ class Store:
     def query(self, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
         """Any of our own statements, as a frame."""
         with self._lock:
-            return self._connection.execute(sql, parameters or []).df()
+            try:
+                return self._connection.execute(sql, parameters or []).df()
+            except BROKEN as error:
+                self._heal(error)
+                return self._connection.execute(sql, parameters or []).df()
 
     def runs(self, *, limit: int = 1000) -> pd.DataFrame:
         """All runs, newest first."""
