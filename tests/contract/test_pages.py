@@ -21,6 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 import lab
 import trainers
+from commands import train as train_command
 from core import audio, datasets, library, listening, paths, rundir, supervisor
 from core.executors import local
 from tests import made_runs
@@ -239,7 +240,7 @@ def test_the_command_shown_makes_the_same_spec_as_the_form(
     of_form = spec_of_newest()
     assert app.query_params["run"] == of_form.id
 
-    monkeypatch.setattr(lab, "_follow", lambda *words, **more: rundir.Status("done"))
+    monkeypatch.setattr(train_command, "_follow", lambda *words, **more: rundir.Status("done"))
     monkeypatch.setattr(sys, "argv", shlex.split(shown)[1:])
     with pytest.raises(SystemExit) as ended:
         lab.main()
