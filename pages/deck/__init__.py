@@ -96,8 +96,8 @@ def deck(
     in pixels; None is natural. `start_s` counts the first time this audio is mounted.
 
     With `rating` the plane takes a listener's rating: `clip` (SHA-256 of the file), `rater`, and `saved` (take →
-    moments on the disk). Then `st.session_state[key]["takes"]` holds what was last sent, `on_takes` is called when it came, and
-    the player sends a take again until `saved` says that all of it is there.
+    moments on the disk). Then `st.session_state[key]["takes"]` holds what was last sent, `on_takes` is called when it
+    came, and the player sends a take again until `saved` says that all of it is there.
     """
     data = payload(
         audio=audio,
