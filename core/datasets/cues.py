@@ -29,7 +29,7 @@ DEFAULT_SPLITS = {"instruments": "official"}
 INPUTS_MADE_HERE = {"emotion": ("lib164", "logmel"), "instruments": ("logmel", "lib164", "wave16k")}
 VERSION = "3"
 FIRST_USE = (
-    "Rendered and listened to on first use: half an hour or more on two cores, and 2 GB of disk; kept afterwards."
+    "Rendered and listened to on first use: a quarter of an hour on two cores, and 2 GB of disk; kept afterwards."
 )
 EXCERPT_SECONDS = 3.0
 

@@ -7,7 +7,7 @@ from core.datasets.cues import DEFAULT_SPLITS, INPUTS_MADE_HERE, LICENCE, TASKS,
 
 __all__ = ["COUNTS", "DEFAULT_SPLITS", "FIRST_USE", "INPUTS_MADE_HERE", "LICENCE", "SIZE", "TASKS", "load"]
 
-FIRST_USE = "Rendered and listened to on first use: about a minute on two cores, and 80 MB of disk; kept afterwards."
+FIRST_USE = "Rendered and listened to on first use: under a minute on two cores, and 80 MB of disk; kept afterwards."
 SMALL = Corpus("cues-small", songs=200, song_seconds=15.0, recordings=12, takes=5, mixes=60)
 COUNTS = counts(SMALL)
 SIZE = "made here: 80 MB in the cache"
