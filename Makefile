@@ -8,7 +8,7 @@ PORT ?= 8501
 # one test process per core; a file stays in one of them, since its tests may share a server
 WORKERS := -n auto --dist loadfile
 
-.PHONY: run test test-fast lint check starter bench clean
+.PHONY: run test test-fast lint check starter bench soak clean
 
 run: $(VENV)/.run
 	$(BIN)/streamlit run app.py --server.port $(PORT)
@@ -32,6 +32,12 @@ starter: $(VENV)/.run
 
 bench: $(VENV)/.run
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+# the long campaigns: half an hour
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.soak.killer --rounds 204
+	$(BIN)/python -m tests.soak.killer --rounds 24 --trainer instrunet
+	$(BIN)/python -m tests.soak.fuzz_audio --mutants 2000
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit('Earshot needs Python 3.11 or newer.' if sys.version_info < (3, 11) else 0)"

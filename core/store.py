@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,21 @@ LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "4GB",
     "max_temp_directory_size": "0GB",  # a statement that wants more is told so, and fills no disk
 }
-BROKEN = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+BROKEN = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.TransactionException,
+)
 """What a statement of ours raises where the file is damaged, or the disk full; a good one gives none of these."""
 
 LINES_AT_ONCE = 64_000_000
 """Bytes of log taken in one go: an index of long runs must not be in memory twice."""
+
+
+_OPEN: weakref.WeakValueDictionary[str, Store] = weakref.WeakValueDictionary()
+"""Index files that this process has open."""
 
 
 class Store:
@@ -67,8 +78,13 @@ class Store:
     def _open(self) -> None:
         if self._path is None:
             return self._begin(None)
+        if str(self._path) in _OPEN:  # DuckDB would share the file within a process, and each row would come in twice
+            self._told = "This process has the index open already; this one reads the run directories itself."
+            return self._begin(None)
         try:
-            return self._begin(self._path)
+            self._begin(self._path)
+            _OPEN[str(self._path)] = self
+            return None
         except duckdb.Error as error:
             if "could not set lock" in str(error).lower():  # not just "lock": errors speak of blocks, too
                 self._told = "Another process has the index open; this one reads the run directories itself."
@@ -109,7 +125,9 @@ class Store:
             self._begin(None)
 
     def _heal(self, error: duckdb.Error) -> None:
-        """After an error that a good file does not give: an index as new. Raises it again where there is no file."""
+        """After an error that a good file does not give: an index as new. Any other error is raised again."""
+        if not isinstance(error, BROKEN) and "corrupt" not in str(error).lower():  # which has no class of its own
+            raise error
         with contextlib.suppress(duckdb.Error):
             self._connection.close()
         if self._path is None:
@@ -128,6 +146,8 @@ class Store:
         """Close the file, so that another process may own it."""
         with self._lock:
             self._connection.close()
+            if _OPEN.get(str(self._path)) is self:
+                del _OPEN[str(self._path)]
 
     # ---- in ----
 
@@ -139,7 +159,7 @@ class Store:
         with self._lock:
             try:
                 return self._sync(only)
-            except BROKEN as error:
+            except duckdb.Error as error:
                 self._heal(error)
                 return len(self._seen)
 
@@ -265,7 +285,7 @@ class Store:
         with self._lock:
             try:
                 return self._connection.execute(sql, parameters or []).df()
-            except BROKEN as error:
+            except duckdb.Error as error:
                 self._heal(error)
                 return self._connection.execute(sql, parameters or []).df()
 

@@ -1,0 +1,119 @@
+"""Foreign files: damaged, long and large. The app lives, says what is wrong, and takes little memory."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+
+from core import audio, decoding
+from tests.soak import fuzz_audio
+
+MOST_BYTES = 1.5e9
+
+
+def test_a_hundred_mutants_decode_or_are_refused_in_a_sentence() -> None:
+    """In this process's decoder first, which costs no process each; `make soak` has two thousand in children."""
+    refused = 0
+    for name, data in fuzz_audio.mutants(100, seed=11):
+        try:
+            clip = audio.decode(data, name)
+        except ValueError as error:
+            said = str(error)
+            assert said.startswith(name) and said.endswith(".") and "\n" not in said
+            refused += 1
+            continue
+        assert np.isfinite(clip.samples).all() and clip.seconds >= audio.SHORTEST_S
+    assert refused <= 70  # at least 30 % decode in part
+
+
+def test_a_few_mutants_in_children() -> None:
+    report = fuzz_audio.campaign(8, seed=3)
+    assert report["failures"] == []
+    assert sum(report["outcomes"].values()) == 8
+
+
+def encoded(seconds: float, kind: str, channels: int = 1, rate: int = 44_100) -> bytes:
+    """A tone with a little noise, written block by block."""
+    file, random = io.BytesIO(), np.random.default_rng(0)
+    block = 0.3 * np.sin(2 * np.pi * 220 * np.arange(rate * 10) / rate)
+    with soundfile.SoundFile(file, "w", rate, channels, format=kind, subtype="PCM_16") as target:
+        for _ in range(round(seconds / 10)):
+            noisy = block[:, None] + random.normal(0, 1e-3, (len(block), 1))
+            target.write(np.repeat(noisy, channels, axis=1).astype(np.float32))
+    return file.getvalue()
+
+
+def peak_of(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What `work` returns (or its ValueError), and the most memory that it and its children took beyond before (B)."""
+    me, over = psutil.Process(), threading.Event()
+    before, peak = me.memory_info().rss, 0.0
+
+    def watch() -> None:
+        nonlocal peak
+        while not over.wait(0.02):
+            total = me.memory_info().rss - before
+            for child in me.children(recursive=True):
+                try:
+                    total += child.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+            peak = max(peak, total)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        found = work()
+    except ValueError as error:
+        found = error
+    over.set()
+    watcher.join()
+    return found, peak
+
+
+@pytest.fixture
+def nothing_waits() -> Iterator[None]:
+    """No decoder is left waiting from another test."""
+    for child in decoding._ready:
+        child.kill()
+        child.wait()
+    decoding._ready.clear()
+    yield
+
+
+@pytest.mark.slow
+def test_three_hours_are_refused_at_once_and_cost_little(nothing_waits: None) -> None:
+    data = encoded(3 * 3600, "FLAC")
+    found, peak = peak_of(lambda: decoding.decode_safely(data, "night.flac"))
+    assert str(found) == "night.flac lasts 180 min; at most 30 min can be read, so cut it first."
+    assert peak < MOST_BYTES, f"{peak / 1e9:.2f} GB"
+
+
+@pytest.mark.slow
+def test_three_hundred_megabytes_fit(nothing_waits: None) -> None:
+    data = encoded(1700, "WAV", channels=2)
+    assert 299e6 < len(data) < 315e6
+    found, peak = peak_of(lambda: decoding.decode_safely(data, "set.wav", timeout_s=280))
+    assert isinstance(found, audio.Clip) and found.seconds == 1700
+    assert peak < MOST_BYTES, f"{peak / 1e9:.2f} GB"
+
+
+def test_a_decoder_that_is_given_up_ends() -> None:
+    """Cancel is the end of the child: whoever waits is told, and no process stays."""
+    before = {child.pid for child in psutil.Process().children()}
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(decoding.decode_safely, encoded(300, "FLAC"), "long.flac", 0.01)
+        with pytest.raises(ValueError, match=r"long\.flac took more than 0\.01 s to decode"):
+            waiting.result(timeout=60)
+    end = time.monotonic() + 30
+    while {child.pid for child in psutil.Process().children()} - before:
+        assert time.monotonic() < end
+        time.sleep(0.02)
