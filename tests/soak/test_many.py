@@ -45,7 +45,7 @@ def test_ten_writers_lose_nothing(cache: Path) -> None:
         assert set(zip(found["n"], found["steps"], strict=True)) == {(EVENTS, EVENTS)} and len(found) == WRITERS
         expected = [EVENTS * number + sum(range(EVENTS)) / 1000 for number in range(WRITERS)]
         assert sorted(found["total"]) == pytest.approx(expected)
-        assert store.note == "" or store is second and "This process has the index open already" in store.note
+        assert store.note == "" or (store is second and "This process has the index open already" in store.note)
         assert set(store.runs()["state"]) == {"done"}
     app.close()
 
