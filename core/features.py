@@ -29,7 +29,6 @@ from core import spectra
 from core.spectra import FFT_SIZE, HOP, RATE_HZ
 from core.spectra import spectrogram_db as spectrogram_db
 
-FEATURES_VERSION = 1
 STATISTICS = ("mean", "std", "min", "max")
 
 LOGMEL_RATE_HZ = 16_000

@@ -114,7 +114,7 @@ def listen_all(
 def key(sha256: str, model: evaluation.Model, window_s: float, hop_s: float) -> str:
     """The name of the file that holds a prediction: all it depends on, by content, so that it is true anywhere."""
     what = [sha256, model.run, model.trainer, model.weights, model.stamp, model.input, window_s, hop_s]
-    return f"{fingerprint([*what, windows.features_version(), VERSION])}.json"
+    return f"{fingerprint([*what, windows.FEATURES_VERSION, VERSION])}.json"
 
 
 def shipped() -> Path:

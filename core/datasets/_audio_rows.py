@@ -65,7 +65,7 @@ def audio_rows(
     stored = "lib164" if input == "lib73" else input
     hop_s = hop_s or window_s
     limit = "" if max_windows is None else f"-m{max_windows}"
-    name = f"{dataset_key}-{stored}-w{window_s:g}-h{hop_s:g}{limit}-v{features.FEATURES_VERSION}.npz"
+    name = f"{dataset_key}-{stored}-w{window_s:g}-h{hop_s:g}{limit}-v{windows.FEATURES_VERSION}.npz"
     path = paths.cache() / "features" / name
     table = _read(path, len(items))
     if table is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import audio, features, listening, paths, windows
+from core import audio, listening, paths
 
 STARTER = paths.PROJECT / "starter"
 CLIPS = sorted((STARTER / "clips").glob("*.ogg"))
@@ -50,10 +50,6 @@ def test_nothing_lies_there_that_nobody_reads() -> None:
 
 def test_all_that_ships_is_small() -> None:
     assert sum(file.stat().st_size for file in (STARTER / "predictions").iterdir()) < 300_000
-
-
-def test_the_version_in_the_key_is_that_of_the_features() -> None:
-    assert windows.features_version() == features.FEATURES_VERSION
 
 
 LOADED = """
