@@ -249,6 +249,6 @@ def test_a_prediction_is_kept_under_all_that_it_depends_on(cache: Path, monkeypa
     ]
     same = listening.key("clip", model, 3.0, 0.5)
     assert listening.key("clip", listening.load(model.run), 3.0, 0.5) == same  # read again, by content
-    monkeypatch.setattr(listening.windows, "features_version", lambda: 999)
+    monkeypatch.setattr(listening.windows, "FEATURES_VERSION", 999)
     others.append(listening.key("clip", model, 3.0, 0.5))
     assert len({same, *others}) == 7
