@@ -251,3 +251,22 @@ def test_seeds_share_a_configuration_and_knobs_do_not() -> None:
     for other in ({"config": {"epochs": 4}}, {"split": "grouped:1"}, {"data": "deam"}, {"parent": "x"}):
         assert spec(**other).config_id != spec().config_id
     assert json.loads(json.dumps(asdict(spec())))["format"] == rundir.VERSION
+
+
+@pytest.mark.parametrize(
+    "damage", [{"state": "rtnning"}, {"pid": "12"}, {"heartbeat": None}, {"step": [1]}, {"heartbeat": "soon"}]
+)
+def test_a_status_of_other_things_is_said_to_be_unreadable(folder: Path, damage: dict[str, object]) -> None:
+    raw = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(raw | damage))
+    status = rundir.read_status(folder)
+    assert status.state == "failed" and status.is_finished
+    assert status.reason.startswith("status.json cannot be read (")
+
+
+@pytest.mark.parametrize("damage", [{"config": []}, {"seed": "1"}, {"trainer": 3}, {"format": None}])
+def test_a_spec_of_other_things_is_said_to_be_unreadable(folder: Path, damage: dict[str, object]) -> None:
+    raw = json.loads((folder / "spec.json").read_text())
+    (folder / "spec.json").write_text(json.dumps(raw | damage))
+    with pytest.raises(ValueError, match=rf"^Run {folder.name} has no readable spec\.json"):
+        rundir.read_spec(folder)
