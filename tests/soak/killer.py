@@ -31,7 +31,7 @@ from unittest import mock
 import numpy as np
 
 import trainers
-from core import checkpoints, config, datasets, rundir, runner, supervisor
+from core import checkpoints, config, datasets, liveness, rundir, runner, supervisor
 from core.datasets import Dataset
 from core.events import Changes, Done, Metrics
 from core.executors import local
@@ -419,6 +419,7 @@ class Campaign:
             if now.state == "starting" and not now.pid:  # killed between its word and its deed: lost after a while
                 waited = now.heartbeat - rundir.START_WITHIN_S - 1
                 rundir.set_status(self.folder, rundir.Status("starting", heartbeat=waited))
+                liveness._seen.clear()  # that was no beat
                 self.report.hits["start"] += 1
             until(lambda: rundir.read_status(self.folder).state not in ("queued", "starting", "running"))
         finally:
