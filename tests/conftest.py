@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,6 +28,12 @@ def eventually(condition: Callable[[], T], seconds: float = 60.0) -> T:
             return value
         assert time.monotonic() < end, f"not within {seconds:g} s: {condition} is still {value!r}"
         time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def sigterm_ends_children() -> None:
+    """A run driven in this process leaves SIGTERM ignored, and the children of later tests would inherit that."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture
