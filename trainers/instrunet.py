@@ -37,7 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 MONITOR = "validation/loss"
 ARE_SEEDS_POOLED = True
-PREDICT_ROWS = 128
+PREDICT_ROWS = 16
 PENALISED = ("convolution_1", "convolution_2", "convolution_3", "dense")  # the fourth convolution has no L2 there
 NORM_EPSILON = 1e-3
 NORM_RATE = 0.1
