@@ -10,6 +10,7 @@ import psutil
 import soundfile
 
 from core import datasets, microphone, paths, rundir, supervisor
+from core.store import memory_store
 
 PACKAGES = (
     "streamlit",
@@ -96,7 +97,8 @@ def _data_sets() -> list[str]:
 def _cache() -> list[str]:
     disk = shutil.disk_usage(paths.cache())
     count = sum(1 for _ in rundir.directories())
-    return [f"{paths.cache()}: {disk.free / 2**30:.0f} GiB free on its disk, {count} runs (starter runs included)"]
+    place = f"{paths.cache()}: {disk.free / 2**30:.0f} GiB free on its disk, {count} runs (starter runs included)"
+    return [place, *memory_store().damaged.values()]
 
 
 def _version(name: str) -> str:

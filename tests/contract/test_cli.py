@@ -220,3 +220,11 @@ def test_the_doctor_examines_everything(
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"Machine", "Audio", "Data sets", "Cache", "Versions"}
     assert all(found.values())
+
+
+def test_the_doctor_names_every_damaged_run(cache: Path, lab: Lab) -> None:
+    for name in ("one", "two"):
+        (cache / "runs" / name).mkdir(parents=True)
+        (cache / "runs" / name / "spec.json").write_text("{")
+    lines = json.loads(lab("doctor", "--json").stdout)["Cache"]
+    assert [sum(name in line for line in lines) for name in ("Run one ", "Run two ")] == [1, 1]
