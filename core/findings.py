@@ -96,8 +96,12 @@ def _of_one(item: str, sound: Sound) -> Iterable[Finding]:
         yield Finding(
             "unreadable", item, "serious", sound.why, 1, "file", "Copy it again, or convert it to wav or flac."
         )
-    if sound.problem:
-        return
+    else:
+        yield from _of_samples(item, sound)
+
+
+def _of_samples(item: str, sound: Sound) -> Iterable[Finding]:
+    """What is wrong with a recording that can be read."""
     if sound.not_numbers:
         yield Finding(
             "not numbers",
