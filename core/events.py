@@ -51,6 +51,15 @@ Event = Metrics | Snapshot | Checkpoint | Done
 
 
 @dataclass(frozen=True)
+class Freeze:
+    """Sent into `fit_many` where changes would be: this one trains no further (it was stopped, or diverged).
+
+    `fit_many` yields `(i, Event)` and receives None or `{i: Changes | Freeze}`, an answer to the event of that very i.
+    A frozen one yields nothing more, not even `Done`; the others go on as if nothing had happened.
+    """
+
+
+@dataclass(frozen=True)
 class Inputs:
     """One representation of a clip, or of the items of a data set, ready for a model.
 

@@ -229,6 +229,7 @@ def _run_row(
         "seeds_pooled": spec.are_seeds_pooled,
         "steered": is_steered or None,
         "starter": is_starter,
+        "sweep": spec.sweep or None,
         "leaky": None,
         "folder": str(folder),
     }

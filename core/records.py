@@ -15,7 +15,11 @@ STATES = (*WAITING, *ACTIVE, *FINISHED, "lost")
 
 @dataclass(frozen=True)
 class Spec:
-    """What a run is: everything needed to make it again. `inputs` maps knob names to the runs used as input."""
+    """What a run is: everything needed to make it again. `inputs` maps knob names to the runs used as input.
+
+    `sweep` is the id of the sweep it belongs to, `together` names the group that trains in one process, `share` is the
+    part of its device that it needs; none of the three changes what it learns.
+    """
 
     id: str
     trainer: str
@@ -32,6 +36,9 @@ class Spec:
     created_at: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     revision: str = ""
+    sweep: str = ""
+    together: str = ""
+    share: float = 1.0
     format: int = VERSION
 
     @property

@@ -21,7 +21,7 @@ from core import numbers, paths, rundir, tables
 from core.board_sql import LEADERBOARD, PLACED
 from core.ingest import SAID_ONCE, Found, Seen, kept_snapshots, read_run
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",

@@ -59,6 +59,7 @@ TABLES: dict[str, Table] = {
             Column("seeds_pooled", "BOOLEAN", "", "Whether the trainer draws numbers, so that seeds can be pooled."),
             Column("steered", "BOOLEAN", "", "Whether a knob moved while it trained, or it is a branch; else empty."),
             Column("starter", "BOOLEAN", "", "Whether it ships with the project."),
+            Column("sweep", "VARCHAR", "", "Id of the sweep it belongs to; empty where it was started on its own."),
             Column("leaky", "BOOLEAN", "", "Whether groups lie on both sides of its split."),
             Column("folder", "VARCHAR", "", "Where its directory is."),
         ),
