@@ -6,6 +6,7 @@ settings). What DuckDB cannot interrupt, one function making one huge value, is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -59,7 +60,8 @@ def ask(store: Store, statement: str, *, seconds: float = TIME_LIMIT_S, rows: in
         timer.start()
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         relation: Any = cursor.sql(statement)
-        found = relation.limit(rows + 1).to_arrow_table()
+        found = relation.limit(rows + 1).project(_plainly(relation)).to_arrow_table()
+        found = _whole_numbers(found, relation.types).rename_columns(relation.columns)
     except duckdb.InterruptException:
         raise ValueError(
             f"Stopped after {seconds:g} s. Ask for less: a condition on run or name, or fewer joins."
@@ -105,6 +107,37 @@ def _check(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
             raise ValueError(f"{name}() is not possible here, since one call can fill the memory{hint}.")
         if name in FORMATTING:
             raise ValueError(f"{name}() is not possible here; use round(value, 3) and ||.")
+
+
+PLAIN = {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+PLAIN |= {"FLOAT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
+"""Types that a table, a chart, CSV and Parquet all hold as they are."""
+
+DOUBLE_DIGITS = 15
+
+
+def _plainly(relation: Any) -> str:
+    """A projection that keeps plain columns, makes short decimals floats, and gives all else as DuckDB's own text.
+
+    Handed over as they are, a UHUGEINT comes out as another number, and pandas or Parquet refuse unions and intervals.
+    """
+    columns = []
+    for number, (name, type) in enumerate(zip(relation.columns, map(str, relation.types), strict=True), 1):
+        digits = re.match(r"DECIMAL\((\d+)", type)
+        is_short = digits is not None and int(digits[1]) <= DOUBLE_DIGITS
+        wanted = type if type in PLAIN else "DOUBLE" if is_short else "VARCHAR"
+        quoted = name.replace('"', '""')
+        columns.append(f'CAST(#{number} AS {wanted}) AS "{quoted}"')
+    return ", ".join(columns)
+
+
+def _whole_numbers(table: pa.Table, types: list[Any]) -> pa.Table:
+    """Sums of whole numbers (HUGEINT) as 64 bits where these hold them, so that they can be drawn; else as text."""
+    for number, type in enumerate(types):
+        if str(type) == "HUGEINT":
+            with contextlib.suppress(pa.ArrowInvalid):
+                table = table.set_column(number, table.field(number).name, table.column(number).cast(pa.int64()))
+    return table
 
 
 def _calls(node: Any, is_in_from: bool = False) -> Iterator[tuple[str, bool]]:
@@ -165,8 +198,8 @@ def as_parquet(table: pa.Table) -> bytes:
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
-    """The rows as a frame, each column under a name of its own."""
-    return _named_once(table).to_pandas()
+    """The rows as a frame, each column under a name of its own; days as times, since pandas has no others that far."""
+    return _named_once(table).to_pandas(date_as_object=False)
 
 
 def as_csv(table: pa.Table) -> bytes:
@@ -178,9 +211,9 @@ def _named_once(table: pa.Table) -> pa.Table:
     """Columns of one name told apart: a file keeps a name once."""
     names: list[str] = []
     for name in table.column_names:
-        count = names.count(name)
-        while name in names:
+        own, count = name, 0
+        while own in names:
             count += 1
-            name = f"{name}_{count}"
-        names.append(name)
+            own = f"{name}_{count}"
+        names.append(own)
     return table.rename_columns(names)

@@ -166,3 +166,31 @@ def test_the_terminal_asks_the_same(cache: Path, lab: Callable[..., Any]) -> Non
     assert (cut.stdout, cut.stderr.strip()) == ("range\n0\n1\n", "Cut at 2 rows; --rows gives more.")
     refused = lab("sql", "DROP TABLE runs")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "Only SELECT" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("340282366920938463463374607431768211455::UHUGEINT", "340282366920938463463374607431768211455"),
+        ("170141183460469231731687303715884105727::HUGEINT", "170141183460469231731687303715884105727"),
+        ("1" + 45 * "0", "1" + 45 * "0"),
+        ("sum(step) * 0 + 9007199254740993", 9007199254740993),  # 2 ** 53 + 1: no float holds it
+        ("1.25", 1.25),
+        ("12345678901234567.5", "12345678901234567.5"),
+        ("INTERVAL 3 DAY", "3 days"),
+        ("union_value(a := 1)", "1"),
+        ("{'a': 1, 'b': [1, 2]}", "{'a': 1, 'b': [1, 2]}"),
+        ("TIME '24:00:00'", "24:00:00"),
+    ],
+)
+def test_a_value_of_any_type_is_told_as_it_is(store: Store, expression: str, expected: object) -> None:
+    answer = sqlbox.ask(store, f"SELECT {expression} AS a, count(*) AS n FROM metrics")
+    assert answer.table["a"].to_pylist() == [expected]
+    assert sqlbox.as_frame(answer.table)["a"].tolist() == [expected]
+    assert str(expected) in sqlbox.as_csv(answer.table).decode()
+    assert pd.read_parquet(BytesIO(sqlbox.as_parquet(answer.table)))["a"].tolist() == [expected]
+
+
+def test_a_day_far_away_can_be_shown(store: Store) -> None:
+    answer = sqlbox.ask(store, "SELECT DATE '99999-01-01' AS day")
+    assert sqlbox.as_csv(answer.table) == b"day\n99999-01-01\n"
