@@ -4,13 +4,16 @@ The shape of the dict lies as JSON in the file's metadata, its arrays as tensors
 atomic: a reader sees the old state or the new one, never half of each.
 
 In a run's `checkpoints/`: `last` and `best` (full state), `final` (weights), `epoch-NNNN` (weights of every epoch,
-within a budget), `state-NNNN` (full state of log-spaced epochs, for branches), `start` (what a branch began from).
+within a budget), `state-NNNN` (full state of log-spaced epochs, for branches), `start` (what a branch began from);
+`….broken` is what was found to be damaged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +28,13 @@ BUDGET_BYTES = 200_000_000
 
 MOST_STATES = 24
 """Full states kept per run; after 1,000 epochs those are 1, 2, 3, 4, 5, 7, 9 … 430, 602, 868, 1,000."""
+
+
+FULL = ("last.", "best.", "start.", "state-")
+"""How the names of files begin that hold a full state."""
+
+BROKEN = ".broken"
+"""Stands behind the name of a checkpoint that was found to be damaged."""
 
 
 class Damaged(ValueError):
@@ -146,13 +156,49 @@ def full_states(folder: Path) -> list[Path]:
     """
     found = []
     for path in (folder / "checkpoints").glob("*.safetensors"):
-        if path.stem in ("last", "best", "start") or path.stem.startswith("state-"):
+        if path.name.startswith(FULL):
             try:
                 step = int(header(path)["step"])
             except (Damaged, KeyError, TypeError, ValueError):
                 step = -1
             found.append((path.stem != "last", -step, path.stem != "best", path))
     return [path for *_, path in sorted(found)]
+
+
+def newest_whole(folder: Path, tell: Callable[..., None]) -> tuple[Path, dict[str, Any]] | None:
+    """The newest full state of the run in `folder` that is whole, and its file; None where none was ever written.
+
+    What is found to be damaged is moved aside as `….broken`, and `tell` is called with file, reason and moved_to. Raises
+    Damaged where states were written and none is whole, then and ever after: such a run must not begin anew in silence.
+    """
+    found, failure = None, None
+    for path in full_states(folder):
+        try:
+            if found is None:
+                found = path, load_state(path)
+            else:
+                header(path)
+        except Damaged as error:
+            failure = error
+            aside = path.with_name(f"{path.name}{BROKEN}")
+            is_readable = not isinstance(error.__cause__, OSError)  # else the disk is at fault, perhaps only just now
+            if is_readable:
+                os.replace(path, aside)
+            tell(file=path.name, reason=str(error), moved_to=aside.name if is_readable else "")
+    if found is None and failure is not None:
+        raise failure
+    if found is None and (broken := broken_states(folder)):
+        raise Damaged(
+            f"No checkpoint from which run {folder.name} could go on is whole ({', '.join(broken)} were moved aside); "
+            "clone it to begin anew."
+        )
+    return found
+
+
+def broken_states(folder: Path) -> list[str]:
+    """The names of full states of the run in `folder` that were moved aside as damaged."""
+    names = sorted(path.name for path in (folder / "checkpoints").glob(f"*{BROKEN}"))
+    return [name for name in names if name.startswith(FULL)]
 
 
 def header(path: Path) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class _Run:
         """Load, fit, score. Returns the reason why training ended."""
         dataset = datasets.load(self.spec.data, self.spec.task, self.note)
         assignment = splits.assign(dataset, self.spec.split)
-        splits.check_for_training(dataset, assignment)
+        splits.check_for_training(dataset, assignment, self.trainer.MONITOR)
         data = self.fit_data(dataset, assignment)
         device = self.spec.device
         self.writer.set(state="running", note="", device=device)
@@ -191,19 +191,13 @@ class _Run:
 
         A branch that has none of its own begins from its parent's, with its own values of the knobs moved there.
         """
-        paths = checkpoints.full_states(self.folder)
-        for path in paths:
-            try:
-                saved = checkpoints.load_state(path)
-            except checkpoints.Damaged as error:
-                self.writer.event("damaged", file=path.name, reason=str(error))
-                if path == paths[-1]:
-                    raise
-                continue
-            if path.stem == "start" and "changed" in saved["state"]:
-                saved["state"]["changed"] = {name: self.spec.config[name] for name in saved["state"]["changed"]}
-            return saved
-        return None
+        found = checkpoints.newest_whole(self.folder, lambda **about: self.writer.event("damaged", **about))
+        if found is None:
+            return None
+        path, saved = found
+        if path.stem == "start" and "changed" in saved["state"]:
+            saved["state"]["changed"] = {name: self.spec.config[name] for name in saved["state"]["changed"]}
+        return saved
 
     def take(self, event: Metrics | Snapshot | Checkpoint, data: FitData) -> None:
         """Write one event of the trainer."""
@@ -227,7 +221,8 @@ class _Run:
 
     def is_kept(self, event: Metrics) -> bool:
         """Per-epoch numbers always; per-step ones all at first, then one in ten per decade."""
-        if event.step <= DENSE_STEPS or any(name.startswith("validation/") for name in event.values):
+        is_epoch = event.epoch == int(event.epoch) or any(name.startswith("validation/") for name in event.values)
+        if event.step <= DENSE_STEPS or is_epoch:
             return True
         return event.step % 10 ** math.floor(math.log10(event.step / DENSE_STEPS * 10)) == 0
 

@@ -24,6 +24,8 @@ COLUMNS = {
 def table(folder: Path, spec: rundir.Spec, current: dict[str, Any]) -> None:
     """All moments on the disk, and what can be done with those selected."""
     stored = _stored(str(folder), _changed_at(folder))
+    if broken := checkpoints.broken_states(folder):
+        st.warning(shared.plain(f"Found damaged and moved aside: {', '.join(broken)}."), icon=":material/warning:")
     if not stored:
         st.info(_why_none(folder), icon=":material/save:")
         return

@@ -118,8 +118,23 @@ def test_a_run_goes_on_from_any_damage_of_its_log_and_checkpoint(pair: tuple[Pat
     made_runs.go(bad, datasets.load("toy", "emotion"))
     assert rundir.read_status(bad).state == "done"
     damaged = [event["file"] for event in rundir.read_events(bad)[0] if event["kind"] == "damaged"]
-    assert damaged == ["last.safetensors"]  # the others can be seen to be, and an older whole one comes first
+    assert damaged[0] == "last.safetensors" and set(damaged) <= {"last.safetensors", "best.safetensors"}
     checkpoints.load_state(last)  # made anew
+    aside = last.with_name("last.safetensors.broken").read_bytes()
+    assert aside[len(aside) // 2 :][:3] == b"\x00\xff\x13"  # and what was damaged can still be looked at
+
+
+def test_a_run_without_any_whole_checkpoint_does_not_begin_anew(pair: tuple[Path, Path]) -> None:
+    bad, _ = pair
+    full = [path for path in (bad / "checkpoints").iterdir() if path.name.startswith(checkpoints.FULL)]
+    for path in full:
+        path.write_bytes(path.read_bytes()[:-3] + b"\x00\xff\x13")
+    for says in ("cannot be read", "No checkpoint from which run"):  # and a second try finds them moved aside
+        made_runs.go(bad, datasets.load("toy", "emotion"))
+        status = rundir.read_status(bad)
+        assert status.state == "failed" and says in status.reason
+    assert checkpoints.broken_states(bad) == sorted(f"{path.name}.broken" for path in full)
+    assert checkpoints.full_states(bad) == []
 
 
 def test_a_flipped_header_is_no_crash(pair: tuple[Path, Path]) -> None:
