@@ -1,0 +1,238 @@
+"""Analysis of variance of a sweep: which knobs move the response, which depend on each other, and how much.
+
+Factors are sum coded, seeds are a block where every cell was run with the same ones, type III unless type II is asked
+for. Beside the classical F, whose level holds where cells scatter alike, stands the HC3 one, which lets every run
+have a variance of its own. Source: Fisher 1925, Statistical Methods for Research Workers, ch. 7–8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from core import effectsize, factorial, wording
+from core.usable import Usable, usable
+
+ALPHA = 0.05
+COLUMNS = (
+    "term", "df", "sum_of_squares", "mean_square", "f", "p", "f_hc3", "p_hc3", "eta2", "partial_eta2", "omega2",
+    "partial_omega2", "low", "high", "omega2_low", "omega2_high",
+)  # fmt: skip
+METHOD = "Intervals of shares of variance: inversion of the noncentral F distribution (Steiger 2004)."
+
+
+@dataclass(frozen=True)
+class Anova:
+    """An analysis of variance as a table, a sentence to quote, and what to keep in mind.
+
+    `table` has a row per term (`by` gives the factors of each), then "seed" where seeds are a block, "residual" and
+    "total". partial_eta2 and partial_omega2 estimate one population share, whose interval is `low`, `high`; eta2 and
+    omega2 are shares of the whole. `runs` has fitted, residual (raw units), standardised (divided by its own standard
+    error), leverage, cell, seed.
+    """
+
+    response: str
+    factors: tuple[str, ...]
+    kind: str
+    is_blocked: bool
+    level: float
+    n: int
+    df_error: int
+    mean_square_error: float
+    table: pd.DataFrame
+    runs: pd.DataFrame
+    by: dict[str, tuple[str, ...]]
+    sentence: str
+    warnings: tuple[str, ...]
+
+
+def anova(
+    results: pd.DataFrame,
+    response: str,
+    factors: Sequence[str],
+    *,
+    kind: str = "III",
+    order: int = 2,
+    block: bool = True,
+    level: float = 0.95,
+) -> Anova:
+    """Main effects and interactions of up to `order` factors on `response`, one row of `results` per run.
+
+    `kind` is the type of the sums of squares, "II" or "III". `block` takes seeds out as a block where they are the
+    same in the cells. Raises ValueError for unknown columns and other kinds. What cannot be tested (one seed, one
+    level, empty cells, equal scores, all runs failed) gives a table with NaN or without rows, and a sentence that
+    says why.
+    """
+    if kind not in ("II", "III"):
+        raise ValueError(f"There is no type {kind!r} here; choose II or III.")
+    data = usable(results, response, factors)
+    reason = why_not(data)
+    if reason:
+        return _nothing(data, kind, level, reason)
+    model, warnings, is_blocked = choose(data, order, block)
+    if len(data.values) - model.matrix.shape[1] < 1:
+        return _nothing(data, kind, level, "There are as many terms as runs, so nothing is left to measure scatter by.")
+    told = factorial.f_tests(model, data.values, kind)
+    by = {term_name([data.factors[k] for k in term]): tuple(data.factors[k] for k in term) for term in model.terms}
+    table = _table(told, list(by), level)
+    found = [*data.warnings, *warnings, *_scatter_warnings(told, table)]
+    return Anova(
+        response, data.factors, kind, is_blocked, level, len(data.values), told.df_error,
+        float(told.error[0] / told.df_error), table, _runs(data, told), by,
+        _sentence(data, table, by, told.df_error, kind, is_blocked), tuple(found),
+    )  # fmt: skip
+
+
+def why_not(data: Usable) -> str:
+    """Why these runs cannot be tested, as a sentence; empty where they can."""
+    name, n = wording.words(data.response), len(data.values)
+    n_all = n + sum(data.left_out.values())
+    if not n:
+        return f"None of {wording.count_text(n_all, 'run')} has a {name} to analyse." if n_all else "There are no runs."
+    if not data.factors:
+        return "No factor has two levels with usable runs, so there is nothing to compare."
+    if np.ptp(data.values) <= 1e-12 * np.abs(data.values).max():
+        return (
+            f"All {n} runs have the same {name} ({wording.number_text(data.values[0])}): there is nothing to explain."
+        )
+    if not data.is_replicated:
+        one = "One seed" if data.has_seeds and data.n_seeds == 1 else "One run"
+        return f"{one} per cell: the scatter between seeds is unknown, so no test and no interval can be given."
+    return ""
+
+
+def choose(data: Usable, order: int, block: bool) -> tuple[factorial.Design, list[str], bool]:
+    """The largest model up to `order` that these runs can estimate, what had to be left out, and whether seeds are
+    a block in it."""
+    warnings: list[str] = []
+    n_levels = [len(data.levels[factor]) for factor in data.factors]
+    cells = data.cell_codes
+    asked = factorial.all_terms(len(n_levels), min(order, len(n_levels)))
+    unique = {
+        k for k, n in enumerate(n_levels) if len(n_levels) > 1 and n == len(cells)
+    }  # one level per cell: its name
+    kept, lost = factorial.estimable(data.codes, n_levels, [term for term in asked if not unique & set(term)])
+    lost += [term for term in asked if unique & set(term)]
+    n_possible = int(np.prod([float(n) for n in n_levels]))
+    if len(cells) < n_possible:
+        warnings.append(f"{n_possible - len(cells):,} of {n_possible:,} cells are empty.")
+    if lost:
+        names = [term_name([data.factors[k] for k in term]) for term in lost]
+        warnings.append(f"Left out, because these cells cannot tell them apart: {wording.list_text(names)}.")
+    sizes = np.bincount(data.cell_of)
+    if sizes.min() != sizes.max():
+        warnings.append(f"Unbalanced: cells have {sizes.min()} to {sizes.max()} runs; types II and III differ.")
+    blocks = None
+    if block and data.has_seeds and data.n_seeds > 1:
+        codes = np.unique(data.seeds, return_inverse=True)[1].ravel()
+        if factorial.is_crossed(data.cell_of, codes):
+            blocks = codes
+        else:
+            warnings.append("Cells were run with different seeds, so seeds cannot be taken out as a block.")
+    return factorial.design(data.codes, n_levels, kept, blocks), warnings, blocks is not None
+
+
+def term_name(factors: Sequence[str]) -> str:
+    """ "learning rate × optimizer"."""
+    return " × ".join(wording.words(factor) for factor in factors)
+
+
+def _table(told: factorial.FTests, names: list[str], level: float) -> pd.DataFrame:
+    error, df_error = float(told.error[0]), told.df_error
+    observed = (told.fitted + told.residuals)[:, 0]
+    total, mean_error = float(((observed - observed.mean()) ** 2).sum()), error / df_error
+    with np.errstate(invalid="ignore"):
+        excess = np.maximum(0.0, told.df * (told.f[:, 0] - 1))  # estimates of each term's noncentrality
+    rows: list[dict[str, object]] = []
+    for k, name in enumerate(names):
+        f, df, squares = float(told.f[k, 0]), int(told.df[k]), float(told.squares[k, 0])
+        low, high = effectsize.share_interval(f, df, df_error, level)
+        others = float(excess.sum() - excess[k]) if np.isfinite(excess).all() else float("nan")
+        of_all = effectsize.share_interval(f, df, df_error, level, others)
+        row = {"term": name, "df": df, "sum_of_squares": squares, "mean_square": squares / df, "f": f}
+        row |= {"p": float(told.p[k, 0]), "f_hc3": float(told.f_hc3[k, 0]), "p_hc3": float(told.p_hc3[k, 0])}
+        row |= {"eta2": squares / total, "partial_eta2": effectsize.partial_eta2(f, df, df_error)}
+        row |= {"omega2": (squares - df * mean_error) / (total + mean_error)}
+        row |= {"partial_omega2": effectsize.partial_omega2(f, df, df_error), "low": low, "high": high}
+        rows.append(row | {"omega2_low": of_all[0], "omega2_high": of_all[1]})
+    for name, squares, df in (("seed", float(told.blocks[0]), told.df_blocks), ("residual", error, df_error)):
+        if df:
+            rows.append({"term": name, "df": df, "sum_of_squares": squares, "mean_square": squares / df})
+    rows.append({"term": "total", "df": len(observed) - 1, "sum_of_squares": total})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _runs(data: Usable, told: factorial.FTests) -> pd.DataFrame:
+    names = data.cell_names
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.sqrt(told.error[0] / told.df_error * (1 - told.leverage))
+        standardised = np.where(spread > 0, told.residuals[:, 0] / spread, np.nan)
+    return pd.DataFrame(
+        {
+            "cell": [names[k] for k in data.cell_of],
+            "seed": data.seeds,
+            "value": data.values,
+            "fitted": told.fitted[:, 0],
+            "residual": told.residuals[:, 0],
+            "standardised": standardised,
+            "leverage": told.leverage,
+        }
+    )
+
+
+def _scatter_warnings(told: factorial.FTests, table: pd.DataFrame) -> list[str]:
+    if told.error[0] == 0:
+        return [
+            "Runs of one cell do not differ at all: seeds change nothing, so a test against their scatter is empty."
+        ]
+    found = []
+    terms = table.dropna(subset=["f"])
+    for row in terms.itertuples():
+        if np.isfinite(row.p_hc3) and (row.p < ALPHA) != (row.p_hc3 < ALPHA):
+            found.append(
+                f"{wording.sentence_case(row.term)}: {wording.p_text(row.p)} if all cells scatter alike, "
+                f"{wording.p_text(row.p_hc3)} if each may scatter differently (HC3)."
+            )
+    if told.df_error < 5:
+        found.append(f"Only {told.df_error} degrees of freedom are left for the error: add seeds.")
+    return found
+
+
+def _sentence(
+    data: Usable, table: pd.DataFrame, by: dict[str, tuple[str, ...]], df_error: int, kind: str, is_blocked: bool
+) -> str:
+    name = wording.words(data.response)
+    rows = {row.term: row for row in table.itertuples()}
+    parts, depends = [], False
+    for term, factors in by.items():
+        row = rows[term]
+        shown = row.p < ALPHA
+        detail = (
+            f"(F({row.df}, {df_error}) = {wording.number_text(row.f)}, {wording.p_text(row.p)}, "
+            f"partial η² {wording.share_text(row.partial_eta2)} {wording.interval_text(row.low, row.high, share=True)})"
+        )
+        if len(factors) == 1:
+            parts.append(f"{term} changes the {name} {detail}" if shown else f"no effect of {term} is shown {detail}")
+        else:
+            depends = depends or shown
+            lead = f"the effects of {wording.list_text([wording.words(f) for f in factors])} "
+            parts.append(
+                f"{lead}depend on each other {detail}"
+                if shown
+                else f"{lead}are not shown to depend on each other {detail}"
+            )
+    seeds = ", seeds as block" if is_blocked else ""
+    tail = " Main effects are averages over the other knobs: read them level by level." if depends else ""
+    how = f" (Type {kind} analysis of variance of {len(data.values)} runs, sum coding{seeds}.)"
+    return wording.sentence_case("; ".join(parts)) + "." + tail + how
+
+
+def _nothing(data: Usable, kind: str, level: float, reason: str) -> Anova:
+    runs = pd.DataFrame(columns=["cell", "seed", "value", "fitted", "residual", "standardised", "leverage"])
+    return Anova(
+        data.response, data.factors, kind, False, level, len(data.values), 0, float("nan"),
+        pd.DataFrame(columns=list(COLUMNS)), runs, {}, reason, data.warnings,
+    )  # fmt: skip

@@ -1,0 +1,273 @@
+"""Means of a knob's levels and their differences, averaged over the other knobs, with intervals.
+
+Every cell weighs the same, however many of its runs survived: a level is not better because its bad cells failed.
+Source: Searle, Speed & Milliken 1980, The American Statistician 34, 216–221 (marginal means); Holm 1979, Scandinavian
+Journal of Statistics 6, 65–70.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from core import effectsize, factorial, wording
+from core.anova import ALPHA, term_name
+from core.usable import Usable, usable
+
+MOST_LEVELS = 30
+MEANS = ("level", "cells", "n", "mean", "low", "high", "df")
+PAIRS = ("a", "b", "difference", "low", "high", "t", "df", "p", "p_holm", "low_together", "high_together", "g",
+         "g_low", "g_high")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Means:
+    """Marginal means: `table` has level (text), one column per factor of `of`, cells, n (runs), mean, low, high, df.
+
+    low and high are NaN where no scatter is known. `method` says what the interval is over.
+    """
+
+    of: tuple[str, ...]
+    table: pd.DataFrame
+    method: str
+    sentence: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """All pairs of levels: `table` has a, b, difference (a − b), its interval low, high (this pair alone), t, df, p,
+    p_holm, the interval low_together, high_together (all pairs at once, Bonferroni), g (Hedges) with g_low, g_high."""
+
+    of: tuple[str, ...]
+    table: pd.DataFrame
+    sentence: str
+    warnings: tuple[str, ...]
+
+
+def marginal_means(
+    results: pd.DataFrame, response: str, factors: Sequence[str], of: str | Sequence[str], *, level: float = 0.95
+) -> Means:
+    """Mean of `response` for each level of `of` (one factor, or several for their combinations).
+
+    `factors` are all factors of the sweep. With the same seeds in every cell the interval is for new seeds: it holds
+    the seeds' own variance and the scatter within them (Satterthwaite 1946 for the degrees of freedom). Else it is
+    from the scatter within cells, pooled over all of them. ValueError as in `usable`, or where `of` is no factor.
+    """
+    data, chosen = _chosen(results, response, factors, of)
+    if not len(data.values) or not chosen:
+        columns = ["level", *chosen, *MEANS[1:]]
+        return Means(tuple(chosen), pd.DataFrame(columns=columns), "", _why_empty(data), data.warnings)
+    groups, weights = _weights(data, chosen)
+    sizes = np.bincount(data.cell_of).astype(float)
+    mean_of_cell = np.bincount(data.cell_of, data.values) / sizes
+    means = weights @ mean_of_cell
+    variance, df, method = _variance_of_means(data, weights, sizes)
+    half = np.full(len(means), np.nan)
+    if np.isfinite(df).all():
+        from scipy.stats import t
+
+        half = t.ppf(0.5 + level / 2, df) * np.sqrt(variance)
+    table = pd.DataFrame({"level": [" · ".join(row) for row in groups]})
+    for k, factor in enumerate(chosen):
+        table[factor] = [row[k] for row in groups]
+    table = table.assign(
+        cells=(weights > 0).sum(axis=1), n=((weights > 0) @ sizes).astype(int), mean=means, low=means - half,
+        high=means + half, df=df,
+    )  # fmt: skip
+    warnings = [*data.warnings, *_uneven(table)]
+    if not data.is_replicated:
+        warnings.append("One run per cell: the scatter between seeds is unknown, so means have no interval.")
+    return Means(tuple(chosen), table, method, _means_sentence(data, chosen, table), tuple(warnings))
+
+
+def pairwise(
+    results: pd.DataFrame,
+    response: str,
+    factors: Sequence[str],
+    of: str | Sequence[str],
+    *,
+    block: bool = True,
+    level: float = 0.95,
+) -> Comparisons:
+    """Differences between all levels of `of`, tested against the scatter left after cells (and seeds as a block).
+
+    p_holm holds the chance of any false alarm among the pairs at its level. g is the difference in units of the
+    spread of single runs within the cells of the two levels, seeds not taken out. ValueError as in `marginal_means`,
+    and for more than 30 levels.
+    """
+    data, chosen = _chosen(results, response, factors, of)
+    groups, weights = _weights(data, chosen) if len(data.values) and chosen else ([], np.zeros((0, 0)))
+    if len(groups) > MOST_LEVELS:
+        raise ValueError(
+            f"{len(groups)} levels make {len(groups) * (len(groups) - 1) // 2:,} pairs; compare {MOST_LEVELS} or fewer."
+        )
+    if len(groups) < 2:
+        return Comparisons(tuple(chosen), pd.DataFrame(columns=list(PAIRS)), _why_empty(data), data.warnings)
+    means, covariance, mean_error, df, is_blocked = cell_means(data, block)
+    pairs = list(combinations(range(len(groups)), 2))
+    contrasts = np.array([weights[i] - weights[j] for i, j in pairs])
+    difference = contrasts @ means
+    error = np.sqrt(mean_error * np.einsum("kc,cd,kd->k", contrasts, covariance, contrasts))
+    table = _pair_table(difference, error, df, level)
+    names = [" · ".join(row) for row in groups]
+    table.insert(0, "a", [names[i] for i, _ in pairs])
+    table.insert(1, "b", [names[j] for _, j in pairs])
+    sizes = [_standardised(data, weights[i], weights[j], d, level) for (i, j), d in zip(pairs, difference, strict=True)]
+    table[["g", "g_low", "g_high"]] = np.array(sizes)
+    warnings = list(data.warnings)
+    if not np.isfinite(mean_error):
+        warnings.append("One run per cell: the scatter between seeds is unknown, so differences have no interval.")
+    elif mean_error == 0:
+        warnings.append("Runs of one cell do not differ at all: a test against their scatter is empty.")
+    return Comparisons(
+        tuple(chosen), table[list(PAIRS)], _pairs_sentence(data, chosen, table, is_blocked), tuple(warnings)
+    )
+
+
+def _chosen(
+    results: pd.DataFrame, response: str, factors: Sequence[str], of: str | Sequence[str]
+) -> tuple[Usable, list[str]]:
+    wanted = [of] if isinstance(of, str) else list(of)
+    missing = [factor for factor in wanted if factor not in factors]
+    if missing or not wanted:
+        raise ValueError(f"{(missing or [''])[0]!r} is not among the factors {wording.list_text(list(factors))}.")
+    data = usable(results, response, factors)
+    return data, [factor for factor in wanted if factor in data.levels]
+
+
+def _weights(data: Usable, chosen: list[str]) -> tuple[list[tuple[str, ...]], np.ndarray]:
+    """The levels (combinations) that have runs, and [levels, cells] weights that average their cells."""
+    places = [data.factors.index(factor) for factor in chosen]
+    groups, which = np.unique(data.cell_codes[:, places], axis=0, return_inverse=True)
+    member = (which.ravel()[None, :] == np.arange(len(groups))[:, None]).astype(float)
+    names = [tuple(data.levels[f][c] for f, c in zip(chosen, row, strict=True)) for row in groups]
+    return names, member / member.sum(axis=1, keepdims=True)
+
+
+def _variance_of_means(data: Usable, weights: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Variance and degrees of freedom of each mean, [levels] each, and over what."""
+    n_cells, n_seeds, share = len(sizes), data.n_seeds, (weights**2).sum(axis=1)  # share: 1/cells of each level
+    df_within = len(data.values) - n_cells
+    if df_within < 1:
+        return np.full(len(weights), np.nan), np.full(len(weights), np.nan), "no interval: one run per cell"
+    within = data.values - (np.bincount(data.cell_of, data.values) / sizes)[data.cell_of]
+    is_complete = data.has_seeds and n_seeds > 1 and n_cells > 1 and (sizes == n_seeds).all()
+    if is_complete:
+        by_seed = pd.Series(within).groupby(data.seeds).mean().to_numpy()
+        of_seeds = n_cells * float((by_seed**2).sum()) / (n_seeds - 1)
+        df_error = (n_seeds - 1) * (n_cells - 1)
+        error = (float((within**2).sum()) - of_seeds * (n_seeds - 1)) / df_error
+        if of_seeds > error > 0:  # seeds carry variance of their own
+            of_seed_part, of_error_part = of_seeds / (n_cells * n_seeds), error * (share - 1 / n_cells) / n_seeds
+            variance = of_seed_part + of_error_part
+            df = variance**2 / (of_seed_part**2 / (n_seeds - 1) + of_error_part**2 / df_error)
+            return variance, df, "95 % interval for new seeds: variance of the seeds and scatter within them"
+    pooled = float((within**2).sum()) / df_within
+    return pooled * (weights**2) @ (1 / sizes), np.full(len(weights), float(df_within)), "scatter within cells, pooled"
+
+
+def cell_means(data: Usable, block: bool) -> tuple[np.ndarray, np.ndarray, float, int, bool]:
+    """Means of the cells [c] (seeds evened out), their covariance in units of the error variance, the error variance
+    (NaN where unknown), its freedom, whether seeds are a block."""
+    n_cells = int(data.cell_of.max()) + 1
+    seeds = np.unique(data.seeds, return_inverse=True)[1].ravel()
+    is_blocked = bool(block and data.has_seeds and factorial.is_crossed(data.cell_of, seeds))
+    is_blocked = is_blocked and len(data.values) - n_cells - int(seeds.max()) > 0
+    model = factorial.design(data.cell_of[:, None], [n_cells], [(0,)], seeds if is_blocked else None)
+    centre = data.values.mean()
+    inverse = np.linalg.pinv(model.matrix.T @ model.matrix)
+    estimate = inverse @ (model.matrix.T @ (data.values - centre))
+    cells = factorial.design(np.arange(n_cells)[:, None], [n_cells], [(0,)]).matrix
+    rows = np.hstack([cells, np.zeros((n_cells, model.matrix.shape[1] - n_cells))])
+    df = len(data.values) - model.matrix.shape[1]
+    error = float(((data.values - centre - model.matrix @ estimate) ** 2).sum())
+    error = 0.0 if error <= factorial.TINY**2 * float(((data.values - centre) ** 2).sum()) else error
+    return rows @ estimate + centre, rows @ inverse @ rows.T, error / df if df > 0 else float("nan"), df, is_blocked
+
+
+def _pair_table(difference: np.ndarray, error: np.ndarray, df: int, level: float) -> pd.DataFrame:
+    from scipy.stats import t as t_distribution
+
+    table = pd.DataFrame({"difference": difference})
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = difference / error
+    freedom = df if df > 0 else np.nan
+    p = 2 * t_distribution.sf(np.abs(t), freedom)
+    half = t_distribution.ppf(0.5 + level / 2, freedom) * error
+    together = t_distribution.ppf(1 - (1 - level) / 2 / len(difference), freedom) * error
+    return table.assign(
+        low=difference - half, high=difference + half, t=t, df=freedom, p=p, p_holm=holm(p),
+        low_together=difference - together, high_together=difference + together,
+    )  # fmt: skip
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p values adjusted so that all of them together give a false alarm no more often than their level; NaN stays."""
+    adjusted = np.full(len(p), np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors))
+    return adjusted
+
+
+def _standardised(
+    data: Usable, a: np.ndarray, b: np.ndarray, difference: float, level: float
+) -> tuple[float, float, float]:
+    sizes = np.bincount(data.cell_of).astype(float)
+    within = data.values - (np.bincount(data.cell_of, data.values) / sizes)[data.cell_of]
+    cells = (a > 0) | (b > 0)
+    df = float((sizes[cells] - 1).sum())
+    if df < 1:
+        return (float("nan"),) * 3
+    sd = float(np.sqrt((within[cells[data.cell_of]] ** 2).sum() / df))
+    is_scatter = sd > factorial.TINY * float(np.abs(data.values - data.values.mean()).max())
+    return effectsize.g_interval(difference, sd if is_scatter else 0.0, float(((a**2 + b**2) / sizes).sum()), df, level)
+
+
+def _uneven(table: pd.DataFrame) -> list[str]:
+    if table["cells"].nunique() < 2:
+        return []
+    return ["Levels are averaged over different cells of the other knobs, since some are empty: compare with care."]
+
+
+def _why_empty(data: Usable) -> str:
+    n = len(data.values)
+    if n:
+        return "There are no two levels with usable runs, so there is nothing to compare."
+    return f"None of {wording.count_text(sum(data.left_out.values()), 'run')} has a {wording.words(data.response)}."
+
+
+def _means_sentence(data: Usable, chosen: list[str], table: pd.DataFrame) -> str:
+    ends = table.sort_values("mean", kind="stable").iloc[[0, -1]]
+    told = [
+        f"{wording.number_text(row.mean_)}{_interval(row.low, row.high)} at {row.level}"
+        for row in ends.rename(columns={"mean": "mean_"}).itertuples()
+    ]
+    return f"The mean {wording.words(data.response)} by {term_name(chosen)} goes from {told[0]} to {told[1]}."
+
+
+def _interval(low: float, high: float) -> str:
+    return f" {wording.interval_text(low, high)}" if np.isfinite(low) else ""
+
+
+def _pairs_sentence(data: Usable, chosen: list[str], table: pd.DataFrame, is_blocked: bool) -> str:
+    largest = table.loc[table["difference"].abs().idxmax()]
+    told = (
+        f"{largest['a']} − {largest['b']} = {wording.number_text(largest['difference'])}"
+        f"{_interval(largest['low'], largest['high'])}"
+    )
+    if not np.isfinite(largest["p_holm"]):
+        return f"The largest difference in {wording.words(data.response)} is {told}; it cannot be tested."
+    n_shown = int((table["p_holm"] < ALPHA).sum())
+    g = f", g = {wording.number_text(largest['g'])}{_interval(largest['g_low'], largest['g_high'])}"
+    lead = f"Of {wording.count_text(len(table), 'pair')} of {term_name(chosen)} {n_shown} differ in "
+    lead += wording.words(data.response)
+    how = "Holm-adjusted" + (", seeds as block" if is_blocked else "")
+    told += f" (t({int(largest['df'])}) = {wording.number_text(largest['t'])}, {wording.p_text(largest['p_holm'])}"
+    return f"{lead} ({how}); the largest difference is {told}{g if np.isfinite(largest['g']) else ''})."
