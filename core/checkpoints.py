@@ -168,8 +168,8 @@ def full_states(folder: Path) -> list[Path]:
 def newest_whole(folder: Path, tell: Callable[..., None]) -> tuple[Path, dict[str, Any]] | None:
     """The newest full state of the run in `folder` that is whole, and its file; None where none was ever written.
 
-    What is found to be damaged is moved aside as `….broken`, and `tell` is called with file, reason and moved_to. Raises
-    Damaged where states were written and none is whole, then and ever after: such a run must not begin anew in silence.
+    What is found to be damaged is moved aside as `….broken`, and `tell` is given file, reason and moved_to. Raises
+    Damaged where states were written and none is whole, then and ever after: such a run must not begin anew.
     """
     found, failure = None, None
     for path in full_states(folder):
