@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 THRESHOLD = 0.5
-PRIMARY = {"emotion": "ccc", "instruments": "macro_f1"}
+PRIMARY = {"emotion": "ccc", "instruments": "macro_f1", "digits": "accuracy", "images": "accuracy"}
+CLASS_TASKS = ("instruments", "digits", "images")
+ONE_CLASS_TASKS = ("digits", "images")
+"""Tasks whose labels are 0 or 1, and those among them where an item has exactly one class."""
 UNDEFINED = float("nan")
 
 
@@ -107,6 +110,25 @@ def accuracy(truth: np.ndarray, scores: np.ndarray) -> float:
     if not single.any() or not np.isfinite(scores[single]).all():
         return UNDEFINED
     return float(np.mean(truth[single].argmax(axis=1) == scores[single].argmax(axis=1)))
+
+
+def log_loss(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Surprise at the right class of single-label items: minus the logarithm of its probability, on average.
+
+    Range: 0 to ∞. Unit: nats. Better: lower.
+    Source: scikit-learn log_loss; scores become shares of their sum and at least 1e-12
+    """
+    single = truth.sum(axis=1) == 1
+    chosen = np.asarray(scores, dtype=float)[single]
+    if not single.any() or not np.isfinite(chosen).all() or (chosen < 0).any() or not chosen.sum(axis=1).all():
+        return UNDEFINED
+    right = chosen[np.arange(len(chosen)), truth[single].argmax(axis=1)] / chosen.sum(axis=1)
+    return float(-np.mean(np.log(np.maximum(right, 1e-12))))
+
+
+def one_hot(scores: np.ndarray) -> np.ndarray:
+    """1 for the highest score of each row of [n, classes] (the first of equals), 0 for the rest."""
+    return np.eye(scores.shape[1])[np.asarray(scores).argmax(axis=1)]
 
 
 def _of_classes(kind: str, truth: np.ndarray, scores: np.ndarray, average: str, threshold: float) -> float:
@@ -263,6 +285,19 @@ _REPORTED = (
     Metric("loss", "see the trainer", "see the trainer (cross-entropy in nats)", "lower",
            "What the trainer minimises; comparable between runs of one trainer and one objective only.", None),
     Metric("learning_rate", "0 to ∞", "none", "neither", "Step size of the optimiser at this step.", None),
+    Metric("scale_free_loss", "-∞ to ∞", "nats", "lower",
+           "Loss of an encoder without the scale of its weights: loss + 2 · Σ ln ‖w‖ over hidden units.", None),
+    Metric("weight_norm", "0 to ∞", "none", "neither", "Mean length of the hidden units' weight vectors.", None),
+    Metric("weight_norm_squared", "0 to ∞", "none", "neither",
+           "Mean squared length of the hidden units' weight vectors.", None),
+    Metric("dead_units", "0 to the number of units", "units", "lower",
+           "Hidden units whose activation has a variance below 0.01 on 2,000 fixed training items.", None),
+    Metric("responsibility_change", "0 to 2", "none", "neither",
+           "Mean L1 distance of an item's responsibilities before and after the epoch, on 2,000 fixed items.", None),
+    Metric("responsibility_entropy", "0 to ln of the units", "nats", "neither",
+           "Mean entropy of the responsibilities softmax(−a) over units, on 2,000 fixed training items.", None),
+    Metric("active_share", "0 to 1", "none", "neither",
+           "Share of activations above 0.01, on 2,000 fixed training items.", None),
     Metric("gradient_norm", "0 to ∞", "loss per unit of weight", "neither",
            "Length of the gradient over all weights before clipping; a sudden rise announces divergence.", None),
 )  # fmt: skip
@@ -279,7 +314,7 @@ def _described(function: Callable[..., float]) -> Metric:
 
 
 METRICS: dict[str, Metric] = {
-    **{f.__name__: _described(f) for f in (*CONTINUOUS, mse, accuracy, *PER_CLASS, *OVER_CLASSES, *RANKING)},
+    **{f.__name__: _described(f) for f in (*CONTINUOUS, mse, accuracy, log_loss, *PER_CLASS, *OVER_CLASSES, *RANKING)},
     **{metric.name: metric for metric in _REPORTED},
 }
 
@@ -343,7 +378,8 @@ def score(
 
     truth and prediction are [n, labels], `items` n names (rows of one item are averaged first). "emotion" gives
     ccc_, r2_, rmse_ and r_ of each label, and their means `ccc` and `r2`; "instruments" accuracy, F1, precision,
-    recall and ROC-AUC (micro, macro, per class) and lrap. A task without metrics of its own gives {}.
+    recall and ROC-AUC (micro, macro, per class) and lrap; "digits" and "images", where the highest score is the answer,
+    accuracy, macro_f1 and log_loss, and f1_ of each class. A task without metrics of its own gives {}.
     """
     truth, prediction, _ = per_item(task, truth, prediction, items)
     assert truth.shape[1] == len(labels), (truth.shape, labels)
@@ -361,6 +397,11 @@ def score(
             for f in (f1, precision, recall):
                 values[f"{f.__name__}_{label}"] = f(truth[:, k], prediction[:, k], threshold)
             values[f"roc_auc_{label}"] = roc_auc(truth[:, k], prediction[:, k])
+    elif task in ONE_CLASS_TASKS and np.isfinite(prediction).all():
+        answer = one_hot(prediction)
+        values = {"accuracy": accuracy(truth, prediction), "macro_f1": macro_f1(truth, answer)}
+        values |= {"log_loss": log_loss(truth, prediction)}
+        values |= {f"f1_{label}": f1(truth[:, k], answer[:, k]) for k, label in enumerate(labels)}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 

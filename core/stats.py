@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from core.metrics import THRESHOLD, per_item
+from core.metrics import ONE_CLASS_TASKS, THRESHOLD, one_hot, per_item
 
 Score = Callable[[np.ndarray], float]
 _CHUNK = 128  # resamples at a time: bounds memory at 128 × items
@@ -102,12 +102,14 @@ def resampled_scores(
     """Scores [n_resamples] by metric name on resampled groups, rows of one item averaged first.
 
     truth and prediction are [n, labels]. "emotion" gives ccc, r2, and ccc_, r2_, rmse_ of each label; "instruments"
-    accuracy, micro_f1, macro_f1. A resample is a weight per item, so each metric is a few matrix products. Two
-    models scored on the same items with the same seed see the same resamples: their difference is paired.
+    accuracy, micro_f1, macro_f1; "digits" and "images" accuracy, macro_f1. A resample is a weight per item, so each
+    metric is a few matrix products. Two models scored on the same items with the same seed see the same resamples:
+    their difference is paired.
     """
     truth, prediction, first = per_item(task, truth, prediction, items)
     assert len(groups) == len(items) and truth.shape[1] == len(labels), (len(groups), len(items), truth.shape)
     of = {"emotion": _weighted_emotion, "instruments": _weighted_instruments}.get(task)
+    of = _weighted_one_class if task in ONE_CLASS_TASKS else of
     group_of_item = np.asarray(groups, dtype=str)[first]
     if of is None or len(set(group_of_item)) < 2:
         return {}
@@ -170,6 +172,13 @@ def _weighted_emotion(
     for k, label in enumerate(labels):
         values |= {f"ccc_{label}": ccc[:, k], f"r2_{label}": r2[:, k], f"rmse_{label}": np.sqrt(squared_error[:, k])}
     return values | {"ccc": ccc.mean(axis=1), "r2": r2.mean(axis=1)}
+
+
+def _weighted_one_class(
+    truth: np.ndarray, prediction: np.ndarray, labels: Sequence[str], weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    found = _weighted_instruments(truth, one_hot(prediction), labels, weights)
+    return {name: found[name] for name in ("accuracy", "macro_f1")}
 
 
 def _weighted_instruments(

@@ -54,18 +54,4 @@ FACTS = {
         tasks=("instruments",),
         about="Excerpts of real recordings with the predominant one of eleven instruments.",
     ),
-    "mnist": Facts(
-        homepage="http://yann.lecun.com/exdb/mnist/",
-        size="11 MB",
-        licence="CC BY-SA 3.0",
-        layout="mnist/\n└─ MNIST/raw/   four idx files: train and t10k, images and labels, as .gz or unpacked",
-        parts=(
-            ("MNIST/raw/train-images-idx3-ubyte*", 1, "training pictures"),
-            ("MNIST/raw/train-labels-idx1-ubyte*", 1, "training labels"),
-            ("MNIST/raw/t10k-images-idx3-ubyte*", 1, "test pictures"),
-            ("MNIST/raw/t10k-labels-idx1-ubyte*", 1, "test labels"),
-        ),
-        tasks=("digits",),
-        about="70,000 handwritten digits of 28 × 28, 60,000 of them for training.",
-    ),
 }

@@ -1,6 +1,7 @@
 """Named splits, and the rule that a group (song, recording, singer) never lies on two sides of one.
 
 official            the publisher's train and test; validation is 1/9 of the training groups (seed 0)
+whole               the publisher's train, all of it, and test; no validation, as published protocols often have it
 grouped:S           80 / 10 / 10 by group, shuffled with seed S
 cv10:S.F            ten folds by group: fold F is test, the next one validation; `cv10:S` is fold 0
 leave-source:NAME   everything from one source is test, the rest 90 / 10 by group
@@ -15,11 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core import metrics
 from core.datasets import Dataset
 
 PARTS = ("train", "validation", "test")
 FOLDS = 10
-CHOICES = "official, grouped:S, cv10:S, cv10:S.F, leave-source:NAME, random:S, all"
+CHOICES = "official, whole, grouped:S, cv10:S, cv10:S.F, leave-source:NAME, random:S, all"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Split:
         """The one spelling of this split."""
         tail = {
             "official": "",
+            "whole": "",
             "all": "",
             "cv10": f":{self.seed}.{self.fold}",
             "leave-source": f":{self.source}",
@@ -46,7 +49,7 @@ class Split:
 def parse(name: str) -> Split:
     """The split that `name` asks for; ValueError for an unknown one, a seed that is no number, a fold past 9."""
     kind, colon, rest = name.partition(":")
-    if kind in ("official", "all") and not colon:
+    if kind in ("official", "whole", "all") and not colon:
         return Split(kind)
     if kind == "leave-source" and rest:
         return Split("leave-source", source=rest)
@@ -75,8 +78,8 @@ def assign(dataset: Dataset, split_name: str) -> np.ndarray:
     everywhere = np.ones(len(groups), dtype=bool)
     if split.kind == "all":
         return np.full(len(groups), "test", dtype="<U10")
-    if split.kind == "official":
-        return _official(dataset, groups)
+    if split.kind in ("official", "whole"):
+        return _official(dataset, groups, split.kind)
     if split.kind == "leave-source":
         return _leave_source(dataset, groups, split.source)
     if split.kind == "cv10":
@@ -88,7 +91,7 @@ def assign(dataset: Dataset, split_name: str) -> np.ndarray:
 def offered(dataset: Dataset) -> list[str]:
     """The splits this data set can be asked for, its default first; seeds and folds at 0, a source each."""
     groups = len(set(dataset.groups))
-    found = ["official"] if dataset.official else []
+    found = ["official", "whole"] if dataset.official else []
     found += ["grouped:0"] if groups >= len(PARTS) else []
     found += ["cv10:0.0"] if groups >= FOLDS else []
     found += [
@@ -111,29 +114,35 @@ def is_leaky(dataset: Dataset, split_name: str) -> bool:
     return bool(shared_groups(dataset, assign(dataset, split_name)))
 
 
-def check_for_training(dataset: Dataset, assignment: np.ndarray) -> None:
-    """Raises ValueError where this split cannot train: an empty part, one class only, labels that never change."""
+def check_for_training(dataset: Dataset, assignment: np.ndarray, monitor: str = "validation/loss") -> None:
+    """Raises ValueError where this split cannot train: an empty part, one class only, labels that never change.
+
+    `monitor` is what the trainer watches; one that watches its training part can do without validation.
+    """
     for part in PARTS:
-        if not (assignment == part).any():
+        if not (assignment == part).any() and not (part == "validation" and monitor.startswith("train/")):
             raise ValueError(f"The {part} part of {dataset.name} is empty with this split; choose another split.")
     train = np.asarray(dataset.targets)[assignment == "train"]
     if not train.shape[1]:
         return
     constant = np.ptp(train, axis=0) == 0
-    if dataset.task == "instruments" and constant.all():
+    has_classes = dataset.task in metrics.CLASS_TASKS
+    if has_classes and constant.all():
         present = [label for label, value in zip(dataset.labels, train[0], strict=True) if value > 0]
         only = f"only {present[0]}" if len(present) == 1 else "the same labels on every item"
         raise ValueError(f"The training part of {dataset.name} has {only}: there is nothing to tell apart.")
-    if dataset.task != "instruments" and constant.any():
+    if not has_classes and constant.any():
         label = dataset.labels[int(np.flatnonzero(constant)[0])]
         raise ValueError(f"Every item in the training part of {dataset.name} has the same {label}: nothing to learn.")
 
 
-def _official(dataset: Dataset, groups: np.ndarray) -> np.ndarray:
+def _official(dataset: Dataset, groups: np.ndarray, kind: str) -> np.ndarray:
     if not dataset.official:
-        raise ValueError(f"{dataset.name} has no official split; use {dataset.default_split}, or cv10:S.F.")
+        raise ValueError(f"{dataset.name} has no {kind} split; use {dataset.default_split}, or cv10:S.F.")
     given = np.array([dataset.official.get(str(item), "") for item in dataset.items], dtype="<U10")
     given[(given == "train") & np.isin(groups, groups[given == "test"])] = ""  # a group of the test side stays there
+    if kind == "whole":
+        return given
     parts = _divide(dataset, "official", groups, given == "train", {"validation": 1 / 9}, seed=0)
     parts[given == "test"] = "test"
     return parts

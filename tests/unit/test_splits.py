@@ -131,7 +131,7 @@ def test_another_seed_is_another_split():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("halves", "There is no split 'halves'; there are official, grouped:S"),
+        ("halves", "There is no split 'halves'; there are official, whole, grouped:S"),
         ("", "There is no split ''"),
         ("leave-source:", "There is no split"),
         ("official:1", "There is no split"),
