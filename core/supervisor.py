@@ -15,13 +15,13 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from core import config, disk, paths, rundir
+from core import disk, paths, rundir
 from core.executors import local
 from core.machine import devices, resolve_device
 
@@ -49,51 +49,14 @@ def new_spec(
     device: str = "auto",
     parent: str | None = None,
 ) -> rundir.Spec:
-    """The spec of a new run from what a form or a command line says; the only place where one is made.
+    """The spec of a new run from what a form or a command line says (core/specs.py).
 
     Raises ValueError for anything a user could get wrong: a knob, the data set's name, the split, the device, a run
     used as input that is not there or saw what this one is judged by.
     """
-    from core import datasets, lineage  # pandas comes with them; the supervisor's own loop does not need that
-    from core.datasets import splits
+    from core import specs  # pandas comes with it; the supervisor's own loop does not need that
 
-    name, data = trainer.__name__.rpartition(".")[2], datasets.settled(data)
-    offered = datasets.module(data).TASKS
-    task = next((task for task in trainer.TASKS if task in offered), None)
-    if task is None:
-        wants, has = ", ".join(trainer.TASKS), ", ".join(offered)
-        raise ValueError(f"{name} learns {wants}; {data} has labels for {has}.")
-    if split is None:
-        split = datasets.default_split(data, task)
-    split = splits.parse(split).name  # cv10:0 and cv10:0.0 are one board
-    dataset = datasets.load(data, task)  # missing files, or a split they do not have, are said before the queue
-    assignment = splits.assign(dataset, split)
-    splits.check_for_training(dataset, assignment)
-    if not set(trainer.INPUTS) & set(dataset.inputs):
-        raise ValueError(f"{name} eats {', '.join(trainer.INPUTS)}; {data} offers {', '.join(dataset.inputs)}.")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"The seed must be 0 to 4294967295, not {seed}.")
-    settings = config.make(trainer.Config, values)
-    inputs = lineage.inputs_of(trainer.Config, settings)
-    if hasattr(trainer, "check"):
-        trainer.check(settings)
-    lineage.refuse_leaks(inputs, dataset, assignment)
-    return rundir.Spec(
-        id=rundir.new_id(name),
-        trainer=name,
-        config=config.to_dict(settings) | inputs,  # with full ids, whatever was typed
-        data=data,
-        task=task,
-        split=split,
-        seed=seed,
-        device=resolve_device(device, trainer.DEVICES),
-        are_seeds_pooled=trainer.ARE_SEEDS_POOLED,
-        inputs=inputs,
-        parent=parent,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=_versions(),
-        revision=_revision(),
-    )
+    return specs.make(specs.prepare(trainer, data=data, split=split, device=device), values, seed=seed, parent=parent)
 
 
 def submit(spec: rundir.Spec) -> Path:
@@ -105,14 +68,32 @@ def submit(spec: rundir.Spec) -> Path:
 
 def enqueue(folder: Path) -> None:
     """Queue a run that exists (new, or to be resumed), and wake a supervisor."""
-    making = paths.cache() / f".queueing-{folder.name}"  # appears in the queue complete
-    making.write_text(str(paths.data() or ""))
-    status = rundir.read_status(folder)
-    rundir.set_status(folder, replace(status, state="queued", reason="", ended_at=0.0, heartbeat=time.time()))
-    last = max((int(name.partition("-")[0]) for name in os.listdir(queue()) if name[0].isdigit()), default=0)
-    # Last in the queue, also where the clock was set back.
-    os.replace(making, queue() / f"{max(time.time_ns(), last + 1):020d}-{folder.name}")
+    enqueue_all([folder])
     local.start_supervisor()
+
+
+@contextlib.contextmanager
+def queueing() -> Iterator[None]:
+    """Held while several runs enter the queue, and while one is taken: a group must not start by halves."""
+    with (paths.cache() / "queue.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def enqueue_all(folders: Sequence[Path]) -> None:
+    """Queue runs that exist, in this order, all at once; wakes nobody."""
+    data_folder, place = str(paths.data() or ""), queue()
+    with queueing():
+        last = max((int(name.partition("-")[0]) for name in os.listdir(place) if name[0].isdigit()), default=0)
+        first = max(time.time_ns(), last + 1)  # last in the queue, also where the clock was set back
+        for number, folder in enumerate(folders):
+            making = place.parent / f".queueing-{folder.name}"  # appears in the queue complete
+            making.write_text(data_folder)
+            status = rundir.read_status(folder)
+            if status.state != "queued" or status.reason:
+                status = replace(status, state="queued", reason="", ended_at=0.0, heartbeat=time.time())
+                rundir.set_status(folder, status)
+            os.replace(making, place / f"{first + number * 1000:020d}-{folder.name}")
 
 
 def claim(folder: Path) -> bool:
@@ -276,22 +257,6 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_UN)
             if not any(queue().iterdir()):  # a run queued while this one still held the lock had nobody else
                 return
-
-
-def _versions() -> dict[str, str]:
-    import platform
-    from importlib.metadata import version
-
-    packages = ("numpy", "torch", "scikit-learn", "xgboost")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _revision() -> str:
-    asked = ["git", "-C", str(paths.PROJECT), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(asked, capture_output=True, text=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):  # a copy without git
-        return ""
 
 
 if __name__ == "__main__":

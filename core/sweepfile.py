@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -29,9 +29,12 @@ DESIGNS = ("grid", "factorial", "fractional", "random", "bayesian")
 SAMPLERS, PRUNERS = ("random", "tpe", "gp"), ("none", "median", "asha")
 KEYS = (
     "name", "title", "source", "about", "trainer", "data", "split", "device", "seeds", "design", "resolution",
-    "workers", "together", "set", "factors", "search", "quick", "stages", "published", "claims", "columns",
+    "workers", "together", "order", "set", "factors", "search", "quick", "stages", "published", "claims", "columns",
 )  # fmt: skip
-STAGE_KEYS = ("name", "title", "about", "seeds", "design", "resolution", "split", "data", "set", "factors", "search")
+STAGE_KEYS = (
+    "name", "title", "about", "seeds", "design", "resolution", "split", "data", "workers", "together", "order", "set",
+    "factors", "search",
+)  # fmt: skip
 QUICK_KEYS = ("seeds", "set", "factors", "search", "data", "split")
 
 
@@ -63,6 +66,9 @@ class Search:
 class SweepFile:
     """A sweep as asked for. `settings` is `[set]`; `factors` maps a knob to its levels or its range.
 
+    Runs start seed by seed (`order` "seeds": every cell has one before any has two) or in "random" order, where time is
+    what is compared. `workers` 0 leaves their number to the machine.
+
     `stages`, `published` and `claims` are for studies, as they stand in the file. `lines` gives the line of each key,
     `warnings` what is no mistake but worth knowing.
     """
@@ -87,6 +93,9 @@ class SweepFile:
     stages: tuple[dict[str, Any], ...] = ()
     published: dict[str, Any] = field(default_factory=dict)
     claims: tuple[dict[str, Any], ...] = ()
+    order: str = "seeds"
+    is_quick: bool = False
+    stage: str = ""
     warnings: tuple[str, ...] = ()
     lines: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     text: str = field(default="", repr=False, compare=False)
@@ -120,19 +129,20 @@ def parse(text: str, *, quick: bool = False, stage: str = "") -> SweepFile:
     for number, one in enumerate(stages):  # a mistake in a stage is told before the first run, not after a night
         _read(_staged(raw, one), _stage_lines(where, number), text)
     if stage:
-        number = next((n for n, one in enumerate(stages) if one["name"] == stage), None)
-        if number is None:
-            have = ", ".join(str(one["name"]) for one in stages) or "none"
+        names = [str(one["name"]) for one in stages]
+        if stage not in names:
+            have = ", ".join(names) or "none"
             raise ValueError(f"line {where.get('name', 1)}: There is no stage {stage!r}; there are {have}.")
+        number = names.index(stage)
         raw, where = _staged(raw, stages[number]), _stage_lines(where, number)
-    full = _read(raw, where, text)
+    full = replace(_read(raw, where, text), stage=stage)
     if "quick" not in raw:
         if quick:
             raise ValueError(f"line {where.get('name', 1)}: It has no [quick] part.")
         return full
     _known(_table(raw, "quick", where), QUICK_KEYS, "quick.", where)
     short = _read(_quickened(raw), _quick_lines(where), text)
-    return short if quick else full
+    return replace(short, stage=stage, is_quick=True) if quick else full
 
 
 def _check_stages(stages: Any, where: dict[str, int]) -> None:
@@ -181,7 +191,7 @@ def _quick_lines(where: dict[str, int]) -> dict[str, int]:
     return {**where, **{key.removeprefix("quick."): line for key, line in where.items() if key.startswith("quick.")}}
 
 
-def _wrong(key: str, sentence: str, where: dict[str, int]) -> Any:
+def _wrong(key: str, sentence: str, where: dict[str, int]) -> NoReturn:
     """Raise the mistake at the line of the key, or of the nearest thing above it that has one."""
     place = key
     while place and place not in where:
@@ -258,6 +268,7 @@ def _read(raw: dict[str, Any], where: dict[str, int], text: str) -> SweepFile:
         resolution=_whole(raw, "resolution", 4, 3, where),
         workers=_whole(raw, "workers", 0, 0, where),
         together=together,
+        order=_choice(raw, "order", ("seeds", "random"), where),
         search=_search(raw, design, module, where),
         quick=raw.get("quick", {}),
         stages=tuple(raw.get("stages", ())),
@@ -276,7 +287,7 @@ def _trainer(raw: dict[str, Any], where: dict[str, int]) -> tuple[str, ModuleTyp
     try:
         return name, load_trainer(name)
     except ValueError as error:
-        return _wrong("trainer", str(error), where)
+        _wrong("trainer", str(error), where)
 
 
 def _data(raw: dict[str, Any], module: ModuleType, where: dict[str, int]) -> tuple[str, str | None]:
@@ -287,7 +298,7 @@ def _data(raw: dict[str, Any], module: ModuleType, where: dict[str, int]) -> tup
     try:
         offered = datasets.module(name).TASKS
     except ValueError as error:
-        return _wrong("data", str(error), where)
+        _wrong("data", str(error), where)
     if not set(offered) & set(module.TASKS):
         wants, has = ", ".join(module.TASKS), ", ".join(offered)
         _wrong("data", f"{raw['trainer']} learns {wants}; {name} has labels for {has}.", where)
@@ -437,11 +448,6 @@ def _direction(said: dict[str, Any], metric: str, where: dict[str, int]) -> str:
     try:
         better = metrics.about(metric).better
     except ValueError as error:
-        return _wrong("search.metric", str(error), where)
+        _wrong("search.metric", str(error), where)
     default = "maximize" if better == "higher" else "minimize"
     return _choice({"direction": default, **said}, "direction", ("minimize", "maximize"), where, "search.")
-
-
-def with_levels(file: SweepFile, factors: dict[str, Any], seeds: tuple[int, ...], trials: int) -> SweepFile:
-    """The same sweep with what was added to it since it started."""
-    return replace(file, factors=factors, seeds=seeds, search=replace(file.search, trials=trials))

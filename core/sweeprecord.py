@@ -1,0 +1,189 @@
+"""The directory of a sweep: what was planned, and which run each cell and seed has. The only reader and writer.
+
+cache/sweeps/<id>/sweep.toml    the file as it was given; what is edited later changes nothing here
+                  plan.json     cells, seeds, runs; replaced atomically
+                  paused        there while it is paused: its waiting runs keep their place, its groups hold
+                  cancelled     there once it was cancelled
+                  driver        there while a Bayesian design has cells to propose (core/sweeper.py)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core import disk, paths
+from core.sweepfile import Range, SweepFile
+
+FLAGS = ("paused", "cancelled", "driver")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One planned run: the run that counts for this cell and seed, and the ones it stands in for (`before`).
+
+    `outcome` is "pruned" where a search ended it early.
+    """
+
+    run: str
+    cell: int
+    seed: int
+    together: str = ""
+    before: list[str] = field(default_factory=list)
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A sweep as planned. `cells` maps factors to levels, by number; `factors` are levels or ranges as in the file."""
+
+    id: str
+    name: str
+    created_at: str
+    trainer: str
+    data: str
+    split: str
+    device: str
+    seeds: list[int]
+    factors: dict[str, Any]
+    cells: list[dict[str, Any]]
+    entries: list[Entry]
+    title: str = ""
+    design: str = "grid"
+    is_quick: bool = False
+    stage: str = ""
+    trials: int = 0
+    workers: int = 1
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[str]:
+        """The runs that count, one for each cell and seed."""
+        return [entry.run for entry in self.entries]
+
+
+def root() -> Path:
+    """The folder of all sweeps, inside the cache."""
+    folder = paths.cache() / "sweeps"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def ids() -> list[str]:
+    """All sweeps, newest first."""
+    return sorted((e.name for e in os.scandir(root()) if e.is_dir() and e.name[0] != "."), reverse=True)
+
+
+def find(sweep: str) -> Path:
+    """The directory of a sweep by its id, the unique start of one, its name (the newest of it), or `latest`."""
+    known = ids()
+    named = [one for one in known if one == sweep or re.sub(r"^\d{8}-\d{6}-|\.\d+$", "", one) == sweep]
+    starting = [one for one in known if sweep and one.startswith(sweep)]
+    if sweep == "latest" and known:
+        return root() / known[0]
+    if named:
+        return root() / named[0]
+    if len(starting) == 1:
+        return root() / starting[0]
+    if starting:
+        raise ValueError(f"{sweep!r} fits {len(starting)} sweeps: {', '.join(starting[:5])} …")
+    raise ValueError(f"There is no sweep {sweep!r}; `python lab.py sweeps` lists them.")
+
+
+def read(sweep: str) -> Record:
+    """What was planned; ValueError where there is no such sweep, or its plan cannot be read."""
+    folder = find(sweep)
+    try:
+        raw = json.loads((folder / "plan.json").read_bytes())
+        known = {name: raw[name] for name in Record.__dataclass_fields__ if name in raw}
+        fields = Entry.__dataclass_fields__
+        entries = [Entry(**{k: v for k, v in entry.items() if k in fields}) for entry in raw["entries"]]
+        return Record(**{**known, "id": folder.name, "entries": entries})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"The sweep {folder.name} has no readable plan.json ({error}).") from error
+
+
+def write(record: Record) -> None:
+    """Replace the plan, synced: runs are made only after they stand in it."""
+    disk.replace(root() / record.id / "plan.json", json.dumps(asdict(record), indent=1).encode(), is_synced=True)
+
+
+def create(record: Record, text: str, *flags: str) -> Record:
+    """Make the directory of a new sweep, complete or not at all; returns the record with the id it got."""
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    making = root() / f".{stamp}-{record.name}.{os.getpid()}"
+    making.mkdir()
+    (making / "sweep.toml").write_text(text, encoding="utf-8")
+    for flag in flags:
+        (making / flag).touch()
+    number = 1
+    while True:
+        name = f"{stamp}-{record.name}" + (f".{number}" if number > 1 else "")
+        named = replace(record, id=name, entries=[_renamed(entry, name) for entry in record.entries])
+        disk.replace(making / "plan.json", json.dumps(asdict(named), indent=1).encode(), is_synced=True)
+        try:
+            os.rename(making, root() / name)  # refused where there is one: it is never empty
+            return named
+        except OSError:
+            if not (root() / name).exists():
+                raise
+            number += 1
+
+
+def _renamed(entry: Entry, sweep: str) -> Entry:
+    return replace(entry, together=f"{sweep}{entry.together}" if entry.together else "")
+
+
+def has(sweep: str, flag: str) -> bool:
+    """Whether a flag (one of FLAGS) stands in a sweep; False where there is no such sweep."""
+    return (paths.cache() / "sweeps" / sweep / flag).exists()
+
+
+def set_flag(sweep: str, flag: str, is_set: bool) -> None:
+    """Put a flag up or take it down."""
+    assert flag in FLAGS, flag
+    path = root() / sweep / flag
+    if is_set:
+        path.touch()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def driven() -> list[str]:
+    """The sweeps that need a process which proposes cells; cheap, since the supervisor asks again and again."""
+    folder = paths.cache() / "sweeps"
+    try:
+        return [e.name for e in os.scandir(folder) if e.name[0] != "." and os.path.exists(f"{e.path}/driver")]
+    except OSError:
+        return []
+
+
+@contextlib.contextmanager
+def changing(sweep: str) -> Iterator[Record]:
+    """Held while the plan of a sweep is changed: two who add seeds must not undo each other. Gives the record."""
+    with (find(sweep) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield read(sweep)
+
+
+def as_json(factors: dict[str, Any]) -> dict[str, Any]:
+    """Factors as JSON: a list of levels, or the ends of a range."""
+    return {k: asdict(v) if isinstance(v, Range) else list(v) for k, v in factors.items()}
+
+
+def file_of(record: Record) -> SweepFile:
+    """The file the sweep was started from, with what was added since; ValueError where it cannot be read any more."""
+    from core import sweepfile
+
+    made = sweepfile.read(root() / record.id / "sweep.toml", quick=record.is_quick, stage=record.stage)
+    factors = {k: Range(**v) if isinstance(v, dict) else tuple(v) for k, v in record.factors.items()}
+    search = replace(made.search, trials=record.trials or made.search.trials)
+    return replace(made, factors=factors, seeds=tuple(record.seeds), search=search)
