@@ -1,0 +1,269 @@
+"""Studies: a published table beside our runs, and for each claim a verdict that a function computes from them.
+
+study = studies.load("implicit_em")
+runs = studies.runs_of(store, study)
+studies.compare(study, runs)        # published beside measured
+studies.judge(study, runs)          # claim by claim
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from core import paths, sweepfile, verdicts
+from core.stats import t_interval
+from core.studyruns import coverage, runs_of, variants
+from core.sweepfile import SweepFile
+from core.verdicts import Runs, Verdict
+
+__all__ = ["Runs", "Verdict", "compare", "coverage", "judge", "load", "names", "runs_of", "start", "variants"]
+
+CLAIM_KEYS = ("id", "text", "check", "args", "chart", "whose")
+PUBLISHED_KEYS = ("columns", "rows", "digits", "derived", "note", "figures")
+SD = "_sd"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence and the function that judges it. `whose` is "published", or "ours" for what explains or refutes."""
+
+    id: str
+    text: str
+    check: str
+    args: dict[str, Any]
+    chart: str = ""
+    whose: str = "published"
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published table: `frame` as printed, factor columns first; `metrics` have an optional `<metric>_sd` beside
+    them; `digits` is the last printed digit of each metric in its unit (0.001 for 92.9 %), `derived` the metrics that
+    a function of the study computes from the curves, `figures` number → drawing function."""
+
+    frame: pd.DataFrame
+    factors: tuple[str, ...]
+    metrics: tuple[str, ...]
+    digits: dict[str, float]
+    derived: tuple[str, ...]
+    note: str
+    figures: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its file says; `file` is its main sweep in full, `module` has its checks."""
+
+    name: str
+    path: Path
+    file: SweepFile
+    published: Published | None
+    claims: tuple[Claim, ...]
+    module: ModuleType | None
+
+    def function(self, name: str) -> Any:
+        """A function of the study: a check, a derived metric or a figure."""
+        return getattr(self.module, name)
+
+
+class Judged(NamedTuple):
+    """A claim and what its check found."""
+
+    claim: Claim
+    verdict: Verdict
+
+
+def folder() -> Path:
+    """Where the studies lie."""
+    return paths.PROJECT / "studies"
+
+
+def names() -> list[str]:
+    """The studies that ship, alphabetical."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def load(name: str) -> Study:
+    """A study by its name; ValueError for an unknown one, and with the line for a mistake in its file."""
+    if name not in names():
+        raise ValueError(f"There is no study {name!r}; there are {', '.join(names()) or 'none'}.")
+    return read(folder() / f"{name}.toml")
+
+
+def read(path: Path) -> Study:
+    """The study in a file. ValueError with file and line for an unknown trainer, knob or check, or a bad table."""
+    path = Path(path)
+    file = sweepfile.read(path)
+    try:
+        module = _module(path.stem)
+        claims = tuple(_claim(raw, number, module, file) for number, raw in enumerate(file.claims))
+        for number, claim in enumerate(claims):
+            if claim.id in {other.id for other in claims[:number]}:
+                _wrong(file, f"claims[{number}].id", f"There are two claims {claim.id!r}.")
+        return Study(path.stem, path, file, _published(file, module), claims, module)
+    except ValueError as error:
+        raise ValueError(f"{path}, {error}") from None
+
+
+def judge(study: Study, runs: Runs) -> list[Judged]:
+    """Each claim's verdict, in the order of the file. A check that finds its numbers unusable cannot tell, and why."""
+    found = []
+    for claim in study.claims:
+        try:
+            verdict = study.function(claim.check)(runs, **claim.args)
+        except ValueError as error:
+            verdict = verdicts.unknown(f"The check gave up: {error}")
+        found.append(Judged(claim, verdict))
+    return found
+
+
+def compare(study: Study, runs: Runs) -> pd.DataFrame:
+    """Published beside measured: a row per published row and metric.
+
+    Columns: the factors, metric, published, published_sd (NaN where none is printed), measured (mean over seeds), low
+    and high (its 95 % t interval; NaN for one seed), sd, n, difference, and in_sd: the difference in published standard
+    deviations, each taken as half the last printed digit or more, for "± 0" is a rounding. Metrics without seconds of
+    their own, or without a run, are NaN with n = 0.
+    """
+    table = study.published
+    if table is None:
+        return pd.DataFrame()
+    main = runs.main
+    values = {name: main.column(name) for name in table.metrics if name not in table.derived}
+    values |= {name: study.function(name)(main) for name in table.derived}
+    about = main.results.set_index("run")
+    rows = []
+    for printed in table.frame.to_dict("records"):
+        keep = np.ones(len(about), dtype=bool)
+        for factor in table.factors:
+            keep &= (about[factor] == printed[factor]).to_numpy() if factor in about else False
+        members = list(about.index[keep])
+        for metric in table.metrics:
+            seen = values[metric].reindex(members).dropna().to_numpy(float)
+            rows.append({name: printed[name] for name in table.factors} | _beside(table, printed, metric, seen))
+    return pd.DataFrame(rows)
+
+
+def start(study: Study, *, quick: bool = False) -> list[str]:
+    """Start the study: its main sweep and its stages, one after the other; returns the ids of the sweeps."""
+    from core import sweeps  # it brings the supervisor, which reading a study does not need
+
+    return [sweeps.start(file) for file in variants(study, quick=quick).values()]
+
+
+# ---- reading ----
+
+
+@functools.cache
+def _module(name: str) -> ModuleType | None:
+    """`studies/<name>.py`, None where there is none."""
+    try:
+        found = importlib.util.find_spec(f"studies.{name}")
+    except ValueError:  # set by hand, in a test
+        found = None
+    return importlib.import_module(f"studies.{name}") if found is not None else None
+
+
+def _wrong(file: SweepFile, key: str, sentence: str) -> Any:
+    place = key
+    while place and place not in file.lines:
+        place = place.rpartition(".")[0]
+    raise ValueError(f"line {file.lines.get(place, 1)}: {sentence}")
+
+
+def _claim(raw: dict[str, Any], number: int, module: ModuleType | None, file: SweepFile) -> Claim:
+    place = f"claims[{number}]"
+    for key in raw:
+        if key not in CLAIM_KEYS:
+            _wrong(file, f"{place}.{key}", f"A claim has no {key!r}; it has {', '.join(CLAIM_KEYS)}.")
+    for key in ("id", "text", "check"):
+        if not isinstance(raw.get(key), str) or not raw[key]:
+            _wrong(file, f"{place}.{key}", f"A claim needs its {key}, a text in quotes.")
+    args, whose = raw.get("args", {}), raw.get("whose", "published")
+    if whose not in ("published", "ours"):
+        _wrong(file, f"{place}.whose", f'whose is "published" or "ours", not {whose!r}.')
+    if not isinstance(args, dict):
+        _wrong(file, f"{place}.args", "args is a table: args = { threshold = 1.0 }.")
+    check = _function(file, module, raw["check"], f"{place}.check")
+    taken = [name for name in inspect.signature(check).parameters][1:]
+    for name in args:
+        if name not in taken:
+            said = f"{raw['check']} takes no {name!r}; it takes {', '.join(taken) or 'nothing'}."
+            _wrong(file, f"{place}.args.{name}", said)
+    if raw.get("chart"):
+        _function(file, module, raw["chart"], f"{place}.chart")
+    fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
+    return Claim(raw["id"], raw["text"], raw["check"], fixed, raw.get("chart", ""), whose)
+
+
+def _function(file: SweepFile, module: ModuleType | None, name: str, place: str) -> Any:
+    known = getattr(module, "__all__", ())
+    if module is None:
+        _wrong(file, place, f"There is no studies/{Path(file.name).name}.py with the function {name!r}.")
+    if name not in known:
+        _wrong(file, place, f"There is no check {name!r}; there are {', '.join(sorted(known))}.")
+    return getattr(module, name)
+
+
+def _published(file: SweepFile, module: ModuleType | None) -> Published | None:
+    raw = file.published
+    if not raw:
+        return None
+    for key in raw:
+        if key not in PUBLISHED_KEYS:
+            _wrong(file, f"published.{key}", f"[published] has no {key!r}; it has {', '.join(PUBLISHED_KEYS)}.")
+    columns, rows = raw.get("columns", []), raw.get("rows", [])
+    if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
+        _wrong(file, "published.columns", "columns is a list of names, the factors first.")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, list) or len(row) != len(columns):
+            said = f"Row {number} has {len(row) if isinstance(row, list) else 'no'} values for {len(columns)} columns."
+            _wrong(file, "published.rows", said)
+    factors = tuple(name for name in columns if name in file.factors)
+    if columns[: len(factors)] != list(factors) or not factors:
+        have = ", ".join(file.factors)
+        _wrong(file, "published.columns", f"The first columns must be factors of the sweep ({have}).")
+    metrics = tuple(name for name in columns if name not in factors and not name.endswith(SD))
+    for name in columns[len(factors) :]:
+        if name.endswith(SD) and name.removesuffix(SD) not in metrics:
+            _wrong(file, "published.columns", f"{name} stands beside no {name.removesuffix(SD)}.")
+    digits = raw.get("digits", {})
+    for name in metrics:
+        if not isinstance(digits.get(name), int | float) or digits[name] <= 0:
+            _wrong(file, "published.digits", f"digits must say the last printed digit of {name}, such as 0.1.")
+    derived = tuple(raw.get("derived", ()))
+    for name in (*derived, *raw.get("figures", {}).values()):
+        _function(file, module, name, "published.derived" if name in derived else "published.figures")
+    frame = pd.DataFrame(rows, columns=columns)
+    frame[columns[len(factors) :]] = frame[columns[len(factors) :]].apply(pd.to_numeric, errors="coerce")
+    note = str(raw.get("note", ""))
+    return Published(frame, factors, metrics, dict(digits), derived, note, dict(raw.get("figures", {})))
+
+
+def _beside(table: Published, printed: dict[str, Any], metric: str, seen: np.ndarray) -> dict[str, Any]:
+    sd = float(printed.get(f"{metric}{SD}", np.nan))
+    floor = table.digits[metric] / 2
+    mean, low, high = t_interval(seen)
+    gap = mean - float(printed[metric])
+    return {
+        "metric": metric,
+        "published": float(printed[metric]),
+        "published_sd": sd,
+        "measured": mean,
+        "low": low,
+        "high": high,
+        "sd": float(seen.std(ddof=1)) if len(seen) > 1 else float("nan"),
+        "n": len(seen),
+        "difference": gap,
+        "in_sd": gap / max(sd if np.isfinite(sd) else 0.0, floor),
+    }

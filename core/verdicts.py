@@ -1,0 +1,147 @@
+"""What a study's check is given and what it says, and the few decisions that all checks make in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from core.stats import t_interval
+
+REPRODUCED, NOT_REPRODUCED, ARTEFACT, CANNOT_TELL = "reproduced", "not reproduced", "artefact", "cannot be told"
+VERDICTS = (REPRODUCED, NOT_REPRODUCED, ARTEFACT, CANNOT_TELL)
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a study.
+
+    `results` has one row per run: run, stage ("main" or a stage's name), cell, config_id, seed, state, diverged,
+    seconds (NaN where runs trained together), together, started_at, ended_at, a column per knob and one per final
+    metric. `curves(metric)` has run, cell, seed, step, epoch, value. `factors` are those of the main grid.
+    """
+
+    results: pd.DataFrame
+    curves: Callable[[str], pd.DataFrame]
+    factors: tuple[str, ...]
+
+    def only(self, **levels: Any) -> Runs:
+        """The finished runs with these values in these columns; a tuple allows several."""
+        keep = ~self.results["diverged"].astype(bool) & (self.results["state"] == "done")
+        for name, level in levels.items():
+            if name not in self.results:
+                return replace(self, results=self.results[:0])
+            allowed = level if isinstance(level, tuple) else (level,)
+            keep &= self.results[name].isin(allowed)
+        return replace(self, results=self.results[keep])
+
+    @property
+    def main(self) -> Runs:
+        """The finished runs of the main grid."""
+        return self.only(stage=MAIN)
+
+    def curve(self, metric: str) -> pd.DataFrame:
+        """The curves of `metric` of these runs only."""
+        found = self.curves(metric)
+        return found[found["run"].isin(set(self.results["run"]))]
+
+    def column(self, name: str) -> pd.Series:
+        """A column of the results by run; NaN everywhere where there is none."""
+        values = self.results[name] if name in self.results else pd.Series(np.nan, self.results.index)
+        return pd.Series(pd.to_numeric(values, errors="coerce").to_numpy(float), self.results["run"], name=name)
+
+    def with_knobs(self, frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+        """The frame, which has a column run, with these columns of the results beside it."""
+        about = self.results.set_index("run")
+        return frame.assign(**{name: frame["run"].map(about[name]) for name in columns if name in about})
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: one of VERDICTS, a sentence with the numbers, the table behind it, and a chart or None."""
+
+    verdict: str
+    sentence: str
+    evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
+    chart: Any = None
+
+    def __post_init__(self) -> None:
+        assert self.verdict in VERDICTS, self.verdict
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % interval over n values (NaN ends for n < 2)."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def text(self, digits: str = ".3g", unit: str = "") -> str:
+        """ "71.6 [68.9, 74.3], n = 12"."""
+        ends = f" [{self.low:{digits}}, {self.high:{digits}}]" if np.isfinite(self.low) else ""
+        return f"{self.mean:{digits}}{unit}{ends}, n = {self.n}"
+
+    def where(self, low: float, high: float) -> str:
+        """Where the interval lies beside low…high: "inside", "outside" or "across" (also where there is none)."""
+        if not np.isfinite([self.low, self.high]).all():
+            return "across"
+        if low <= self.low and self.high <= high:
+            return "inside"
+        return "outside" if self.high < low or self.low > high else "across"
+
+
+def interval(values: Sequence[float] | np.ndarray | pd.Series, level: float = 0.95) -> Interval:
+    """Mean and t interval of the finite ones among values."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    return Interval(*t_interval(finite, level), len(finite))
+
+
+def difference(a: np.ndarray | pd.Series, b: np.ndarray | pd.Series, level: float = 0.95) -> Interval:
+    """mean(a) − mean(b) with Welch's interval; n is that of the smaller sample. Source: Welch 1947, Biometrika 34."""
+    from scipy.stats import t
+
+    a, b = (np.asarray(x, dtype=float)[np.isfinite(np.asarray(x, dtype=float))] for x in (a, b))
+    n = min(len(a), len(b))
+    gap = float(a.mean() - b.mean()) if n else float("nan")
+    if n < 2:
+        return Interval(gap, float("nan"), float("nan"), n)
+    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    error = float(np.sqrt(sum(parts)))
+    if error == 0:
+        return Interval(gap, gap, gap, n)
+    degrees = sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
+    half = float(t.ppf(0.5 + level / 2, degrees)) * error
+    return Interval(gap, gap - half, gap + half, n)
+
+
+def too_few(runs: Runs, cells: int, seeds: int = 2) -> str:
+    """Why runs do not suffice for a claim about `cells` cells with `seeds` seeds each; empty where they do."""
+    sizes = runs.results.groupby("cell")["seed"].nunique() if len(runs) else pd.Series(dtype=int)
+    full = int((sizes >= seeds).sum())
+    if full >= cells:
+        return ""
+    return f"{full} of the {cells} cells it speaks of have {seeds} finished seeds or more."
+
+
+def horizon(curves: pd.DataFrame) -> float:
+    """The last epoch that every run reached; 0 without runs."""
+    return float(curves.groupby("run")["epoch"].max().min()) if len(curves) else 0.0
+
+
+def unknown(why: str, evidence: pd.DataFrame | None = None, chart: Any = None) -> Verdict:
+    """The verdict "cannot be told", and why."""
+    return Verdict(CANNOT_TELL, why, pd.DataFrame() if evidence is None else evidence, chart)
+
+
+def by_place(place: str) -> str:
+    """Inside the margins a claim is reproduced, outside not; an interval across them cannot tell."""
+    return {"inside": REPRODUCED, "outside": NOT_REPRODUCED, "across": CANNOT_TELL}[place]

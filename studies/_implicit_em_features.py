@@ -1,0 +1,222 @@
+"""Claims about what the decoder-free encoder learned and what it cost: probes, failures, dead units, seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import curvecharts
+from core.verdicts import (
+    CANNOT_TELL,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Interval,
+    Runs,
+    Verdict,
+    by_place,
+    difference,
+    too_few,
+    unknown,
+)
+
+LOSS, ACCURACY, DEAD = "train/loss", "test/accuracy", "train/dead_units"
+
+
+def sgd_is_faster(runs: Runs, cells: int = 8, margin: float = 0.03) -> Verdict:
+    """Claim: a run with SGD takes less time than one with Adam.
+
+    Only runs that trained alone, one after another, in an order that mixes the optimisers can tell: together they have
+    no seconds of their own, and a machine that gets slower by the hour would make the second optimiser slow.
+    """
+    alone = runs.main.only(optimizer=("sgd", "adam"))
+    timed = alone.results[np.isfinite(alone.column("seconds").to_numpy())]
+    if "together" in timed:
+        timed = timed[~timed["together"].fillna(False).astype(bool)]
+    if len(timed) < len(alone):
+        said = f"{len(alone) - len(timed)} of {len(alone)} runs trained in one process with others and have no seconds."
+        return unknown(f"{said} Run the grid one after another, in random order, to time it.")
+    lacking = too_few(alone, cells) or _order_trouble(timed)
+    table = timed.groupby(["optimizer", "learning_rate"])["seconds"].agg(["mean", "std", "count"]).reset_index()
+    if lacking:
+        return unknown(lacking, table)
+    sgd, adam = (np.log(timed.loc[timed["optimizer"] == name, "seconds"]) for name in ("sgd", "adam"))
+    gap = difference(sgd, adam)
+    mean, low, high = (1 - float(np.exp(end)) for end in (gap.mean, gap.high, gap.low))
+    less = Interval(mean, low, high, gap.n)
+    said = f"A run with SGD takes {less.text('.1%')} runs each, less time than one with Adam"
+    if less.low > 0:
+        return Verdict(REPRODUCED, f"{said}.", table)
+    if less.high < margin:
+        return Verdict(NOT_REPRODUCED, f"{said}: less than {margin:.0%} at best.", table)
+    return unknown(f"{said}: the interval holds 0 and {margin:.0%}.", table)
+
+
+def features_are_equivalent(
+    runs: Runs, sgd: float = 0.01, adam: float = 0.001, margin: float = 0.005, metric: str = ACCURACY
+) -> Verdict:
+    """Claim: the best SGD and the best Adam give equally good features (probe accuracy within `margin`).
+
+    Two one-sided tests at 5 %: the 90 % interval of the difference lies inside the margins. "No significant
+    difference" is not enough: three noisy runs never have one. Source: Schuirmann 1987, J. Pharmacokinet. Biopharm. 15.
+    """
+    a = runs.main.only(optimizer="sgd", learning_rate=sgd)
+    b = runs.main.only(optimizer="adam", learning_rate=adam)
+    gap = difference(a.column(metric), b.column(metric), 0.9)
+    table = pd.DataFrame(
+        {"optimizer": ["sgd", "adam"], "learning_rate": [sgd, adam], "n": [len(a), len(b)],
+         "mean": [a.column(metric).mean(), b.column(metric).mean()]}
+    )  # fmt: skip
+    if gap.n < 2:
+        return unknown("Both configurations need two finished seeds or more.", table)
+    said = (
+        f"The probe differs by {100 * gap.mean:+.2f} points (SGD − Adam), 90 % interval "
+        f"[{100 * gap.low:+.2f}, {100 * gap.high:+.2f}], n = {len(a)} and {len(b)}"
+    )
+    place = gap.where(-margin, margin)
+    end = {"inside": "inside", "outside": "outside", "across": "across"}[place]
+    return Verdict(by_place(place), f"{said}: {end} the margin of ±{100 * margin:g}.", table)
+
+
+def no_configuration_fails(
+    runs: Runs, low: float = 0.92, high: float = 0.94, digit: float = 0.01, cells: int = 8
+) -> Verdict:
+    """Claim: all runs give usable features, a probe of 92–94 % (as printed: half a digit is rounded away)."""
+    ended = runs.results[(runs.results["stage"] == "main") & runs.results["state"].isin(("done", "diverged", "failed"))]
+    main = runs.main
+    values = main.column(ACCURACY).dropna()
+    table = main.results.groupby(list(runs.factors))[ACCURACY].agg(["min", "mean", "max", "count"]).reset_index()
+    failed = ended[ended["diverged"].astype(bool) | (ended["state"] == "failed")]
+    outside = values[(values < low - digit / 2) | (values >= high + digit / 2)]
+    if len(failed) or len(outside):
+        what = [f"{len(failed)} diverged or failed"] if len(failed) else []
+        what += [f"{len(outside)} have a probe outside {low:.0%}–{high:.0%}"] if len(outside) else []
+        return Verdict(NOT_REPRODUCED, f"Of {len(ended)} runs {' and '.join(what)}.", table)
+    lacking = too_few(main, cells) or ("" if len(values) == len(main) else "Not every run has a probe.")
+    if lacking:
+        return unknown(lacking, table)
+    most = 1 - 0.05 ** (1 / len(values))
+    said = f"None of {len(values)} runs failed, probes {values.min():.1%} to {values.max():.1%}"
+    return Verdict(REPRODUCED, f"{said}; up to {most:.0%} of further runs might still fail (95 % limit).", table)
+
+
+def lower_loss_is_not_better_features(runs: Runs, strong: float = -0.7, cells: int = 8) -> Verdict:
+    """Claim: lower loss is not better features: the loss does not rank the probes (Spearman ρ above −.7).
+
+    ρ² = ½ at −.7: from there on the loss says more than half of how runs rank. Interval by bootstrap over runs.
+    """
+    from scipy.stats import spearmanr
+
+    main = runs.main
+    frame = pd.DataFrame({"loss": main.column(LOSS), "accuracy": main.column(ACCURACY)}).dropna()
+    chart = _loss_chart(main)
+    lacking = too_few(main, cells)
+    if lacking or len(frame) < 6:
+        return unknown(lacking or "Fewer than six runs have both numbers.", frame.reset_index(), chart)
+    generator = np.random.default_rng(0)
+    drawn = [frame.iloc[generator.integers(len(frame), size=len(frame))] for _ in range(1000)]
+    values = [spearmanr(one["loss"], one["accuracy"]).statistic for one in drawn]
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    rho = float(spearmanr(frame["loss"], frame["accuracy"]).statistic)
+    said = f"Loss and probe have ρ = {rho:.2f} [{low:.2f}, {high:.2f}], n = {len(frame)} runs (−1: lower is better)"
+    if low > strong:
+        return Verdict(REPRODUCED, f"{said}: the loss does not rank the features.", frame.reset_index(), chart)
+    if high < strong:
+        return Verdict(NOT_REPRODUCED, f"{said}: lower loss is better features.", frame.reset_index(), chart)
+    return unknown(f"{said}: {strong} is inside the interval.", frame.reset_index(), chart)
+
+
+def spread_is_dead_units(runs: Runs, least_nats: float = 13.8, cells: int = 4) -> Verdict:
+    """Our explanation: the wide row (−795 ± 29) is dead units, each of which costs −ln(1e-6) = 13.8 nats and more.
+
+    Within cells of SGD: the slope of the final loss on the number of dead units, and the share of the spread that
+    they explain. Cells without dead units tell nothing about it.
+    """
+    sgd = runs.main.only(optimizer="sgd")
+    frame = pd.DataFrame({"loss": sgd.column(LOSS), "dead": sgd.column(DEAD)}).dropna()
+    frame["cell"] = sgd.results.set_index("run")["cell"].reindex(frame.index)
+    within = frame.groupby("cell")[["loss", "dead"]].transform(lambda values: values - values.mean())
+    chart = curvecharts.points(
+        sgd.with_knobs(frame.reset_index(), "learning_rate"), "dead", "loss", "learning_rate",
+        title="Final loss against dead units (SGD)", x_title="dead units", y_title="final loss (nats)",
+    )  # fmt: skip
+    spread = float((within["dead"] ** 2).sum()) if len(within) else 0.0
+    n, degrees = len(frame), len(frame) - frame["cell"].nunique() - 1
+    lacking = too_few(sgd, cells)
+    if lacking or degrees < 2 or spread == 0:
+        why = lacking or "No two seeds of a cell differ in their dead units."
+        return unknown(why, frame.reset_index(), chart)
+    from scipy.stats import t
+
+    slope = float((within["loss"] * within["dead"]).sum()) / spread
+    residual = within["loss"] - slope * within["dead"]
+    half = float(t.ppf(0.975, degrees)) * float(np.sqrt((residual**2).sum() / degrees / spread))
+    explained = 1 - float((residual**2).sum()) / max(float((within["loss"] ** 2).sum()), 1e-300)
+    cost = Interval(slope, slope - half, slope + half, n)
+    said = f"A dead unit costs {cost.text('.1f')} runs, nats, and dead units explain {explained:.0%} of the spread"
+    if cost.low > 0 and explained > 0.5 and cost.high >= least_nats:
+        return Verdict(REPRODUCED, f"{said} within cells.", frame.reset_index(), chart)
+    if cost.high < least_nats:
+        return Verdict(NOT_REPRODUCED, f"{said} within cells: less than {least_nats} each.", frame.reset_index(), chart)
+    return Verdict(CANNOT_TELL, f"{said} within cells: too uncertain.", frame.reset_index(), chart)
+
+
+def complex_optimisers_are_unnecessary(
+    runs: Runs, learning_rate: float = 0.01, margin: float = 0.005, seeds: int = 2, cells: int = 1
+) -> Verdict:
+    """Claim: no optimiser or schedule beyond plain SGD is needed: none gives a probe better by `margin`.
+
+    Plain SGD at `learning_rate` against every configuration of the other stages with its width; intervals by
+    Bonferroni over their number.
+    """
+    plain = runs.main.only(optimizer="sgd", learning_rate=learning_rate)
+    others = runs.only().results
+    width = set(plain.column("hidden_units").dropna())
+    others = others[(others["stage"] != "main")]
+    others = others[others["hidden_units"].isin(width)] if width and "hidden_units" in others else others
+    groups = [(cell, rows) for cell, rows in others.groupby(["stage", "cell"]) if rows["seed"].nunique() >= seeds]
+    if len(plain) < seeds or len(groups) < cells:
+        return unknown(f"It needs {seeds} seeds of plain SGD and of {cells} other configurations or more.")
+    rows = []
+    for (stage, cell), group in groups:
+        gap = difference(group[ACCURACY], plain.column(ACCURACY), 1 - 0.05 / len(groups))
+        about = {name: group[name].iloc[0] for name in ("optimizer", "schedule", "learning_rate") if name in group}
+        rows.append({"stage": stage, "cell": cell, **about, "better_by": gap.mean, "low": gap.low, "high": gap.high,
+                     "n": len(group)})  # fmt: skip
+    table = pd.DataFrame(rows).sort_values("better_by", ascending=False)
+    best = table.iloc[0]
+    said = (
+        f"Of {len(table)} configurations the best beats plain SGD by {100 * best['better_by']:+.2f} points "
+        f"[{100 * best['low']:+.2f}, {100 * best['high']:+.2f}] (n = {len(plain)} and {best['n']}, Bonferroni)"
+    )
+    if (table["low"] > 0).any() and (table.loc[table["low"] > 0, "better_by"] > margin).any():
+        return Verdict(NOT_REPRODUCED, f"{said}: more than {100 * margin:g}.", table)
+    if (table["high"] < margin).all():
+        return Verdict(REPRODUCED, f"{said}: none can be better by {100 * margin:g}.", table)
+    return unknown(f"{said}: {100 * margin:g} cannot be excluded.", table)
+
+
+def _loss_chart(main: Runs) -> Any:
+    if not {LOSS, ACCURACY} <= set(main.results):
+        return None
+    return curvecharts.points(
+        main.results, LOSS, ACCURACY, "optimizer", title="Probe accuracy against final loss",
+        x_title="final training loss (nats)", y_title="probe accuracy",
+    )  # fmt: skip
+
+
+def _order_trouble(timed: pd.DataFrame) -> str:
+    """Why these runs cannot be compared in time; empty where they ran one after another in a mixed order."""
+    if not {"started_at", "ended_at"} <= set(timed) or timed[["started_at", "ended_at"]].isna().any(axis=None):
+        return "It is not known when the runs began and ended."
+    ordered = timed.sort_values("started_at")
+    overlap = (ordered["started_at"].to_numpy()[1:] < ordered["ended_at"].to_numpy()[:-1] - 0.5).any()
+    if overlap:
+        return "Some of the runs trained at the same time and took each other's seconds."
+    is_sgd = (ordered["optimizer"] == "sgd").to_numpy()
+    changes = int((is_sgd[1:] != is_sgd[:-1]).sum())
+    # Of n runs in random order about half of the neighbours differ; blocks differ once.
+    if changes < len(ordered) / 4:
+        return f"The order was not mixed: the optimiser changed {changes} times in {len(ordered)} runs."
+    return ""

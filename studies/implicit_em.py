@@ -1,0 +1,194 @@
+"""Checks of the published claims about the decoder-free encoder's training (studies/implicit_em.toml names them).
+
+Every check is a function of runs, so that its verdict moves with them: tests/contract/test_studies.py feeds each one
+synthetic runs in which its claim is true, false and underpowered. What refutes the claims (the laws behind the curves)
+is in `_implicit_em_laws.py`, claims about the features in `_implicit_em_features.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import curvecharts, curves
+from core.criteria import per_epoch, settled
+from core.verdicts import ARTEFACT, NOT_REPRODUCED, REPRODUCED, Runs, Verdict, horizon, interval, too_few, unknown
+from studies._implicit_em_features import (
+    complex_optimisers_are_unnecessary,
+    features_are_equivalent,
+    lower_loss_is_not_better_features,
+    no_configuration_fails,
+    sgd_is_faster,
+    spread_is_dead_units,
+)
+from studies._implicit_em_laws import (
+    LOSS,
+    adam_orbits,
+    another_criterion_gives_another_epoch,
+    convergence_follows_width_over_threshold,
+    learning_rate_shifts_the_curve,
+    responsibilities_settle,
+    scale_free_loss_is_flat,
+    weights_grow_as_predicted,
+)
+
+__all__ = [
+    "adam_never_converges",
+    "adam_orbits",
+    "another_criterion_gives_another_epoch",
+    "complex_optimisers_are_unnecessary",
+    "convergence_epoch",
+    "convergence_follows_width_over_threshold",
+    "features_are_equivalent",
+    "figure_4",
+    "learning_rate_shifts_the_curve",
+    "lower_loss_is_not_better_features",
+    "no_configuration_fails",
+    "responsibilities_settle",
+    "scale_free_loss_is_flat",
+    "sgd_converges_at_one_epoch",
+    "sgd_is_faster",
+    "spread_is_dead_units",
+    "weights_grow_as_predicted",
+]
+
+SCALED = (0.5, 1.0, 2.0, 4.0)
+"""The thresholds beside the published one, as its multiples."""
+
+
+def convergence_epoch(runs: Runs, threshold: float = 1.0) -> pd.Series:
+    """The published criterion by run: first epoch of the first 5 changes below `threshold`, else the last epoch."""
+    found = settled(runs.curve(LOSS), (threshold,))
+    return pd.Series(found["epoch"].to_numpy(float), found["run"])
+
+
+def figure_4(runs: Runs) -> Any:
+    """The figure that the report names and does not have: every loss curve over ln(epoch), by optimiser.
+
+    A curve that falls by the same amount with every doubling of the epoch is a straight line here and has no limit.
+    """
+    frame = runs.main.with_knobs(runs.main.curve(LOSS), "optimizer", "learning_rate")
+    frame = frame.assign(configuration=frame["optimizer"].astype(str) + " " + frame["learning_rate"].astype(str))
+    return curvecharts.series(
+        frame,
+        "epoch",
+        "value",
+        "configuration",
+        detail="run",
+        title="Figure 4 (missing in the report): loss against the logarithm of the epoch",
+        x_title="epoch (log)",
+        y_title="training loss (nats per batch)",
+        log=(True, False),
+    )
+
+
+def sgd_converges_at_one_epoch(
+    runs: Runs, epoch: float = 70.0, tolerance: float = 10.0, threshold: float = 1.0, cells: int = 4
+) -> Verdict:
+    """Claim: SGD converges at about the same epoch whatever the learning rate.
+
+    First by the published criterion: all cells within `tolerance` epochs of `epoch`? If so, whether that epoch is the
+    network's or the criterion's: with a limit in sight it hardly moves with the threshold, on a logarithm it goes
+    with 1/threshold. An exponent above ½ on curves without a limit makes it an artefact.
+    """
+    sgd = runs.main.only(optimizer="sgd")
+    frame = sgd.curve(LOSS)
+    found = sgd.with_knobs(settled(frame, tuple(threshold * m for m in SCALED)), "learning_rate", "cell")
+    chart = _threshold_chart(found, "SGD: epoch of convergence against the threshold")
+    table = _by_cell(found, threshold)
+    lacking = too_few(sgd, cells)
+    if lacking or horizon(frame) < epoch + tolerance:
+        return unknown(lacking or f"The curves end at epoch {horizon(frame):g}.", table, chart)
+    at = found[found["threshold"] == threshold]
+    over_all = interval(at["epoch"])
+    stray = [name for name, rows in at.groupby("learning_rate") if abs(rows["epoch"].mean() - epoch) > tolerance]
+    place = over_all.where(epoch - tolerance, epoch + tolerance)
+    if stray or place == "outside":
+        where = f"at learning rate {', '.join(f'{lr:g}' for lr in stray)}" if stray else "over all learning rates"
+        said = f"By its own criterion SGD does not converge within {tolerance:g} epochs of {epoch:g} {where}: "
+        return Verdict(NOT_REPRODUCED, said + f"mean epoch {over_all.text()} runs.", table, chart)
+    exponent = interval(_exponents(found))
+    unlimited = np.mean([_has_no_limit(*curve) for curve in per_epoch(frame).values()])
+    said = (
+        f"By its own criterion it does (epoch {over_all.text()} runs). The epoch goes with the threshold to the power "
+        f"−{exponent.text('.2f')}, and {unlimited:.0%} of the curves have no limit (a logarithm fits best)"
+    )
+    if place == "across" or exponent.where(0.5, np.inf) == "across":
+        return unknown(f"{said}: too uncertain to tell.", table, chart)
+    if exponent.low > 0.5 and unlimited > 0.5:
+        return Verdict(
+            ARTEFACT, f"{said}: it measures the threshold, twice of which halves it, and not the network.", table, chart
+        )
+    return Verdict(REPRODUCED, f"{said}: the threshold hardly matters.", table, chart)
+
+
+def adam_never_converges(
+    runs: Runs, threshold: float = 1.0, epochs: float = 100.0, cells: int = 4, optimizer: str = "adam"
+) -> Verdict:
+    """Claim: Adam is still changing at epoch 100.
+
+    True by the published criterion where no cell crosses. An artefact where twice or four times the threshold is
+    crossed by (nearly) all: then its changes shrink like SGD's, only from twice as high.
+    """
+    adam = runs.main.only(optimizer=optimizer)
+    frame = adam.curve(LOSS)
+    found = adam.with_knobs(settled(frame, tuple(threshold * m for m in SCALED)), "learning_rate", "cell")
+    chart = _threshold_chart(found, "Adam: epoch of convergence against the threshold")
+    table = _by_cell(found, threshold)
+    lacking = too_few(adam, cells)
+    if lacking or horizon(frame) < epochs:
+        return unknown(lacking or f"The curves end at epoch {horizon(frame):g}, not {epochs:g}.", table, chart)
+    within = found.assign(is_reached=found["is_reached"] & (found["epoch"] < epochs))
+    share = within.groupby("threshold")["is_reached"].mean()
+    crossing = within[(within["threshold"] == threshold)].groupby("cell")["is_reached"].mean()
+    n = len(adam)
+    if (crossing >= 0.5).any():
+        said = f"{int((crossing >= 0.5).sum())} of {len(crossing)} Adam configurations converge by its own criterion"
+        return Verdict(NOT_REPRODUCED, f"{said} before epoch {epochs:g}.", table, chart)
+    looser = float(max(share[2 * threshold], share[4 * threshold]))
+    said = (
+        f"{share[threshold]:.0%} of {n} Adam runs cross {threshold:g} per epoch before epoch {epochs:g}, "
+        f"{share[2 * threshold]:.0%} cross {2 * threshold:g}, {share[4 * threshold]:.0%} cross {4 * threshold:g}"
+    )
+    if looser >= 0.9:
+        reached = found[(found["threshold"] == 2 * threshold) & found["is_reached"]]
+        at = f" (at epoch {interval(reached['epoch']).text()})" if len(reached) > 1 else ""
+        return Verdict(ARTEFACT, f"{said}{at}: the threshold decides, not the optimiser.", table, chart)
+    if looser <= 0.1:
+        return Verdict(REPRODUCED, f"{said}: it goes on changing whatever the threshold.", table, chart)
+    return unknown(f"{said}: neither all nor none.", table, chart)
+
+
+# ---- what several checks need ----
+
+
+def _by_cell(found: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Epochs of convergence by learning rate and threshold, the published threshold first."""
+    table = found.groupby(["learning_rate", "threshold"]).agg(
+        epoch=("epoch", "mean"), sd=("epoch", "std"), n=("epoch", "size"), reached=("is_reached", "mean")
+    )
+    return table.reset_index().sort_values(["threshold", "learning_rate"], key=lambda c: c.where(c != threshold, -1.0))
+
+
+def _exponents(found: pd.DataFrame) -> list[float]:
+    """By run: b of epoch ∝ threshold^−b over the thresholds that it reached."""
+    slopes = []
+    for _, rows in found[found["is_reached"]].groupby("run"):
+        if len(rows) > 1:
+            slopes.append(-float(np.polyfit(np.log(rows["threshold"]), np.log(rows["epoch"]), 1)[0]))
+    return slopes
+
+
+def _has_no_limit(epoch: np.ndarray, value: np.ndarray) -> bool:
+    """Whether a logarithm fits best, without the first tenth: no law holds from the first step on."""
+    later = epoch > len(epoch) / 10
+    return bool(later.sum() >= 6) and curves.fit(epoch[later], value[later]).has_no_limit
+
+
+def _threshold_chart(found: pd.DataFrame, title: str) -> Any:
+    return curvecharts.points(
+        found[found["is_reached"]], "threshold", "epoch", "learning_rate", title=title,
+        x_title="threshold (nats per epoch, log)", y_title="epoch of convergence (log)", log=(True, True),
+    )  # fmt: skip
