@@ -58,7 +58,7 @@ class Report:
 
 
 LEFT_OUT = {
-    "missing": ("missing", "serious", "Copy the file to where the CSV says, or delete its row."),
+    "missing": ("missing", "serious", "Copy the file to where it is expected, or delete its row."),
     "label": ("wrong label", "serious", "Correct the row; until then the data set cannot be used."),
     "twice": ("listed twice", "serious", "Delete all rows of this file but one."),
 }

@@ -80,19 +80,36 @@ def _of_finished(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None
         help = "A new run with the same settings, from the beginning."
         if st.button("Run again", icon=":material/replay:", help=help):
             _open(lambda: control.rerun(folder))
-    if _can_listen(folder) and st.button("Use on Listen", icon=":material/hearing:", type="primary"):
+    if not why_not_heard(folder, folder.name) and st.button("Use on Listen", icon=":material/hearing:", type="primary"):
         listening.pin(spec.task, spec.id)
         st.switch_page("pages/listen.py", query_params={spec.task: spec.id})
     board = {"task": spec.task, "data": spec.data, "split": spec.split}
     st.page_link("pages/leaderboard.py", label="See it on the leaderboard", query_params=board)
 
 
-def _can_listen(folder: Path) -> bool:
+def why_not_heard(folder: Path, name: str) -> str:
+    """Why the run in `folder` cannot be listened to, or the moment of it that `name` says ("RUN@7"); "" where it can.
+
+    Its weights are read for that, once for each time its checkpoints have changed.
+    """
+    return _why_not_heard(name, checkpoints_changed_at(folder))
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _why_not_heard(name: str, changed_at: int) -> str:
     try:
-        listening.load(folder.name)
-        return True
-    except ValueError:
-        return False
+        listening.load(name)
+        return ""
+    except ValueError as error:
+        return str(error)
+
+
+def checkpoints_changed_at(folder: Path) -> int:
+    """When a checkpoint of the run in `folder` last came, went or was replaced (ns)."""
+    try:
+        return (folder / "checkpoints").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
@@ -111,7 +128,7 @@ def branch(folder: Path, spec: rundir.Spec, current: dict[str, Any], begin: str 
     """A form that starts a branch of this run; from the moment `begin` ("epoch 3") where it is given."""
     about = config.knobs(trainers.load(spec.trainer).Config)
     able = {name: knob for name, knob in about.items() if (knob.hot or knob.branch) and knob.applies(current)}
-    points = _points(str(folder), (folder / "checkpoints").stat().st_mtime_ns) if able else {}
+    points = _points(str(folder), checkpoints_changed_at(folder)) if able else {}
     if not points or (begin and begin not in points):
         return
     with st.popover(f"Branch from {begin}" if begin else "Branch", icon=":material/alt_route:"):

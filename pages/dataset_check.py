@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 import streamlit as st
 
-from core import datajobs
+from core import datajobs, datasets
 from core.datajobs import Job
 from core.datasets import Dataset, splits
 from core.findings import Report
@@ -21,14 +21,33 @@ def check(name: str, dataset: Dataset) -> None:
     """Start a check, watch it, and read what it found."""
     chosen = chosen_split(name, dataset)
     splits.assign(dataset, chosen)
-    report = datajobs.read_report(name, dataset.task, chosen)
-    job = datajobs.read_job(name, dataset.task, chosen)
+    _check(name, dataset.task, chosen)
+
+
+def check_unusable(name: str, task: str) -> None:
+    """For a data set that cannot be loaded: the check goes on where loading stops, and lists all that is wrong.
+
+    Draws nothing where that is not so, or where there is nothing to look at; `task` is for a folder that does not say.
+    """
+    survey = getattr(datasets.module(name), "survey", None)
+    try:
+        seen = survey(datasets.settled(name).partition(":")[2]).dataset if survey else None
+    except ValueError:  # no folder, or no table in it: the page has said so
+        return
+    if survey:
+        task = seen.task if seen else task
+        _check(name, task, datasets.default_split(name, task))
+
+
+def _check(name: str, task: str, chosen: str) -> None:
+    report = datajobs.read_report(name, task, chosen)
+    job = datajobs.read_job(name, task, chosen)
     if job is not None and job.is_active:
-        _watch(name, dataset.task, chosen)
+        _watch(name, task, chosen)
     else:
         label = "Check" if report is None else "Check again"
         if st.button(label, type="primary", icon=":material/fact_check:"):
-            datajobs.start(name, dataset.task, chosen)
+            datajobs.start(name, task, chosen)
             st.rerun()
         if job is not None and job.state in ("failed", "cancelled"):
             (st.error if job.state == "failed" else st.caption)(shared.plain(job.note))

@@ -181,6 +181,8 @@ def _one(name: str, card: Card) -> None:
             st.error(shared.plain(card.sentence), icon=":material/error:")
         else:
             _get_it(card)
+        if card.state in ("wrong", "missing") and card.tasks:
+            dataset_check.check_unusable(name, card.tasks[0].task)
         return
     tasks = [task.task for task in card.tasks]
     left, right = st.columns([1, 3])

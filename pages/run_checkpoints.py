@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import checkpoints, listening, metrics, rundir, runview
+from core import checkpoints, metrics, rundir, runview
 from pages import actions, run_curves, shared
 
 COLUMNS = {
@@ -23,7 +23,7 @@ COLUMNS = {
 
 def table(folder: Path, spec: rundir.Spec, current: dict[str, Any]) -> None:
     """All moments on the disk, and what can be done with those selected."""
-    stored = _stored(str(folder), _changed_at(folder))
+    stored = _stored(str(folder), actions.checkpoints_changed_at(folder))
     if broken := checkpoints.broken_states(folder):
         st.warning(shared.plain(f"Found damaged and moved aside: {', '.join(broken)}."), icon=":material/warning:")
     if not stored:
@@ -80,10 +80,8 @@ def _two(folder: Path, spec: rundir.Spec, rows: pd.DataFrame, chosen: pd.DataFra
 def _listen(folder: Path, spec: rundir.Spec, chosen: list[pd.Series], label: str) -> None:
     """A link to Listen with these moments; where they cannot be heard, why."""
     names = [f"{spec.id}@{round(row['epoch'])}" for row in chosen]
-    try:
-        listening.load(names[0])
-    except ValueError as error:
-        st.caption(shared.plain(str(error)))
+    if why := actions.why_not_heard(folder, names[0]):
+        st.caption(shared.plain(why))
         return
     st.page_link("pages/listen.py", label=label, icon=":material/hearing:", query_params={spec.task: names})
 
@@ -91,14 +89,6 @@ def _listen(folder: Path, spec: rundir.Spec, chosen: list[pd.Series], label: str
 @st.cache_data(max_entries=50, show_spinner=False)
 def _stored(place: str, changed_at: int) -> list[checkpoints.Stored]:
     return checkpoints.stored(Path(place))
-
-
-def _changed_at(folder: Path) -> int:
-    """When a checkpoint last came or went (ns)."""
-    try:
-        return (folder / "checkpoints").stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
 
 
 def _why_none(folder: Path) -> str:

@@ -11,9 +11,10 @@ from core.config import fingerprint
 from core.datasets import Dataset, Missing, Progress
 from core.datasets._deam import ADDRESS, LICENCE, PARTS, all_annotations, emotion_set, locate
 from core.datasets._deam import LAYOUT as LABELS_LAYOUT
+from core.datasets.folder import Survey
 from core.events import Part
 
-__all__ = ["LICENCE", "PARTS", "TASKS", "load"]
+__all__ = ["LICENCE", "PARTS", "TASKS", "load", "survey"]
 
 TASKS = ("emotion",)
 INPUTS = ("lib164", "logmel", "lib73")
@@ -25,15 +26,33 @@ SUFFIXES = (".mp3", ".wav", ".ogg", ".flac")
 
 def load(task: str, progress: Progress) -> Dataset:
     """All songs with `lib164` and `logmel`; Missing where labels are not here or a song has no audio file."""
-    ids, _, _, _, labels_version = all_annotations()
-    folder = _folder()
-    files = {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES}
+    ids = all_annotations()[0]
+    folder, files = _folder(), _files()
     absent = [str(song) for song in ids if str(song) not in files]
     if absent:
         raise Missing(
             f"{len(absent)} of DEAM's {len(ids)} songs have no audio file in {folder} (the first is song "
-            f"{absent[0]}: expected {absent[0]}.mp3). Get the audio from {ADDRESS} (about 1.3 GB; {LICENCE})."
+            f"{absent[0]}: expected {absent[0]}.mp3; `python lab.py data check deam-audio` lists them all). "
+            f"Get the audio from {ADDRESS} (about 1.3 GB; {LICENCE})."
         )
+    return _of_songs(ids, files)
+
+
+def survey(place: str, task: str | None = None) -> Survey:
+    """The songs that are here, for a check, which goes on where `load` refuses; Missing where labels or the folder are.
+
+    `place` is not looked at: DEAM has one place.
+    """
+    ids, folder, files = all_annotations()[0], _folder(), _files()
+    songs = {str(song) for song in ids}
+    left_out = [(str(song), "missing", f"{song}.mp3 is not in {folder}.") for song in ids if str(song) not in files]
+    here = ids[[str(song) in files for song in ids]]
+    unlisted = [file.name for stem, file in files.items() if stem not in songs]
+    return Survey(folder, _of_songs(here, files) if len(here) else None, left_out, unlisted)
+
+
+def _of_songs(ids: np.ndarray, files: dict[str, Path]) -> Dataset:
+    labels_version = all_annotations()[-1]
     version = fingerprint([labels_version, [(str(song), files[str(song)].stat().st_size) for song in ids]])
 
     def audio(index: int) -> Path:
@@ -52,6 +71,11 @@ def load(task: str, progress: Progress) -> Dataset:
     about = f"{len(ids):,} songs of 45 s with song-level labels and labels every half second from 15 s on."
     made = emotion_set("deam-audio", ids, version, about, INPUTS, rows, audio=audio)
     return made
+
+
+def _files() -> dict[str, Path]:
+    """The audio files by the number of their song."""
+    return {file.stem: file for file in sorted(_folder().iterdir()) if file.suffix.lower() in SUFFIXES}
 
 
 def _folder() -> Path:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
-from core import datasets, metrics
+from core import datacheck, datasets, metrics
 from core.datasets import _deam, deam_audio, splits
 from core.datasets.deam_opensmile import read_feature_csv
 
@@ -206,6 +207,22 @@ def test_songs_as_audio(tiny, inner):
     (tiny / inner / "5.mp3").unlink()
     with pytest.raises(datasets.Missing, match=r"1 of DEAM's 14 songs have no audio file in .*song 5: expected 5.mp3"):
         datasets.load("deam-audio")
+    write(tiny, f"{inner}/4711.mp3", ["audio"])
+    seen = deam_audio.survey("")
+    assert [(item, kind) for item, kind, _ in seen.left_out] == [("5", "missing")]
+    assert seen.unlisted == ["4711.mp3"] and seen.dataset is not None
+    assert set(seen.dataset.items) == {str(song) for song in SONGS} - {"5"}
+    assert seen.dataset.audio(0) == tiny / inner / "2.mp3" and seen.dataset.version != data.version
+
+
+def test_missing_songs_are_listed_by_the_check(tiny, cache):
+    tone = np.sin(np.arange(22_050) / 9.0)
+    for number, song in enumerate(SONGS[1:]):
+        (tiny / "MEMD_audio").mkdir(exist_ok=True)
+        soundfile.write(tiny / "MEMD_audio" / f"{song}.wav", tone * (number + 1) / 99, 22_050)
+    report = datacheck.check("deam-audio")
+    assert [one.item for one in report.findings if one.kind == "missing"] == [str(SONGS[0])]
+    assert report.recordings == len(SONGS) - 1
 
 
 @pytest.mark.parametrize(
