@@ -20,7 +20,8 @@ from core import effectsize, factorial, wording
 from core.anova import ALPHA, choose, term_name, why_not
 from core.usable import Usable, usable
 
-N_PERMUTATIONS = 20_000
+N_PERMUTATIONS, MOST_NUMBERS = 20_000, 4_000_000
+"""Fewer permutations for many runs, where 20,000 of them would fill the memory."""
 COLUMNS = ("term", "statistic", "df", "df_error", "p", "effect")
 
 
@@ -68,7 +69,7 @@ def kruskal(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> tuple[floa
         return (12 / (n * (n + 1)) * ((order @ member) ** 2 / sizes).sum(axis=-1) - 3 * (n + 1)) / correction
 
     observed = float(h(ranks))
-    shuffled = np.random.default_rng(seed).permuted(np.tile(ranks, (N_PERMUTATIONS, 1)), axis=1)
+    shuffled = np.random.default_rng(seed).permuted(np.tile(ranks, (_how_many(n), 1)), axis=1)
     return observed, len(sizes) - 1, _share_as_large(h(shuffled), observed), observed / (n - 1)
 
 
@@ -87,8 +88,12 @@ def friedman(values: np.ndarray, seed: int = 0) -> tuple[float, int, float, floa
         return (k - 1) * ((order.sum(axis=-2) - n * (k + 1) / 2) ** 2).sum(axis=-1) / spread
 
     observed = float(chi2(ranks))
-    shuffled = np.random.default_rng(seed).permuted(np.tile(ranks, (N_PERMUTATIONS, 1, 1)), axis=2)
+    shuffled = np.random.default_rng(seed).permuted(np.tile(ranks, (_how_many(n * k), 1, 1)), axis=2)
     return observed, k - 1, _share_as_large(chi2(shuffled), observed), observed / (n * (k - 1))
+
+
+def _how_many(n: int) -> int:
+    return min(N_PERMUTATIONS, max(1000, MOST_NUMBERS // n))
 
 
 def _share_as_large(permuted: np.ndarray, observed: float) -> float:

@@ -22,7 +22,8 @@ class Usable:
     """Usable runs as codes: codes [n, factors] index into `levels`, seeds [n] are texts, values [n] finite numbers.
 
     `factors` holds those with two levels or more; `constant` the others with their one level. `left_out` counts runs
-    by reason. `is_replicated` says whether any cell has two runs: without it there is no scatter and no interval.
+    by reason, `rows` [n] are the places of the usable runs in the frame. `is_replicated` says whether any cell has two
+    runs: without it there is no scatter and no interval.
     """
 
     response: str
@@ -36,6 +37,7 @@ class Usable:
     warnings: tuple[str, ...]
     is_replicated: bool
     has_seeds: bool
+    rows: np.ndarray
 
     @property
     def cell_codes(self) -> np.ndarray:
@@ -97,6 +99,7 @@ def usable(results: pd.DataFrame, response: str, factors: Sequence[str]) -> Usab
     return Usable(
         response, tuple(levels), levels, codes, np.asarray(seeds)[keep].astype(str), values[keep], constant, left_out,
         tuple(warnings), bool((sizes > 1).any()), "seed" in results,
+        np.flatnonzero(keep),
     )  # fmt: skip
 
 
