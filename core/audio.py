@@ -7,6 +7,7 @@ import io
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ READABLE = "wav, flac, ogg, mp3 and aiff"
 SHORTEST_S = 0.1
 LONGEST_S = 30 * 60.0
 SILENCE_DB = -80.0
+SILENT = f"This is silence: no sample reaches −{-SILENCE_DB:g} dB of full scale."
 BLOCK_FRAMES = 2**18
 LOWEST_RATE_HZ = 1000
 DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -64,7 +66,7 @@ def decode(source: str | Path | bytes, name: str | None = None) -> Clip:
     silence.
     """
     data, name = _bytes(source, name)
-    _refuse_by_content(data, name)
+    refuse_by_content(data, name)
     samples, rate, warnings = _read(data, name)
     if rate < LOWEST_RATE_HZ:
         raise ValueError(f"{name} has a sample rate of {rate:,} Hz; at least {LOWEST_RATE_HZ:,} Hz are needed.")
@@ -77,10 +79,10 @@ def decode(source: str | Path | bytes, name: str | None = None) -> Clip:
     if not finite.all():
         bad = int(finite.size - np.count_nonzero(finite))
         samples = np.where(finite, samples, np.float32(0))
-        warnings.append(f"{bad:,} of {finite.size:,} samples were not numbers (NaN or infinite) and were set to zero.")
+        warnings.append(not_numbers(bad, finite.size))
     peak = max(float(samples.max()), -float(samples.min()))
     if peak < 10 ** (SILENCE_DB / 20):
-        warnings.append(f"This is silence: no sample reaches {SILENCE_DB:g} dB of full scale.".replace("-", "−"))
+        warnings.append(SILENT)
     return Clip(np.ascontiguousarray(samples), rate, name, file_hash(data), warnings)
 
 
@@ -98,8 +100,13 @@ def _bytes(source: str | Path | bytes, name: str | None) -> tuple[bytes, str]:
         raise ValueError(f"{name} cannot be opened ({error.strerror or error}); check its permissions.") from None
 
 
-def _refuse_by_content(data: bytes, name: str) -> None:
+def refuse_by_content(source: bytes | Path, name: str) -> None:
     """ValueError for what is known not to be readable from its first bytes."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            data = file.read(4096)
+    else:
+        data = source
     head = data[:4096]
     if not data:
         raise ValueError(f"{name} is empty (0 bytes); check that it was copied completely.")
@@ -130,7 +137,7 @@ def _read(data: bytes, name: str) -> tuple[np.ndarray, int, list[str]]:
             if known and promised / rate > LONGEST_S:
                 raise ValueError(_too_long(name, promised / rate))
             if data[:4] in (b"RIFF", b"FORM"):
-                promised = max(promised, _promised_frames(data, file.channels, file.subtype))
+                promised = max(promised, promised_frames(data, file.channels, file.subtype))
             frames = 0
             while frames <= LONGEST_S * rate:
                 try:
@@ -152,7 +159,7 @@ def _read(data: bytes, name: str) -> tuple[np.ndarray, int, list[str]]:
         blocks, frames = _read_before_damage(data, channels)
         if not frames:
             raise ValueError(f"{name} is cut off or damaged so that nothing can be read; copy it again.")
-    return _joined(blocks, channels), rate, _shortfall(data, frames, promised if known else frames, rate, damaged)
+    return _joined(blocks, channels), rate, shortfall(data, frames, promised if known else frames, rate, damaged)
 
 
 def _joined(blocks: list[np.ndarray], channels: int) -> np.ndarray:
@@ -183,7 +190,7 @@ def _read_before_damage(data: bytes, channels: int) -> tuple[list[np.ndarray], i
     return blocks, sum(map(len, blocks))
 
 
-def _shortfall(data: bytes, frames: int, promised: int, rate: int, damaged: bool) -> list[str]:
+def shortfall(data: bytes | mmap, frames: int, promised: int, rate: int, damaged: bool) -> list[str]:
     """A warning where less could be read than the file promises (2 % and 0.1 s are an encoder's padding)."""
     read_s, promised_s = frames / rate, promised / rate
     if promised_s - read_s > max(0.1, 0.02 * promised_s) or (data[:4] == b"RIFF" and promised > frames):
@@ -191,7 +198,12 @@ def _shortfall(data: bytes, frames: int, promised: int, rate: int, damaged: bool
     return [f"The file is damaged: only the first {read_s:.3g} s could be read."] if damaged else []
 
 
-def _promised_frames(data: bytes, channels: int, subtype: str) -> int:
+def not_numbers(bad: int, total: int) -> str:
+    """The warning for `bad` of `total` samples that were no numbers."""
+    return f"{bad:,} of {total:,} samples were not numbers (NaN or infinite) and were set to zero."
+
+
+def promised_frames(data: bytes | mmap, channels: int, subtype: str) -> int:
     """Frames that the header of a WAV or AIFF file announces; 0 where it cannot be told.
 
     libsndfile silently takes the file's own length for the truth.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import audio, decoding, paths
+from core import audio, decoding, longclip, paths
+from core.longclip import LongClip
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -56,17 +59,49 @@ def folder() -> Path:
     return place
 
 
-def keep(data: bytes, name: str) -> tuple[Entry, audio.Clip]:
-    """Decode an upload in a child process, and keep it under its hash; ValueError where it is no readable audio."""
-    clip = decoding.decode_safely(data, name)
-    suffix = Path(clip.name).suffix.lower()
-    stem = "".join(c if c.isalnum() or c in " -_.()" else "_" for c in Path(clip.name).stem)[:60].strip(" .") or "clip"
-    path = folder() / f"{clip.sha256[:12]}-{stem}{suffix if suffix in SUFFIXES else '.wav'}"
-    if not path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+def keep(
+    data: bytes, name: str, tell: Callable[[float], None] = lambda fraction: None
+) -> tuple[Entry, audio.Clip | LongClip]:
+    """Decode an upload in a child process, and keep it under its hash; ValueError where it is no readable audio.
+
+    `tell` hears how much of a long clip is unpacked, and may raise to end it: nothing is kept then.
+    """
+    suffix = Path(audio.clean_name(name)).suffix.lower()
+    handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".", suffix=".upload")
+    try:
+        with os.fdopen(handle, "wb") as file:  # to the disk first: handed to the child, it would be in memory thrice
+            file.write(data)
+        clip = decoding.decode_safely(Path(temporary), name, tell=tell)
+        stem = "".join(c if c.isalnum() or c in " -_.()" else "_" for c in Path(clip.name).stem)[:60].strip(" .")
+        stem = stem or "clip"
+        path = folder() / f"{clip.sha256[:12]}-{stem}{suffix if suffix in SUFFIXES else '.wav'}"
+        if not path.exists():
+            os.replace(temporary, path)
+    except OSError as error:
+        name = audio.clean_name(name)
+        raise ValueError(f"{name} cannot be kept ({error.strerror or error}); is the disk full?") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
     return Entry(path.name, path.name.partition("-")[2], "yours", path), clip
+
+
+def is_ready(path: Path) -> bool:
+    """Whether `opened` is quick: all but a long clip that is not unpacked."""
+    return not longclip.is_long(path) or longclip.find(audio.file_hash(path), path.name) is not None
+
+
+def opened(path: Path, tell: Callable[[float], None] = lambda fraction: None) -> audio.Clip | LongClip:
+    """A clip of the library as it can be listened to. A long one is unpacked, in a child process, where it is not yet.
+
+    Raises ValueError and OSError as `audio.decode`; `tell` as for `keep`.
+    """
+    if not longclip.is_long(path):
+        return audio.decode(path)
+    found = longclip.find(audio.file_hash(path), path.name)
+    if found is None:
+        longclip.tidy()
+        return decoding.decode_safely(path, path.name, tell=tell)
+    return found
 
 
 def _audio_files(place: Path) -> list[Path]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from core.audio import Clip
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
 from core.events import Prediction
+from core.longclip import LongClip
 from core.runner import load_trainer
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ VERSION = 1
 
 HOP_S = 0.5
 BLOCK_WINDOWS = 512
+LONG_BLOCK_WINDOWS = 128  # of a long clip, so that it can be ended after a second or two
 LONG_WINDOW_S = 20.0
 """A model that learned from longer stretches knows statistics of whole songs; it is never given shorter windows."""
 
@@ -69,38 +72,78 @@ class Heard:
         }
 
 
-def listen(clip: Clip, model: evaluation.Model, *, window_s: float | None = None, hop_s: float = HOP_S) -> Heard:
+def listen(
+    clip: Clip | LongClip,
+    model: evaluation.Model,
+    *,
+    window_s: float | None = None,
+    hop_s: float = HOP_S,
+    tell: Callable[[float], None] = lambda fraction: None,
+) -> Heard:
     """What `model` says about `clip` every `hop_s` seconds; computed once per clip and model, then read from the cache.
 
-    `window_s` None means the length the model learned from. Raises ValueError where the model's input cannot be made.
+    `window_s` None means the length the model learned from. `tell` hears the share that is done after each block, and
+    may raise to end it. Raises ValueError where the model's input cannot be made.
     """
-    if hop_s <= 0 or (window_s is not None and window_s <= 0):
-        raise ValueError("Window and hop must be longer than 0 s.")
-    learned = model.window_s or LONG_WINDOW_S
-    used = learned if window_s is None or learned >= LONG_WINDOW_S else window_s
-    name = key(clip.sha256, model, used, hop_s)
-    path = paths.cache() / "predictions" / name[:2] / name
-    prediction = _read(path) or _read(shipped() / name)
-    if prediction is None:
-        prediction = _predict(clip, model, windows.grid(clip.seconds, hop_s), used)
-        _write(path, prediction)
+    kept = heard_before(clip, model, window_s=window_s, hop_s=hop_s)
+    if kept is not None:
+        tell(1.0)
+        return kept
+    used = _window(model, window_s)
+    prediction = _predict(clip, model, windows.grid(clip.seconds, hop_s), used, tell)
+    _write(_place(clip, model, used, hop_s), prediction)
     return Heard(model, used, prediction, clip.seconds)
 
 
+def heard_before(
+    clip: Clip | LongClip, model: evaluation.Model, *, window_s: float | None = None, hop_s: float = HOP_S
+) -> Heard | None:
+    """What `listen` would return, where it is in the cache or ships; None where it is yet to be computed."""
+    if hop_s <= 0 or (window_s is not None and window_s <= 0):
+        raise ValueError("Window and hop must be longer than 0 s.")
+    used = _window(model, window_s)
+    path = _place(clip, model, used, hop_s)
+    prediction = _read(path) or _read(shipped() / path.name)
+    return None if prediction is None else Heard(model, used, prediction, clip.seconds)
+
+
+def _window(model: evaluation.Model, window_s: float | None) -> float:
+    learned = model.window_s or LONG_WINDOW_S
+    return learned if window_s is None or learned >= LONG_WINDOW_S else window_s
+
+
+def _place(clip: Clip | LongClip, model: evaluation.Model, window_s: float, hop_s: float) -> Path:
+    """The file of a prediction. A long clip is described minute by minute, so its numbers have a name of their own."""
+    name = key(clip.sha256, model, window_s, hop_s)
+    name = f"long-{name}" if isinstance(clip, LongClip) else name
+    return paths.cache() / "predictions" / name[:2] / name
+
+
 def listen_all(
-    clip: Clip, models: Sequence[evaluation.Model], *, window_s: float | None = None, hop_s: float = HOP_S
+    clip: Clip | LongClip,
+    models: Sequence[evaluation.Model],
+    *,
+    window_s: float | None = None,
+    hop_s: float = HOP_S,
+    tell: Callable[[float], None] = lambda fraction: None,
 ) -> list[Heard | ValueError]:
     """`listen` for several models, the tasks side by side; what one cannot do stands in its place as the error.
 
     Models of one task share what they eat, so that they take turns: the second finds what the first has computed.
+    `tell` hears the share of all that is done.
     """
+    done = [0.0] * len(models)
+
+    def told(number: int, fraction: float) -> None:
+        done[number] = fraction
+        tell(sum(done) / len(done))
 
     def one_task(task: str) -> dict[int, Heard | ValueError]:
         found: dict[int, Heard | ValueError] = {}
         for number, model in enumerate(models):
             if model.task == task:
                 try:
-                    found[number] = listen(clip, model, window_s=window_s, hop_s=hop_s)
+                    found[number] = listen(clip, model, window_s=window_s, hop_s=hop_s, tell=partial(told, number))
                 except ValueError as error:
                     found[number] = error
         return found
@@ -132,14 +175,22 @@ def ship(clip: Clip, model: evaluation.Model) -> Path:
     return path
 
 
-def _predict(clip: Clip, model: evaluation.Model, times_s: np.ndarray, window_s: float) -> Prediction:
-    """The model's predictions at `times_s`, block by block: all windows of half an hour would not fit the memory."""
+def _predict(
+    clip: Clip | LongClip,
+    model: evaluation.Model,
+    times_s: np.ndarray,
+    window_s: float,
+    tell: Callable[[float], None] = lambda fraction: None,
+) -> Prediction:
+    """The model's predictions at `times_s`, block by block: all windows of ten minutes would not fit the memory."""
     trainer, parts = load_trainer(model.trainer), []
     starts_s, _ = windows.bounds(times_s, window_s, clip.seconds)
     _, different, place = np.unique(starts_s, return_index=True, return_inverse=True)  # those at the ends coincide
-    for first in range(0, len(different), BLOCK_WINDOWS):
-        inputs = windows.inputs(clip, model.input, times_s[different[first : first + BLOCK_WINDOWS]], window_s)
+    block = LONG_BLOCK_WINDOWS if isinstance(clip, LongClip) else BLOCK_WINDOWS
+    for first in range(0, len(different), block):
+        inputs = windows.inputs(clip, model.input, times_s[different[first : first + block]], window_s)
         parts.append(trainer.predict(model.model, inputs))
+        tell(min(1.0, (first + block) / len(different)))
     warnings = list(dict.fromkeys(text for part in parts for text in part.warnings))
     values = np.concatenate([part.values for part in parts])[place]
     is_silent = _levels_db(clip, times_s, window_s) < SILENT_BELOW_DB
@@ -153,15 +204,27 @@ def _predict(clip: Clip, model: evaluation.Model, times_s: np.ndarray, window_s:
     return Prediction(times_s, values, parts[0].labels, parts[0].unit, warnings)
 
 
-def _levels_db(clip: Clip, times_s: np.ndarray, window_s: float) -> np.ndarray:
+def _levels_db(clip: Clip | LongClip, times_s: np.ndarray, window_s: float) -> np.ndarray:
     """RMS level of each window in dB of full scale."""
-    energy = np.concatenate([[0.0], np.cumsum(np.square(clip.mono(), dtype=np.float64))])
     ends = windows.bounds(times_s, window_s, clip.seconds)
-    first, end = (np.clip(np.rint(one * clip.sample_rate_hz).astype(int), 0, len(energy) - 1) for one in ends)
+    first, end = (np.rint(one * clip.sample_rate_hz).astype(int) for one in ends)
+    if not isinstance(clip, LongClip):
+        return _rms_db(clip.mono(), first, end)
+    found = []
+    for some in np.array_split(np.arange(len(first)), -(-len(first) // BLOCK_WINDOWS)):
+        begin = int(first[some[0]])
+        mono = clip.part(begin, int(end[some[-1]])).samples[0]
+        found.append(_rms_db(mono, first[some] - begin, end[some] - begin))
+    return np.concatenate(found)
+
+
+def _rms_db(mono: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
+    energy = np.concatenate([[0.0], np.cumsum(np.square(mono, dtype=np.float64))])
+    first, end = (np.clip(one, 0, len(energy) - 1) for one in (first, end))
     return 10 * np.log10((energy[end] - energy[first]) / np.maximum(end - first, 1) + 1e-20)
 
 
-def report(clip: Clip, emotion: list[Heard], instruments: Heard | None) -> dict[str, Any]:
+def report(clip: Clip | LongClip, emotion: list[Heard], instruments: Heard | None) -> dict[str, Any]:
     """One JSON object for a clip. The first of `emotion` gives the curves; all of them give a song-level value."""
     first = emotion[0] if emotion else None
     any_heard = first or instruments

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 FRAME_S = 0.09
@@ -17,17 +19,35 @@ def spectrogram_db(
     A column is the mean power of up to eight frames of about 90 ms spread over its stretch; a row is a triangle
     between its neighbours, at least one bin wide.
     """
-    fft_size = 2 ** round(np.log2(FRAME_S * sample_rate_hz))
-    stretch = len(mono) / columns
+    half = _fft_size(sample_rate_hz) // 2
+    padded = np.pad(np.asarray(mono, np.float32), half)
+
+    def framed(starts: np.ndarray, size: int) -> np.ndarray:
+        return np.lib.stride_tricks.sliding_window_view(padded, size)[starts + half]
+
+    return of_frames(framed, len(mono), sample_rate_hz, columns, rows, depth_db)
+
+
+def of_frames(
+    framed: Callable[[np.ndarray, int], np.ndarray],
+    sample_count: int,
+    sample_rate_hz: int,
+    columns: int,
+    rows: int,
+    depth_db: float = 80.0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`spectrogram_db` of a sound that need not be in memory: `framed(starts [n], size)` gives [n, size] samples from
+    each start on, zeros outside 0 … `sample_count` − 1 (starts may be negative)."""
+    fft_size = _fft_size(sample_rate_hz)
+    stretch = sample_count / columns
     per_column = int(np.clip(np.ceil(2 * stretch / fft_size), 1, 8))
     centres = ((np.arange(columns * per_column) + 0.5) * stretch / per_column).astype(int)
-    framed = np.lib.stride_tricks.sliding_window_view(np.pad(np.asarray(mono, np.float32), fft_size // 2), fft_size)
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(fft_size) / fft_size)).astype(np.float32)  # periodic Hann
     frequencies_hz = np.geomspace(50, min(10_000, sample_rate_hz / 2), rows)
     bands = _triangles(frequencies_hz, np.arange(fft_size // 2 + 1) * sample_rate_hz / fft_size).T
     power = np.concatenate(
         [
-            np.square(np.abs(np.fft.rfft(framed[some] * window))) @ bands
+            np.square(np.abs(np.fft.rfft(framed(some - fft_size // 2, fft_size) * window))) @ bands
             for some in np.array_split(centres, -(-len(centres) // BLOCK_FRAMES))
         ]
     )
@@ -37,6 +57,10 @@ def spectrogram_db(
     if power.max() < 1e-14:
         level[:] = -depth_db  # silence is dark, not a picture of rounding
     return level.astype(np.float32), frequencies_hz, (np.arange(columns) + 0.5) * stretch / sample_rate_hz
+
+
+def _fft_size(sample_rate_hz: int) -> int:
+    return int(2 ** round(np.log2(FRAME_S * sample_rate_hz)))
 
 
 def _triangles(frequencies_hz: np.ndarray, bins_hz: np.ndarray) -> np.ndarray:

@@ -8,8 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from core import audio, library, spectrogram
-from pages import shared
+from core import audio, background, library, longclip, spectrogram
+from core.longclip import LongClip
+from pages import shared, waiting
+
+Clip = audio.Clip | LongClip
 
 SPECTROGRAM = (900, 96)
 
@@ -23,7 +26,7 @@ def choose() -> library.Entry | None:
             type=["wav", "flac", "ogg", "mp3"],
             accept_multiple_files=True,
             key="uploads",
-            help="Up to 300 MB each.",
+            help="Up to 300 MB and 6 hours each.",
         )
     with record, st.popover("Record", icon=":material/mic:", width="stretch"):
         take = st.audio_input("Record with this browser's microphone", sample_rate=44100, key="take")
@@ -47,7 +50,7 @@ def choose() -> library.Entry | None:
             "Clip", keys, key="clip", format_func=lambda key: f"{by_key[key].title} ({by_key[key].shelf})"
         )
     st.query_params["clip"] = chosen
-    return by_key[chosen]
+    return by_key[chosen] if _unpacked(by_key[chosen]) else None
 
 
 def _keep(uploads: list[Any]) -> None:
@@ -65,28 +68,77 @@ def _keep(uploads: list[Any]) -> None:
 def _keep_once(file: Any) -> None:
     """Take an upload into the library, once per file, and choose it; say in one sentence if it cannot be read."""
     known = st.session_state.setdefault("kept", {})
-    if file.file_id not in known:
-        known[file.file_id] = None
-        try:
-            with st.spinner(f"Reading {shared.plain(file.name)} …"):
-                entry, clip = library.keep(file.getvalue(), file.name)
-                prepared(entry.path, clip)
-            st.session_state["clip"] = entry.key
-        except ValueError as error:
-            st.session_state.setdefault("unread", {})[file.file_id] = str(error)
+    if known.setdefault(file.file_id, False):
+        return
+    data, name, key = file.getvalue(), file.name, ("keep", file.file_id)
+    job = background.start(key, lambda tell: library.keep(data, name, lambda share: tell(share, "")))
+    if not waiting.ended(job, f"Reading {file.name}", key=f"keep.{file.file_id}"):
+        return
+    known[file.file_id] = True
+    try:
+        entry, clip = job.result()
+        prepared(entry.path, clip)
+        st.session_state["clip"] = entry.key
+    except background.Cancelled:
+        st.session_state.setdefault("unread", {})[file.file_id] = (
+            f"{file.name} was not read to its end; nothing was kept."
+        )
+    except ValueError as error:
+        st.session_state.setdefault("unread", {})[file.file_id] = str(error)
+    background.forget(key)
 
 
-def prepared(path: Path, decoded: audio.Clip | None = None) -> tuple[audio.Clip, dict[str, Any]]:
+def _unpacked(entry: library.Entry) -> bool:
+    """Whether the clip can be shown at once; where it is a long one that is not unpacked yet, that goes on here."""
+    try:
+        if _is_ready(str(entry.path), entry.path.stat().st_mtime_ns):
+            return True
+    except OSError:
+        return True  # whoever opens it says what is wrong
+    key = ("open", str(entry.path))
+    job = background.start(key, lambda tell: library.opened(entry.path, lambda share: tell(share, "")))
+    if not waiting.ended(job, f"Reading {entry.title}", key="open"):
+        return False
+    try:
+        job.result()
+        background.forget(key)
+        return True
+    except background.Cancelled:
+        st.info("Reading was ended. Choose another clip, or read this one again.", icon=":material/cancel:")
+        st.button("Read it", on_click=background.forget, args=[key])
+    except ValueError as error:
+        shared.failed(error)
+    return False
+
+
+def _is_ready(path: str, modified_ns: int) -> bool:
+    """`library.is_ready`, which reads a long file whole; what is known of an unchanged one is kept for the session."""
+    ready = st.session_state.setdefault("ready", {})
+    if (path, modified_ns) not in ready:
+        with st.spinner("Looking at the clip …"):
+            is_long = longclip.is_long(Path(path))
+            ready[path, modified_ns] = audio.file_hash(Path(path)) if is_long else ""
+    sha256 = ready[path, modified_ns]
+    return not sha256 or longclip.find(sha256, Path(path).name) is not None
+
+
+def prepared(path: Path, decoded: Clip | None = None) -> tuple[Clip, dict[str, Any]]:
     """A clip, and the words of `deck` that say how it is drawn and played; kept by path and time of change.
 
     `decoded` spares the decoding where it was done a moment ago. Raises ValueError and OSError as `audio.decode`.
     """
-    return _prepared(str(path), path.stat().st_mtime_ns, decoded)
+    clip, view = _prepared(str(path), path.stat().st_mtime_ns, decoded)
+    if isinstance(clip, LongClip) and not clip.sound.exists():  # made room for others since
+        _prepared.clear(str(path), path.stat().st_mtime_ns, decoded)
+        return _prepared(str(path), path.stat().st_mtime_ns, None)
+    return clip, view
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the clip …")
-def _prepared(path: str, modified_ns: int, _decoded: audio.Clip | None) -> tuple[audio.Clip, dict[str, Any]]:
-    clip = replace(_decoded, name=Path(path).name) if _decoded else audio.decode(Path(path))
+def _prepared(path: str, modified_ns: int, _decoded: Clip | None) -> tuple[Clip, dict[str, Any]]:
+    clip: Clip = replace(_decoded, name=Path(path).name) if _decoded else library.opened(Path(path))
+    if isinstance(clip, LongClip):
+        return clip, {"audio": clip.sound, "seconds": clip.seconds, **clip.picture()}
     mono = clip.mono()
     rate = min(clip.sample_rate_hz, 44_100 if clip.seconds < 90 else 22_050)
     sound = audio.resample(mono, clip.sample_rate_hz, rate) if rate != clip.sample_rate_hz else mono

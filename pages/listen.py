@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core import audio, evaluation, library, listening, rundir
+from core import background, evaluation, library, listening, rundir
 from core.datasets import INSTRUMENT_NAMES
-from pages import agreement, clips, microphone, retrain, shared
+from core.longclip import LongClip
+from pages import agreement, clips, microphone, retrain, shared, waiting
 from pages.deck import Point, Series, Strip, deck
 
 UNSURE_BELOW = 0.3
@@ -81,14 +82,48 @@ def _models(runs: list[str]) -> list[evaluation.Model]:
     return found
 
 
-def _hear(clip: audio.Clip, runs: list[str], window_s: float | None, hop_s: float) -> list[listening.Heard]:
+def _hear(clip: clips.Clip, runs: list[str], window_s: float | None, hop_s: float) -> list[listening.Heard]:
+    """What the runs hear; of a long clip it is nothing until the work beside the page has it, which it shows."""
+    models = _models(runs)
+    if isinstance(clip, LongClip):
+        before = [listening.heard_before(clip, one, window_s=window_s, hop_s=hop_s) for one in models]
+        if None not in before:
+            return [one for one in before if one is not None]
+        found = _hear_long(clip, models, window_s, hop_s)
+    else:
+        with st.spinner("Listening …"):
+            found = listening.listen_all(clip, models, window_s=window_s, hop_s=hop_s)
     heard = []
-    for one in listening.listen_all(clip, _models(runs), window_s=window_s, hop_s=hop_s):
+    for one in found:
         if isinstance(one, ValueError):
             shared.failed(one)
         else:
             heard.append(one)
     return heard
+
+
+def _hear_long(
+    clip: LongClip, models: list[evaluation.Model], window_s: float | None, hop_s: float
+) -> list[listening.Heard | ValueError]:
+    key = ("hear", clip.sha256, tuple((one.run, one.stamp) for one in models), window_s, hop_s)
+
+    def work(tell: background.Tell) -> list[listening.Heard | ValueError]:
+        def told(share: float) -> None:
+            tell(share, f"{share * clip.seconds / 60:.0f} of {clip.seconds / 60:.0f} min")
+
+        return listening.listen_all(clip, models, window_s=window_s, hop_s=hop_s, tell=told)
+
+    job = background.start(key, work)
+    if not waiting.ended(job, "Listening", key="hear"):
+        return []
+    try:
+        return job.result()
+    except background.Cancelled:
+        st.info("Listening was ended; what was heard so far is kept for the next time.", icon=":material/cancel:")
+        st.button("Go on listening", on_click=background.forget, args=[key])
+    except ValueError as error:
+        shared.failed(error)
+    return []
 
 
 def _window_controls() -> tuple[float | None, float]:
@@ -209,8 +244,7 @@ def _page() -> None:
         runs = _choose_runs("emotion", "Valence and arousal from", 2, "The first is drawn solid, others dashed.")
         runs += _choose_runs("instruments", "Instruments from", 1, "The first fills the strip.")
         window_s, hop_s = _window_controls()
-    with st.spinner("Listening …"):
-        heard = _hear(clip, runs, window_s, hop_s)
+    heard = _hear(clip, runs, window_s, hop_s)
     emotion = [one for one in heard if one.model.task == "emotion"]
     instruments = [one for one in heard if one.model.task == "instruments"]
     # Straight on the page, in no container: there its key keeps it, whatever appears above it.
@@ -243,7 +277,7 @@ def _panel(title: str, icon: str, draw: Callable[[], None]) -> None:
 
 
 def _below(
-    entry: library.Entry, clip: audio.Clip, emotion: list[listening.Heard], instruments: list[listening.Heard]
+    entry: library.Entry, clip: clips.Clip, emotion: list[listening.Heard], instruments: list[listening.Heard]
 ) -> None:
     """What is said of the whole clip, where it comes from, and the files to take away."""
     report = listening.report(clip, emotion, instruments[0] if instruments else None)

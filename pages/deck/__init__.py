@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit import runtime
 
 from core.datasets import INSTRUMENT_NAMES
 from pages import palette
@@ -73,7 +74,7 @@ class Point:
 def deck(
     *,
     key: str,
-    audio: bytes,
+    audio: bytes | Path,
     seconds: float,
     peaks: np.ndarray,
     spectrogram_db: np.ndarray,
@@ -90,8 +91,8 @@ def deck(
 ) -> None:
     """Mount the player.
 
-    `audio` is a 16-bit WAV, sent once per mount (mono halves it). `peaks` [n, 2] are the lowest and highest sample of
-    n equal stretches, full scale 1. `spectrogram_db` [rows, columns] spans the whole clip, row r at
+    `audio` is a 16-bit WAV, sent once per mount (mono halves it), or the path of an Ogg file that the browser streams.
+    `peaks` [n, 2] are the lowest and highest sample of n equal stretches, full scale 1. `spectrogram_db` [rows, columns] spans the whole clip, row r at
     `spectrogram_hz[r]`, ascending in any spacing. `markers` are (seconds, text). `height` is the time panels' height
     in pixels; None is natural. `start_s` counts the first time this audio is mounted.
 
@@ -123,7 +124,7 @@ def deck(
 
 def payload(
     *,
-    audio: bytes,
+    audio: bytes | Path,
     seconds: float,
     peaks: np.ndarray,
     spectrogram_db: np.ndarray,
@@ -137,7 +138,7 @@ def payload(
     start_s: float = 0.0,
 ) -> dict[str, Any]:
     """What travels to the browser: JSON with arrays in base64. `audio_hash` decides whether the sound is replaced."""
-    assert audio[:4] == b"RIFF", "audio must be a WAV file"
+    assert isinstance(audio, Path) or audio[:4] == b"RIFF", "audio must be a WAV file"
     assert seconds > 0, f"seconds is {seconds}"
     shown = {
         "seconds": float(seconds),
@@ -155,9 +156,22 @@ def payload(
     return shown | {
         "start": float(start_s),
         "data_hash": digest,
-        "audio_hash": hashlib.sha256(audio).hexdigest()[:16],
-        "audio": base64.b64encode(audio).decode("ascii"),
+        **_sound(audio),
     }
+
+
+def _sound(audio: bytes | Path) -> dict[str, Any]:
+    """The sound itself, or where the browser finds it, and what decides whether it is another one than before."""
+    if isinstance(audio, bytes):
+        encoded = base64.b64encode(audio).decode("ascii")
+        return {"audio_hash": hashlib.sha256(audio).hexdigest()[:16], "audio": encoded, "audio_url": None}
+    about = audio.stat()
+    digest = hashlib.sha256(f"{audio} {about.st_size} {about.st_mtime_ns}".encode()).hexdigest()[:16]
+    url = ""
+    if runtime.exists():  # in a page test there is no server to ask
+        url = runtime.get_instance().media_file_mgr.add(str(audio), "audio/ogg", f"deck {digest}")
+        url = f"{(st.get_option('server.baseUrlPath') or '').rstrip('/')}{url}"
+    return {"audio_hash": digest, "audio": "", "audio_url": url}
 
 
 def _register() -> Any:

@@ -73,7 +73,7 @@ function makeDeck(root) {
       parked.delete(payload.audio_hash);
       audio = waiting;
     } else {
-      const url = URL.createObjectURL(new Blob([bytesOf(payload.audio)], { type: "audio/wav" }));
+      const url = payload.audio_url ?? URL.createObjectURL(new Blob([bytesOf(payload.audio)], { type: "audio/wav" }));
       audio = { hash: payload.audio_hash, url, element: new Audio(url) };
       audio.element.preload = "auto";
       audio.element.currentTime = clamp(positions.get(audio.hash) ?? payload.start, 0, payload.seconds);

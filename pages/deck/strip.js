@@ -19,10 +19,14 @@ function drawStrip(context, layout, data, theme) {
   const { names, times, scores } = data.strip;
   const row = height / names.length;
   const edge = (i) => (i === 0 ? 0 : i === times.length ? data.seconds : (times[i - 1] + times[i]) / 2);
-  for (let i = 0; i < times.length; i += 1) {
-    const [from, to] = [layout.x(edge(i)), layout.x(edge(i + 1))];
+  // Of a clip of hours several windows share a pixel: it shows the highest score of them.
+  const step = Math.max(1, Math.floor(times.length / (2 * (layout.right - layout.left))));
+  for (let i = 0; i < times.length; i += step) {
+    const next = Math.min(i + step, times.length);
+    const [from, to] = [layout.x(edge(i)), layout.x(edge(next))];
     for (let k = 0; k < names.length; k += 1) {
-      const score = scores[i * names.length + k];
+      let score = 0;
+      for (let j = i; j < next; j += 1) if (scores[j * names.length + k] > score) score = scores[j * names.length + k];
       if (!(score > 0)) continue; // NaN stays empty
       context.fillStyle = mix(theme.primary, theme.panel, Math.min(score, 1));
       context.fillRect(from, top + k * row + 1, to - from + 0.3, row - 2);
