@@ -1,19 +1,21 @@
-"""The statement behind a board: configurations with seeds pooled and 95 % intervals."""
+"""The statements behind a board: configurations with seeds pooled and 95 % intervals, and what stands beside them."""
 
 from __future__ import annotations
 
 # A run that has not read its data yet stands on the newest board of its data set and split.
-PLACED = """SELECT * REPLACE (coalesce(data_version,
-    arg_max(data_version, created_at) OVER (PARTITION BY task, data, split), '') AS data_version) FROM runs"""
+_PLACED = """SELECT run, task, data, coalesce(data_version, last, '') AS data_version, split, config_id, leaky, created_at
+FROM runs JOIN (SELECT task, data, split, arg_max(data_version, created_at) AS last FROM runs GROUP BY ALL)
+    USING (task, data, split)"""
 
-LEADERBOARD = """
-WITH here AS (SELECT * FROM runs WHERE task = $task AND data = $data AND split = $split),
-placed AS (
-    SELECT * FROM here WHERE $version = coalesce(
-        data_version, (SELECT arg_max(data_version, created_at) FROM here), '')  -- see PLACED
+NEWEST = "SELECT arg_max(data_version, created_at) FROM runs WHERE task = $task AND data = $data AND split = $split"
+
+_POOLED = """
+WITH placed AS (
+    SELECT * FROM runs WHERE task = $task AND data = $data AND split = $split AND {which}
+        AND $version = coalesce(data_version, $newest, '')  -- see _PLACED
 ), told AS (  -- filtered before it is grouped: of a million runs one board is a small part
     SELECT run, part, value, low, high FROM evaluations
-    WHERE data = $data AND split = $split AND kind = 'model' AND metric = $metric
+    WHERE data = $data AND split = $split AND kind = 'model' AND metric = $metric AND {whose}
 ), scores AS (
     SELECT run,
         any_value(value) FILTER (part = 'validation') AS v, any_value(low) FILTER (part = 'validation') AS v_low,
@@ -46,7 +48,9 @@ placed AS (
         bool_or(steered) AS steered, bool_or(starter) AS starter, bool_or(leaky) AS leaky
     FROM pooled GROUP BY row_id
 )
-SELECT config_id, trainer, config, input, metric, rows.n, seeds, runs, validation,
+SELECT $board AS board, coalesce(validation IS NOT NULL AND NOT coalesce(leaky, false)
+        AND list_has_all(['done', 'stopped'], states), false) AS is_ranked,
+    config_id, trainer, config, input, metric, rows.n, seeds, runs, validation,
     CASE WHEN n_v > 1 THEN validation - tv.t * v_sd / sqrt(n_v) ELSE v_low END AS validation_low,
     CASE WHEN n_v > 1 THEN validation + tv.t * v_sd / sqrt(n_v) ELSE v_high END AS validation_high,
     test,
@@ -55,4 +59,45 @@ SELECT config_id, trainer, config, input, metric, rows.n, seeds, runs, validatio
     CASE WHEN n_v > 1 OR n_s > 1 THEN 'training seed' WHEN v_low IS NOT NULL THEN 'items' ELSE NULL END AS varied,
     seconds, items_per_s, peak_memory_mb, epochs, states, stopped_because, steered, starter, leaky
 FROM rows LEFT JOIN t_quantiles tv ON tv.n = n_v LEFT JOIN t_quantiles ts ON ts.n = n_s
+"""
+
+WHOLE = _POOLED.format(which="true", whose="true")
+"""All configurations of a board."""
+
+TOUCHED = _POOLED.format(
+    which="config_id IN (SELECT config_id FROM touched WHERE tick > $tick)", whose="run IN (SELECT run FROM placed)"
+)
+"""Those of which a run changed since `$tick`."""
+
+BOARDS = f"""
+SELECT task, data, data_version, split, count(*) AS runs, count(DISTINCT config_id) AS configurations,
+    bool_or(leaky) AS leaky, max(created_at) AS newest, bool_or(run IN (SELECT run FROM evaluations)) AS is_scored
+FROM ({_PLACED}) GROUP BY task, data, data_version, split ORDER BY newest DESC, data, split
+"""
+
+TOLD_BOARDS = f"""
+SELECT DISTINCT task, data, data_version, split FROM ({_PLACED})
+WHERE run IN (SELECT run FROM metrics WHERE name LIKE 'validation/%')
+"""
+"""Boards whose runs told a validation score while they trained; slow, since metrics is the longest table."""
+
+ANCHORS = """
+SELECT kind, part, metric, arg_max(e.value, r.created_at) AS value, any_value(n_items) AS n_items
+FROM evaluations e JOIN runs r USING (run)
+WHERE r.task = ? AND r.data = ? AND r.data_version = ? AND r.split = ? AND e.data = r.data
+    AND e.data_version = r.data_version AND e.split = r.split AND kind IN ('baseline', 'ceiling')
+GROUP BY ALL
+"""
+
+MEAN_SCORES = """
+SELECT place, metric, avg(value) AS value FROM pooled JOIN evaluations USING (run)
+WHERE kind = 'model' AND data = ? AND split = ? AND part = ? AND metric IN (SELECT unnest(?)) GROUP BY ALL
+"""
+
+BEST_RUNS = """
+SELECT r.run, r.trainer, r.data, r.split, r.input, r.starter, r.state, r.created_at, e.value AS validation
+FROM runs r LEFT JOIN evaluations e ON e.run = r.run AND e.data = r.data AND e.split = r.split
+    AND e.part = 'validation' AND e.kind = 'model' AND e.metric = ?
+WHERE r.task = ? AND r.state IN ('done', 'stopped')
+ORDER BY validation DESC NULLS LAST, r.created_at DESC
 """

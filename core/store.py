@@ -2,7 +2,7 @@
 
 One process owns `index.duckdb` while it is open; any other builds the same index in memory. The connection is locked
 from the start (no file access, no settings), rows go in as Arrow tables. The lab's SQL lives in this file and the ones
-it imports (tables, numbers, board_sql); what a user writes runs in `core/sqlbox.py`.
+it imports (tables, taking, numbers, standings, board_sql); what a user writes runs in `core/sqlbox.py`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from core import numbers, paths, rundir, tables
-from core.board_sql import LEADERBOARD, PLACED
-from core.ingest import SAID_ONCE, Found, Seen, kept_snapshots, read_run
+from core import board_sql, paths, rundir, standings, tables, taking
+from core.ingest import Found, Seen, read_run
 
-SCHEMA_VERSION = 3
+T = TypeVar("T")
+
+SCHEMA_VERSION = 4
 LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",
@@ -189,8 +191,9 @@ class Store:
         return taken + len(changed)
 
     def _forget(self, runs: list[str]) -> None:
-        for table in tables.of_runs() if runs else ():
-            self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [runs])
+        if runs:
+            with self._transaction():
+                taking.forget(self._connection, runs)
         for run in runs:
             del self._seen[run]
 
@@ -198,23 +201,22 @@ class Store:
         """Bring into the tables what was found, all of it or nothing."""
         if not changed and not rested:
             return
-        self._connection.execute("BEGIN")
-        try:
-            last_steps = self._take_rows(changed) if changed else {}
-            seen = dict(rested)
-            for one in changed:
-                steps = [step for step in (one.seen.last_step, last_steps.get(one.row["run"])) if step is not None]
-                seen[one.row["run"]] = one.seen._replace(last_step=max(steps, default=None))
-            self._connection.execute("DELETE FROM ingested WHERE run IN (SELECT unnest(?))", [list(seen)])
-            self._insert("ingested", [{"run": run, **about._asdict()} for run, about in seen.items()])
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
-                self._connection.execute("ROLLBACK")
-            raise
+        with self._transaction():
+            seen = taking.take(self._connection, changed, rested, self._seen.keys())
         self._seen |= seen
         for one in changed:
             self._tell_broken(one)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):  # what ended the transaction is what the caller must hear of
+                self._connection.execute("ROLLBACK")
+            raise
 
     def _tell_broken(self, one: Found) -> None:
         run = one.row["run"]
@@ -229,50 +231,6 @@ class Store:
             )
             self.damaged[run] = f"{parts} left out; the rest is shown."
 
-    def _take_rows(self, changed: list[Found]) -> dict[str, int]:
-        """Everything but `ingested`; returns the highest step of the numbers that came, by run."""
-        runs = [one.row["run"] for one in changed]
-        again = [one.row["run"] for one in changed if one.from_start and one.row["run"] in self._seen]
-        for table in ("metrics", "events", "snapshots") if again else ():
-            self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [again])
-        for run, number, _, step in [rewind for one in changed for rewind in one.rewinds if not one.from_start]:
-            for table in ("metrics", "snapshots"):
-                delete = f"DELETE FROM {table} WHERE run = ? AND n < ? AND step > ?"
-                self._connection.execute(delete, [run, number, step])
-        merged = []
-        for one in changed:  # what only earlier lines said (seconds, version …) is not lost when new lines come
-            old = {} if one.from_start else self._row(one.row["run"])
-            kept = {key: old.get(key) for key in SAID_ONCE if one.row[key] is None}
-            row = {**one.row, **kept}
-            if row["epochs"] is None:
-                row["epochs"] = (None if one.from_start else self._epochs_said(row["run"])) or one.epoch
-            merged.append(row)
-        known = [run for run in runs if run in self._seen]
-        for table in ("runs", "configs", "evaluations") if known else ():
-            self._connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [known])
-        self._insert("runs", merged)
-        for table in ("configs", "events", "evaluations"):
-            self._insert(table, [row for one in changed for row in getattr(one, table)])
-        self._insert("snapshots", [row for one in changed for row in kept_snapshots(one)])
-        return numbers.take(self._connection, changed)
-
-    def _row(self, run: str) -> dict[str, Any]:
-        cursor = self._connection.execute("FROM runs WHERE run = ?", [run])
-        row = cursor.fetchone()
-        return dict(zip([column[0] for column in cursor.description], row, strict=True)) if row else {}
-
-    def _epochs_said(self, run: str) -> float | None:
-        sql = """SELECT TRY_CAST(detail->>'epochs' AS DOUBLE) FROM events WHERE run = ? AND kind = 'summary'
-                 ORDER BY n DESC LIMIT 1"""
-        row = self._connection.execute(sql, [run]).fetchone()
-        return row[0] if row else None
-
-    def _insert(self, table: str, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            self._connection.register("incoming", tables.arrow(table, rows))
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
-            self._connection.unregister("incoming")
-
     # ---- out ----
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -282,12 +240,16 @@ class Store:
 
     def query(self, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
         """Any of our own statements, as a frame."""
+        return self._mended(lambda: self._connection.execute(sql, parameters or []).df())
+
+    def _mended(self, work: Callable[[], T]) -> T:
+        """What `work` gives; where the index turns out damaged, what it gives on one made anew."""
         with self._lock:
             try:
-                return self._connection.execute(sql, parameters or []).df()
+                return work()
             except duckdb.Error as error:
                 self._heal(error)
-                return self._connection.execute(sql, parameters or []).df()
+                return work()
 
     def runs(self, *, limit: int = 1000) -> pd.DataFrame:
         """All runs, newest first."""
@@ -300,31 +262,52 @@ class Store:
 
     def boards(self) -> pd.DataFrame:
         """What can be compared: task, data, data_version, split, with the number of runs and configurations."""
-        return self.query(
-            f"""SELECT task, data, data_version, split, count(*) AS runs,
-                      count(DISTINCT config_id) AS configurations, bool_or(leaky) AS leaky, max(created_at) AS newest
-               FROM ({PLACED}) GROUP BY task, data, data_version, split
-               HAVING bool_or(run IN (SELECT run FROM evaluations UNION ALL SELECT run FROM metrics
-                                      WHERE name LIKE 'validation/%'))
-               ORDER BY newest DESC, data, split"""
-        )
+        found = self.query(board_sql.BOARDS)
+        if not found["is_scored"].all():
+            told = self.query(board_sql.TOLD_BOARDS).assign(is_told=True)
+            found = found.merge(told, how="left", on=["task", "data", "data_version", "split"])
+            found = found[found["is_scored"] | found.pop("is_told").notna()].reset_index(drop=True)
+        return found.drop(columns="is_scored")
 
     def leaderboard(
-        self, task: str, data: str, version: str, split: str, metric: str, *, higher_is_better: bool = True
+        self,
+        task: str,
+        data: str,
+        version: str,
+        split: str,
+        metric: str,
+        *,
+        higher_is_better: bool = True,
+        limit: int | None = None,
+        trainers: list[str] | None = None,
     ) -> pd.DataFrame:
-        """One row per configuration, best validation score first (its rank); seeds pooled.
+        """One row per configuration, best validation score first (its rank), not ranked ones last; seeds pooled.
 
-        Columns: rank, config_id, trainer, config, n (seeds), seeds, runs, validation, validation_low, validation_high,
-        test, test_low, test_high, varied, seconds, items_per_s, peak_memory_mb, epochs, states, stopped_because,
-        steered, starter. With one run, or a trainer without randomness, the interval is the bootstrap over items; with
-        several it is the t interval over seeds.
+        At most `limit` rows, of these `trainers` alone where given; `sizes` says how many there are.
+
+        Columns: is_ranked, config_id, trainer, config, n (seeds), seeds, runs, validation, validation_low,
+        validation_high, test, test_low, test_high, varied, seconds, items_per_s, peak_memory_mb, epochs, states,
+        stopped_because, steered, starter, leaky. With one run, or a trainer without randomness, the interval is the
+        bootstrap over items; with several it is the t interval over seeds.
         """
+        page = standings.PAGE_HIGHER if higher_is_better else standings.PAGE_LOWER
+        with self._lock:  # one look: between the two, another thread might bring the board up to date
+            board = self._standing(task, data, version, split, metric)
+            return self.query(page, {"board": board, "limit": limit, "trainers": trainers or None})
+
+    def sizes(self, task: str, data: str, version: str, split: str, metric: str) -> dict[str, int]:
+        """Trainer → the number of rows that its configurations have on this board."""
+        with self._lock:
+            found = self.query(standings.SIZES, [self._standing(task, data, version, split, metric)])
+        return dict(zip(found["trainer"], map(int, found["n"]), strict=True))
+
+    def _standing(self, *place: str) -> int:
         self._fill_quantiles()
-        direction = "DESC" if higher_is_better else "ASC"
-        return self.query(
-            f"{LEADERBOARD} ORDER BY validation {direction} NULLS LAST, test {direction}",
-            {"task": task, "data": data, "version": version, "split": split, "metric": metric},
-        )
+        return self._mended(lambda: self._refreshed(*place))
+
+    def _refreshed(self, *place: str) -> int:
+        with self._transaction():
+            return standings.refresh(self._connection, *place)
 
     def _fill_quantiles(self) -> None:
         """Quantiles of Student's t, on first use: SciPy's import is half a second that the first page need not wait."""
@@ -333,18 +316,11 @@ class Store:
                 from scipy.special import stdtrit
 
                 quantiles = enumerate(stdtrit(range(1, 1000), 0.975).tolist(), 2)
-                self._insert("t_quantiles", [{"n": n, "t": t} for n, t in quantiles])
+                taking.insert(self._connection, "t_quantiles", [{"n": n, "t": t} for n, t in quantiles])
 
     def anchors(self, task: str, data: str, version: str, split: str) -> pd.DataFrame:
         """The baseline and ceiling rows of a board: kind, part, metric, value (the newest run's)."""
-        return self.query(
-            """SELECT kind, part, metric, arg_max(e.value, r.created_at) AS value, any_value(n_items) AS n_items
-               FROM evaluations e JOIN runs r USING (run)
-               WHERE r.task = ? AND r.data = ? AND r.data_version = ? AND r.split = ? AND e.data = r.data
-                 AND e.data_version = r.data_version AND e.split = r.split AND kind IN ('baseline', 'ceiling')
-               GROUP BY ALL""",
-            [task, data, version, split],
-        )
+        return self.query(board_sql.ANCHORS, [task, data, version, split])
 
     def scores(self, runs: list[str]) -> pd.DataFrame:
         """All evaluation scores of the models of these runs."""
@@ -358,12 +334,7 @@ class Store:
         }
         with self._lock:
             self._connection.register("pooled", pa.table(rows))
-            found = self._connection.execute(
-                """SELECT place, metric, avg(value) AS value FROM pooled JOIN evaluations USING (run)
-                   WHERE kind = 'model' AND data = ? AND split = ? AND part = ? AND metric IN (SELECT unnest(?))
-                   GROUP BY ALL""",
-                [data, split, part, names],
-            ).df()
+            found = self._connection.execute(board_sql.MEAN_SCORES, [data, split, part, names]).df()
             self._connection.unregister("pooled")
         return found.pivot(index="place", columns="metric", values="value").reindex(range(len(groups)), columns=names)
 
@@ -388,15 +359,7 @@ class Store:
 
     def best_runs(self, task: str, metric: str) -> pd.DataFrame:
         """Every run that has a model for `task`, best validation score on its own board first."""
-        return self.query(
-            """SELECT r.run, r.trainer, r.data, r.split, r.input, r.starter, r.state, r.created_at,
-                      e.value AS validation
-               FROM runs r LEFT JOIN evaluations e ON e.run = r.run AND e.data = r.data AND e.split = r.split
-                 AND e.part = 'validation' AND e.kind = 'model' AND e.metric = ?
-               WHERE r.task = ? AND r.state IN ('done', 'stopped')
-               ORDER BY validation DESC NULLS LAST, r.created_at DESC""",
-            [metric, task],
-        )
+        return self.query(board_sql.BEST_RUNS, [metric, task])
 
 
 def default_store() -> Store:
