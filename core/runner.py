@@ -44,30 +44,38 @@ def main(folder: Path) -> int:
     ended = threading.Event()
     heart = threading.Thread(target=_beat, args=(writer, ended), daemon=True)
     heart.start()
-    outcome: dict[str, Any]
     run = None
     try:
-        run = _Run(folder, writer)
-        reason = run.go()
-        outcome = {"state": "done", "reason": reason, "fraction": 1.0}
-    except Stopped as stop:
-        outcome = {"state": "stopped", "reason": str(stop)}
-    except FloatingPointError as error:
-        outcome = {"state": "diverged", "reason": str(error)}
-    except Exception as error:  # whatever a trainer throws becomes the run's reason; the traceback is in stdout.log
-        with contextlib.suppress(OSError):  # where the disk is full there is no room for it either
-            traceback.print_exc()
-        outcome = {"state": "failed", "reason": _sentence(error)}
+        run = Run(folder, writer)
+        outcome = {"state": "done", "reason": run.go(), "fraction": 1.0}
+    except Exception as error:
+        outcome = outcome_of(error)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is being written
     ended.set()
     heart.join()
-    place = {"step": run.step, "epoch": run.epoch} if run else {}  # progress is told four times a second at most
-    writer.end(**outcome, **place, note="", ended_at=time.time())
-    writer.close()
+    end(writer, run, outcome)
     return 0 if outcome["state"] in ("done", "stopped") else 1
 
 
-class _Run:
+def outcome_of(error: Exception) -> dict[str, Any]:
+    """What becomes of a run that ended with this error: state and reason. The traceback goes to stdout.log."""
+    if isinstance(error, Stopped):
+        return {"state": "stopped", "reason": str(error)}
+    if isinstance(error, FloatingPointError):
+        return {"state": "diverged", "reason": str(error)}
+    with contextlib.suppress(OSError):  # where the disk is full there is no room for it either
+        traceback.print_exception(error)
+    return {"state": "failed", "reason": _sentence(error)}
+
+
+def end(writer: rundir.Writer, run: Run | None, outcome: dict[str, Any]) -> None:
+    """A run's last words; nobody else may write any more."""
+    place = {"step": run.step, "epoch": run.epoch} if run else {}  # progress is told four times a second at most
+    writer.end(**outcome, **place, note="", ended_at=time.time())
+    writer.close()
+
+
+class Run:
     """The steps of one run; state that they share."""
 
     def __init__(self, folder: Path, writer: rundir.Writer) -> None:
@@ -102,20 +110,27 @@ class _Run:
         self.writer.set(state="running", note="", device=device)
         self.started = time.monotonic()
         done = self.fit(data, device)
+        self.finish(done, data, dataset, assignment)
+        return done.reason
+
+    def finish(self, done: Done, data: FitData, dataset: Dataset, assignment: np.ndarray, *, together: int = 0) -> None:
+        """Keep the model, score it, and sum up. Of `together` runs in one process none has seconds of its own."""
         seconds = self.trained_s()
         self.note(1.0, "Scoring the test part")
         saved = {"model": done.model, "input": done.input, "window_s": data.window_s, "columns": list(data.columns)}
         checkpoints.save_state(self.folder / "checkpoints" / "final.safetensors", saved)
-        self.score(dataset, assignment, device)
+        self.score(dataset, assignment, self.spec.device)
+        rate = len(data.train) * self.epoch / seconds if self.epoch and seconds > 0 and not together else None
+        shared = {"together": together, "seconds_together": seconds} if together else {}
         self.writer.event(
             "summary",
-            seconds=seconds,
-            items_per_s=len(data.train) * self.epoch / seconds if self.epoch and seconds > 0 else None,
-            peak_memory_mb=_peak_memory_mb(device),
+            seconds=None if together else seconds,
+            items_per_s=rate,
+            peak_memory_mb=_peak_memory_mb(self.spec.device),
             epochs=self.epoch,
             stopped_because=done.reason,
+            **shared,
         )
-        return done.reason
 
     def fit_data(self, dataset: Dataset, assignment: np.ndarray) -> FitData:
         """The training and validation rows, and only these, in the first representation both sides know."""
@@ -130,11 +145,7 @@ class _Run:
         for part in ("train", "validation"):
             chosen = np.flatnonzero(assignment == part)
             parts[part] = dataset.rows(usable[0], chosen, window_s, self.note)
-        sizes = {f"n_{part}": int((assignment == part).sum()) for part in ("train", "validation", "test")}
-        rows = {f"{part}_rows": len(parts[part]) for part in parts}
-        self.check_version(dataset.version)
-        self.writer.event("data", version=dataset.version, input=usable[0], window_s=window_s, **sizes, **rows)
-        return FitData(
+        data = FitData(
             parts["train"],
             parts["validation"],
             dataset.task,
@@ -144,6 +155,15 @@ class _Run:
             tuple(dataset.columns.get(usable[0], ())),
             window_s,
         )
+        self.tell_data(data, dataset, assignment)
+        return data
+
+    def tell_data(self, data: FitData, dataset: Dataset, assignment: np.ndarray) -> None:
+        """Say in the log what it learns from; ValueError where that is not what it began with."""
+        sizes = {f"n_{part}": int((assignment == part).sum()) for part in ("train", "validation", "test")}
+        rows = {"train_rows": len(data.train), "validation_rows": len(data.validation)}
+        self.check_version(dataset.version)
+        self.writer.event("data", version=dataset.version, input=data.input, window_s=data.window_s, **sizes, **rows)
 
     def check_version(self, version: str) -> None:
         """Refuse to go on from a checkpoint on other data: what it learned from may be test there."""
@@ -157,11 +177,7 @@ class _Run:
 
     def fit(self, data: FitData, device: str) -> Done:
         """Drive the trainer's generator; hand in changes; stop where asked."""
-        events, _ = rundir.read_events(self.folder)
-        state, to_step = self.resume_point()
-        self.steering = Steering(self.writer, self.trainer.Config, self.spec, events, to_step)
-        if any(event["kind"] == "metrics" for event in events):  # it trained before
-            self.writer.event("rewound", to_step=to_step)
+        state, steering = self.begin(self.newest_checkpoint())
         generator = np.random.default_rng(self.spec.seed)
         steps = self.trainer.fit(data, self.config, generator=generator, device=device, state=state)
         changes: Changes | None = None
@@ -171,20 +187,23 @@ class _Run:
                 if isinstance(event, Done):
                     return event
                 self.take(event, data)
-                changes = self.steering.obey(self.step, self.epoch, may_change=isinstance(event, Metrics))
+                changes = steering.obey(self.step, self.epoch, may_change=isinstance(event, Metrics))
         except StopIteration:
             raise RuntimeError(f"{self.spec.trainer} ended without saying Done.") from None
         finally:
             steps.close()
 
-    def resume_point(self) -> tuple[dict[str, Any] | None, int]:
-        """The state to go on from and its step; None and -1 where the run begins."""
-        saved = self.newest_checkpoint()
-        if saved is None:
-            return None, -1
-        self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
-        self.seconds_before = float(saved.get("seconds", 0.0))
-        return saved["state"], self.step
+    def begin(self, saved: dict[str, Any] | None) -> tuple[dict[str, Any] | None, Steering]:
+        """Stand at a checkpoint (None: the beginning): the state that `fit` goes on from, and what obeys the user."""
+        to_step = -1
+        if saved is not None:
+            self.step, self.epoch, self.best = int(saved["step"]), float(saved["epoch"]), float(saved["best"])
+            self.seconds_before, to_step = float(saved.get("seconds", 0.0)), self.step
+        events, _ = rundir.read_events(self.folder)
+        self.steering = Steering(self.writer, self.trainer.Config, self.spec, events, to_step)
+        if any(event["kind"] == "metrics" for event in events):  # it trained before
+            self.writer.event("rewound", to_step=to_step)
+        return (None if saved is None else saved["state"]), self.steering
 
     def newest_checkpoint(self) -> dict[str, Any] | None:
         """The last full state; where its file is damaged the newest that is whole.

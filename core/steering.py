@@ -54,11 +54,7 @@ class Steering:
         A change that came in right after a checkpoint would be neither in it nor after its step: with `may_change`
         False it waits for the next yield. Raises Stopped.
         """
-        changes: Changes = {}
-        while may_change and self.replay and self.replay[0][0] <= step:
-            changes |= self.replay.pop(0)[1]
-        self.values |= changes
-        changes |= self.take(step, epoch, may_change)
+        changes = self.look(step, epoch, may_change=may_change)
         began = time.monotonic()
         while self.is_paused:
             time.sleep(POLL_S)
@@ -66,6 +62,14 @@ class Steering:
             self.paused_s += time.monotonic() - began
             began = time.monotonic()
         return changes or None
+
+    def look(self, step: int, epoch: float, *, may_change: bool = True) -> Changes:
+        """The same without waiting where it is to pause: `is_paused` says so. Raises Stopped."""
+        changes: Changes = {}
+        while may_change and self.replay and self.replay[0][0] <= step:
+            changes |= self.replay.pop(0)[1]
+        self.values |= changes
+        return changes | self.take(step, epoch, may_change)
 
     def take(self, step: int, epoch: float, may_change: bool) -> Changes:
         """Take the wishes that wait; returns the changes among them."""
@@ -75,7 +79,7 @@ class Steering:
                 path.unlink()
             elif wish["kind"] == "stop":
                 path.unlink()
-                raise Stopped(f"Stopped by the user at epoch {epoch:.3g}.")
+                raise Stopped(str(wish.get("reason") or f"Stopped by the user at epoch {epoch:.3g}."))
             elif wish["kind"] == "changes":
                 if may_change:
                     changes |= self.change(path, wish.get("values", {}), step, epoch)

@@ -1,6 +1,8 @@
-"""One per cache: starts queued runs, one slot per device, watches them, ends those that do not stop. Never trains.
+"""One per cache: starts queued runs, watches them, ends those that do not stop. Never trains.
 
     python -m core.supervisor
+
+Runs start while the shares they need of a device sum to one at most: one at a time, unless a sweep says otherwise.
 
 The queue is a folder of files `cache/queue/<position>-<run>`; whoever removes the file owns the run's start. A file
 holds the EARSHOT_DATA of whoever asked: the supervisor may have been started by an app that knew another one, or none.
@@ -16,12 +18,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from core import disk, paths, rundir
+from core import disk, paths, rundir, sweepflags
 from core.executors import local
 from core.machine import devices, resolve_device
 
@@ -30,6 +32,10 @@ __all__ = ["devices", "resolve_device"]  # of core/machine.py, said from here
 TICK_S = 0.2
 IDLE_S = 120.0
 TERMINATE_AFTER_S, KILL_AFTER_S = 5.0, 10.0
+LOOK_AGAIN_S = 5.0
+"""The queue is read again after so long even where nothing seems to have happened."""
+
+LOOK_AT_GROUP_S = 2.0
 
 
 def queue() -> Path:
@@ -151,8 +157,8 @@ def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] |
 
 
 def ensure() -> None:
-    """Start a supervisor where runs wait and none is at work (it was killed, say)."""
-    if not any(queue().iterdir()):
+    """Start a supervisor where runs wait, or a sweep looks for its next cells, and none is at work (it was killed)."""
+    if not any(queue().iterdir()) and not sweepflags.driven():
         return
     with (paths.cache() / "supervisor.lock").open("w") as lock:
         try:
@@ -162,75 +168,191 @@ def ensure() -> None:
     local.start_supervisor()
 
 
+def look_again() -> None:
+    """Let the supervisor see that runs which could not start may start now (their sweep goes on)."""
+    os.utime(queue())
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What a waiting run needs: `together` names the group it starts with."""
+
+    device: str
+    share: float
+    together: str
+    sweep: str
+
+
+@dataclass
+class _Slot:
+    """A process at work and its runs: one, or a group that trains together. `child` is None where it was inherited."""
+
+    folders: list[Path]
+    need: _Need
+    child: subprocess.Popen[bytes] | None = None
+    looked_at: float = 0.0
+
+
 class _Supervisor:
     """Slots and the processes in them."""
 
     def __init__(self) -> None:
-        self.running: dict[str, Path] = {}
-        self.devices: dict[str, str] = {}  # kept here: the directory may be deleted while the run goes on
-        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, _Slot] = {}  # by the first run; kept here: directories may be deleted meanwhile
         self.told: set[tuple[str, int]] = set()
         self.asked: dict[str, float] = {}
+        self.needs: dict[str, _Need | str] = {}  # of waiting runs; a sentence where a spec is damaged
+        self.seen_queue, self.filled_at, self.drove_at = -1, 0.0, 0.0
+        self.drivers: dict[str, subprocess.Popen[bytes]] = {}
         self.last_work = time.monotonic()
+        groups: dict[tuple[str, int], _Slot] = {}
         for folder in rundir.directories():  # runs that a supervisor before this one started
             status = rundir.read_status(folder)
             if folder.parent == paths.runs() and status.state in rundir.ACTIVE and not status.is_finished:
-                with contextlib.suppress(ValueError):
-                    self.devices[folder.name] = rundir.read_spec(folder).device
-                    self.running[folder.name] = folder
+                need = _need(folder)
+                if isinstance(need, _Need):
+                    key = (need.together or folder.name, status.pid)
+                    groups.setdefault(key, _Slot([], need)).folders.append(folder)
+        self.running = {slot.folders[0].name: slot for slot in groups.values()}
 
     def tick(self) -> bool:
         """One round: see who ended, who should have stopped, who may start. False when idle for long."""
-        for name, folder in list(self.running.items()):
-            self.watch(name, folder)
-        for marker in sorted(queue().iterdir()):
-            self.consider(marker)
-        if self.running or any(queue().iterdir()):
+        for name, slot in list(self.running.items()):
+            self.watch(name, slot)
+        self.fill()
+        is_driven = self.drive()
+        if self.running or is_driven or self.needs:
             self.last_work = time.monotonic()
         return time.monotonic() - self.last_work < IDLE_S
 
-    def watch(self, name: str, folder: Path) -> None:
-        """Forget a run that ended; press one that was asked to stop and does not."""
-        child = self.children.get(name)
-        status = rundir.read_status(folder)
-        if (child is not None and child.poll() is not None) or (child is None and status.is_finished):
-            settle(folder, status, child)  # raises where the disk is full: again in the next round
-            self.running.pop(name)
-            self.children.pop(name, None)
-            self.asked.pop(name, None)
-            return
-        press(folder, status, self.told, self.asked)
+    def watch(self, name: str, slot: _Slot) -> None:
+        """Forget runs that ended; press one that was asked to stop and does not.
 
-    def consider(self, marker: Path) -> None:
-        """Start a queued run if its device is free."""
-        folder = paths.runs() / marker.name.partition("-")[2]
-        try:
-            device = rundir.read_spec(folder).device
-        except ValueError as error:  # damaged, or deleted while it waited
-            marker.unlink(missing_ok=True)
-            if folder.is_dir():
-                rundir.set_status(folder, rundir.Status("failed", reason=str(error), ended_at=time.time()))
+        A group is looked at less often: each of its runs costs a few files, and none may be stopped by force alone.
+        """
+        has_ended = slot.child is not None and slot.child.poll() is not None
+        if not has_ended and len(slot.folders) > 1 and time.monotonic() - slot.looked_at < LOOK_AT_GROUP_S:
             return
-        try:
-            data_folder = marker.read_text()
-        except FileNotFoundError:  # taken out of the queue just now
+        slot.looked_at = time.monotonic()
+        statuses = [rundir.read_status(folder) for folder in slot.folders]
+        if has_ended or (slot.child is None and all(status.is_finished for status in statuses)):
+            for folder, status in zip(slot.folders, statuses, strict=True):
+                if folder.is_dir():
+                    settle(folder, status, slot.child)  # raises where the disk is full: again in the next round
+            self.running.pop(name)
+            self.asked.pop(name, None)
+            self.seen_queue = -1
             return
-        if device in self.taken() or not claim(folder):
+        left = [one for one in zip(slot.folders, statuses, strict=True) if not one[1].is_finished]
+        if all(rundir.is_asked(folder, "stop") for folder, _ in left):
+            for folder, status in left[:1]:  # they are one process
+                press(folder, status, self.told, self.asked)
+
+    def fill(self) -> None:
+        """Start waiting runs while there is room; first come first served on each device.
+
+        With nothing new in the queue and nobody gone this costs one `stat`: a thousand runs may wait for hours.
+        """
+        place, moment = queue(), time.monotonic()
+        stamp = os.stat(place).st_mtime_ns
+        if stamp == self.seen_queue and moment - self.filled_at < LOOK_AGAIN_S:
             return
-        # Said before it is so: should this process end here, the run turns "lost" and can be resumed.
-        status = replace(rundir.read_status(folder), state="starting", pid=0, heartbeat=time.time())
-        try:
-            rundir.set_status(folder, status)
-        except OSError:
-            marker.write_text(data_folder)  # it waits on, for room on the disk
-            raise
-        self.running[folder.name] = folder
-        self.devices[folder.name] = device
-        self.children[folder.name] = local.start(folder, data_folder)
+        names = [name for name in sorted(os.listdir(place)) if name[0] != "."]
+        self.needs = {name: self.needs[name] if name in self.needs else _need(_run_of(name)) for name in names}
+        full: set[str] = set()
+        paused: dict[str, bool] = {}
+        for name, need in list(self.needs.items()):
+            if isinstance(need, str):
+                self.refuse(place / name, need)
+                continue
+            if need.sweep not in paused:
+                paused[need.sweep] = sweepflags.has(need.sweep, "paused")
+            if need.device in full or paused[need.sweep] or not (place / name).exists():  # gone with its group
+                continue
+            if self.used(need.device) + min(need.share, 1.0) > 1.0 + 1e-6:
+                full.add(need.device)
+                continue
+            self.begin(name, need)
+        self.filled_at = moment
+        # A change within one tick of the file system's clock would not show: what is young is looked at again.
+        self.seen_queue = stamp if abs(time.time_ns() - stamp) > 10**9 else -1
+
+    def refuse(self, marker: Path, reason: str) -> None:
+        """Take out of the queue a run that is damaged, or was deleted while it waited."""
+        marker.unlink(missing_ok=True)
+        self.needs.pop(marker.name, None)
+        folder = _run_of(marker.name)
+        if folder.is_dir():
+            rundir.set_status(folder, rundir.Status("failed", reason=reason, ended_at=time.time()))
+
+    def begin(self, name: str, need: _Need) -> None:
+        """Start the process of a waiting run, with all that wait to train together with it."""
+        with queueing():
+            waiting_now = {name for name in sorted(os.listdir(queue())) if name[0] != "."}
+            names = [name]
+            if need.together:
+                others = {one: self.needs.get(one) or _need(_run_of(one)) for one in sorted(waiting_now)}
+                names = [one for one, its in others.items() if isinstance(its, _Need) and its.together == need.together]
+            data_folder, folders = "", []
+            for one in names:
+                try:
+                    data_folder = (queue() / one).read_text()
+                    (queue() / one).unlink()
+                except FileNotFoundError:  # taken out of the queue just now
+                    continue
+                self.needs.pop(one, None)
+                if _run_of(one).is_dir():  # else deleted while it waited
+                    folders.append((one, _run_of(one)))
+            try:  # Said before it is so: should this process end here, the runs turn "lost" and can be resumed.
+                for _, folder in folders:
+                    status = replace(rundir.read_status(folder), state="starting", pid=0, heartbeat=time.time())
+                    rundir.set_status(folder, replace(status, reason=""))
+            except OSError:
+                for one, _ in folders:
+                    (queue() / one).write_text(data_folder)  # they wait on, for room on the disk
+                raise
+        if not folders:
+            return
+        slot = _Slot([folder for _, folder in folders], need)
+        self.running[slot.folders[0].name] = slot
+        threads = max(1, round((os.cpu_count() or 1) * need.share)) if need.share < 1 and need.device == "cpu" else 0
+        if need.together:
+            slot.child = local.start_many(slot.folders, data_folder, threads)
+        else:
+            slot.child = local.start(slot.folders[0], data_folder, threads)
+
+    def used(self, device: str) -> float:
+        """The share of a device that is taken."""
+        return sum(min(slot.need.share, 1.0) for slot in self.running.values() if slot.need.device == device)
 
     def taken(self) -> set[str]:
         """Devices in use."""
-        return {self.devices[name] for name in self.running}
+        return {slot.need.device for slot in self.running.values()}
+
+    def drive(self) -> bool:
+        """See to it that every sweep that proposes cells has its process; whether there is any such sweep."""
+        if time.monotonic() - self.drove_at < LOOK_AGAIN_S:
+            return bool(self.drivers)
+        self.drove_at = time.monotonic()
+        wanted = {folder.name: folder for folder in sweepflags.driven() if not sweepflags.has(folder.name, "paused")}
+        for name, child in list(self.drivers.items()):
+            if child.poll() is not None:
+                del self.drivers[name]
+        for name, folder in wanted.items():
+            if name not in self.drivers and not sweepflags.is_driven(folder):
+                self.drivers[name] = local.start_sweeper(folder)
+        return bool(wanted)
+
+
+def _run_of(marker: str) -> Path:
+    return paths.runs() / marker.partition("-")[2]
+
+
+def _need(folder: Path) -> _Need | str:
+    try:
+        spec = rundir.read_spec(folder)
+    except ValueError as error:
+        return str(error)
+    return _Need(spec.device, spec.share, spec.together, spec.sweep)
 
 
 def _tick(supervisor: _Supervisor) -> bool:

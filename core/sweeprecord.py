@@ -20,10 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core import disk, paths
+from core import disk
 from core.sweepfile import Range, SweepFile
-
-FLAGS = ("paused", "cancelled", "driver")
+from core.sweepflags import root
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,6 @@ class Record:
     def runs(self) -> list[str]:
         """The runs that count, one for each cell and seed."""
         return [entry.run for entry in self.entries]
-
-
-def root() -> Path:
-    """The folder of all sweeps, inside the cache."""
-    folder = paths.cache() / "sweeps"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def ids() -> list[str]:
@@ -140,30 +132,6 @@ def create(record: Record, text: str, *flags: str) -> Record:
 
 def _renamed(entry: Entry, sweep: str) -> Entry:
     return replace(entry, together=f"{sweep}{entry.together}" if entry.together else "")
-
-
-def has(sweep: str, flag: str) -> bool:
-    """Whether a flag (one of FLAGS) stands in a sweep; False where there is no such sweep."""
-    return (paths.cache() / "sweeps" / sweep / flag).exists()
-
-
-def set_flag(sweep: str, flag: str, is_set: bool) -> None:
-    """Put a flag up or take it down."""
-    assert flag in FLAGS, flag
-    path = root() / sweep / flag
-    if is_set:
-        path.touch()
-    else:
-        path.unlink(missing_ok=True)
-
-
-def driven() -> list[str]:
-    """The sweeps that need a process which proposes cells; cheap, since the supervisor asks again and again."""
-    folder = paths.cache() / "sweeps"
-    try:
-        return [e.name for e in os.scandir(folder) if e.name[0] != "." and os.path.exists(f"{e.path}/driver")]
-    except OSError:
-        return []
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.config import knob
-from core.events import Changes, Checkpoint, Done, Event, FitData, Inputs, Metrics, Prediction
+from core.events import Changes, Checkpoint, Done, Event, FitData, Freeze, Inputs, Metrics, Prediction
 from trainers import _common as common
 
 TASKS = ("emotion", "instruments", "digits", "images", "generation")
@@ -127,6 +127,38 @@ def fit(
         }
         config = common.moved(config, (yield Checkpoint(kept)), changed)
     yield Done(best, data.input, stopping.reason(epoch))
+
+
+def together(config: Config) -> tuple[Any, ...]:
+    """Configurations with the same answer may train in one process: all that differs may, but for what paces them."""
+    return config.epochs, config.batch_size, config.window_seconds, config.seconds_per_step
+
+
+def fit_many(
+    data: FitData,
+    configs: list[Config],
+    *,
+    generators: list[np.random.Generator],
+    device: str = "cpu",
+    states: list[dict[str, Any]] | None = None,
+) -> Generator[tuple[int, Event], dict[int, Changes | Freeze] | None, None]:
+    """Many of them in one process, an epoch of each in turn. Each is its own `fit`, and so is its curve: the model is
+    so small that what is saved is the start of a process, not arithmetic."""
+    begun: list[dict[str, Any] | None] = list(states) if states is not None else [None] * len(configs)
+    runs = {
+        place: fit(data, config, generator=generators[place], device=device, state=begun[place])
+        for place, config in enumerate(configs)
+    }
+    answers: dict[int, Any] = dict.fromkeys(runs)
+    while runs:
+        for place in list(runs):
+            event: Event | None = None
+            while place in runs and not isinstance(event, Checkpoint):
+                event = runs[place].send(answers[place])
+                reply = yield place, event
+                answers[place] = (reply or {}).get(place)
+                if isinstance(event, Done) or isinstance(answers[place], Freeze):
+                    runs.pop(place).close()
 
 
 def predict(model: dict[str, Any], inputs: Inputs, *, device: str = "cpu") -> Prediction:

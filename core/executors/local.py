@@ -5,18 +5,39 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from core import paths
 
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
-def start(folder: Path, data_folder: str = "") -> subprocess.Popen[bytes]:
+
+def start(folder: Path, data_folder: str = "", threads: int = 0) -> subprocess.Popen[bytes]:
     """Start the runner of a run directory as a process of its own, which outlives the caller.
 
     Its output goes to a file: nobody would drain a pipe, and a full pipe stops a run for good. `data_folder` is the
-    folder of data sets of whoever asked for the run, where that is not the caller.
+    folder of data sets of whoever asked for the run, where that is not the caller. `threads` bounds what its
+    libraries start, where it shares the processor; 0 leaves that to them.
     """
-    return _launch("core.runner", folder / "stdout.log", str(folder), data_folder=data_folder)
+    return _launch("core.runner", folder / "stdout.log", str(folder), data_folder=data_folder, threads=threads)
+
+
+def start_many(folders: Sequence[Path], data_folder: str = "", threads: int = 0) -> subprocess.Popen[bytes]:
+    """Start one process that trains several runs as one; it writes what it has to say into the log of the first."""
+    log = folders[0] / "stdout.log"
+    return _launch("core.many", log, *map(str, folders), data_folder=data_folder, threads=threads)
+
+
+def start_sweeper(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the process that proposes the cells of a sweep; it leaves at once if there is one already."""
+    return _launch("core.sweeper", folder / "driver.log", str(folder))
 
 
 def start_supervisor() -> subprocess.Popen[bytes]:
@@ -24,10 +45,15 @@ def start_supervisor() -> subprocess.Popen[bytes]:
     return _launch("core.supervisor", paths.cache() / "supervisor.log")
 
 
-def _launch(module: str, log: Path, *arguments: str, data_folder: str = "") -> subprocess.Popen[bytes]:
+def _launch(
+    module: str, log: Path, *arguments: str, data_folder: str = "", threads: int = 0
+) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "EARSHOT_CACHE": str(paths.cache()), "PYTHONUNBUFFERED": "1"}
     if data_folder or paths.data():  # absolute: the child works in another directory
         environment["EARSHOT_DATA"] = data_folder or str(paths.data())
+    for name in THREADS if threads else ():
+        said = environment.get(name, "")
+        environment[name] = str(min(threads, int(said)) if said.isdigit() and int(said) else threads)
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],

@@ -160,8 +160,8 @@ def _fit_data(folder: Path, dataset: Dataset) -> Any:
     from core.datasets import splits
 
     with mock.patch.object(runner.rundir, "Writer"):
-        one = runner._Run(folder, mock.Mock())
-    with mock.patch.object(runner._Run, "note", lambda *_: None), mock.patch.object(runner._Run, "check_version"):
+        one = runner.Run(folder, mock.Mock())
+    with mock.patch.object(runner.Run, "note", lambda *_: None), mock.patch.object(runner.Run, "check_version"):
         return one.fit_data(dataset, splits.assign(dataset, rundir.read_spec(folder).split))
 
 
@@ -394,7 +394,7 @@ class Campaign:
         queue = supervisor.queue()
 
         def supervise() -> None:
-            local.start = lambda folder, data_folder="": Forked(self.run)
+            local.start = lambda folder, data_folder="", threads=0: Forked(self.run)
             supervisor.main()
 
         first = Forked(supervise)

@@ -144,7 +144,7 @@ def test_a_flipped_header_is_no_crash(pair: tuple[Path, Path]) -> None:
     last.write_bytes(last.read_bytes().replace(b'\\"step\\"', b'\\"stdp\\"'))
     assert checkpoints.full_states(bad)[0] == last
     writer = rundir.Writer(bad)
-    found = runner._Run(bad, writer).newest_checkpoint()
+    found = runner.Run(bad, writer).newest_checkpoint()
     writer.close()
     assert found is not None and found["epoch"] >= 1
 

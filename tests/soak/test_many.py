@@ -91,7 +91,7 @@ def test_of_two_supervisors_one_works(cache: Path, monkeypatch: pytest.MonkeyPat
     log = cache / "started"
 
     def supervise() -> None:
-        def start(folder: Path, data_folder: str = "") -> subprocess.Popen[bytes]:
+        def start(folder: Path, data_folder: str = "", threads: int = 0) -> subprocess.Popen[bytes]:
             with log.open("a") as file:
                 file.write(folder.name + "\n")
             return subprocess.Popen(["true"])

@@ -16,16 +16,16 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_best(cache: Path) -> None:
     whole = checkpoints.load_state(best)
     writer = rundir.Writer(folder)
     last.write_bytes(last.read_bytes()[:-9])
-    found = runner._Run(folder, writer).newest_checkpoint()
+    found = runner.Run(folder, writer).newest_checkpoint()
     assert found is not None and (found["step"], found["epoch"]) == (whole["step"], whole["epoch"])
     events, _ = rundir.read_events(folder)
     assert [event["file"] for event in events if event["kind"] == "damaged"] == ["last.safetensors"]
     (older,) = (folder / "checkpoints").glob("state-0003.*")
     best.write_bytes(b"")
-    found = runner._Run(folder, writer).newest_checkpoint()
+    found = runner.Run(folder, writer).newest_checkpoint()
     assert found is not None and found["epoch"] == 3
     for path in older.parent.glob("state-*"):
         path.unlink()
     with pytest.raises(checkpoints.Damaged, match=r"best\.safetensors"):
-        runner._Run(folder, writer).newest_checkpoint()
+        runner.Run(folder, writer).newest_checkpoint()
     writer.close()

@@ -291,7 +291,7 @@ def test_a_run_is_started_with_the_data_of_who_asked_for_it(
     monkeypatch.delenv("EARSHOT_DATA")  # the supervisor is another process, which may know nothing of it
     given: list[str] = []
 
-    def start(_: Path, data_folder: str) -> subprocess.Popen[bytes]:
+    def start(_: Path, data_folder: str, threads: int) -> subprocess.Popen[bytes]:
         given.append(data_folder)
         return subprocess.Popen(["true"])
 
