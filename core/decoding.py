@@ -135,6 +135,16 @@ def _child() -> dict[str, Any]:
     """What the child does: name, place and bytes from stdin, samples to the place, the rest as a JSON object."""
     import soundfile  # noqa: F401 (while it waits)
 
+    limit()
+    line = sys.stdin.buffer.readline()
+    if not line:  # the app ended
+        return {}
+    name, target, source, place = [*json.loads(line), None, None][:4]
+    return reply(name, target, source, place)
+
+
+def limit() -> None:
+    """Take from this process what a decoder may not have: much memory, and leaving a core behind."""
     try:
         import resource  # not on Windows: there the time limit alone guards
 
@@ -142,10 +152,10 @@ def _child() -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ImportError, ValueError):
         pass
-    line = sys.stdin.buffer.readline()
-    if not line:  # the app ended
-        return {}
-    name, target, source, place = [*json.loads(line), None, None][:4]
+
+
+def reply(name: str, target: str, source: str | None, place: str | None) -> dict[str, Any]:
+    """What the child says of a file: an error in one sentence, or all of a clip but its samples, which `target` has."""
     try:
         return _decoded(name, target, source, place)
     except ValueError as error:

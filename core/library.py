@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import audio, decoding, longclip, paths
+from core import audio, decoding, foreign, longclip, paths
 from core.longclip import LongClip
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -71,6 +71,10 @@ def keep(
     try:
         with os.fdopen(handle, "wb") as file:  # to the disk first: handed to the child, it would be in memory thrice
             file.write(data)
+        if foreign.demuxer(data[:16]) and foreign.is_there():  # what is kept is the FLAC: everything here reads it
+            suffix, converted = ".flac", f"{temporary}.flac"
+            foreign.convert(Path(temporary), Path(converted), audio.clean_name(name))
+            os.replace(converted, temporary)
         clip = decoding.decode_safely(Path(temporary), name, tell=tell)
         stem = "".join(c if c.isalnum() or c in " -_.()" else "_" for c in Path(clip.name).stem)[:60].strip(" .")
         stem = stem or "clip"
@@ -81,7 +85,8 @@ def keep(
         name = audio.clean_name(name)
         raise ValueError(f"{name} cannot be kept ({error.strerror or error}); is the disk full?") from None
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        for left in (temporary, f"{temporary}.flac"):
+            Path(left).unlink(missing_ok=True)
     return Entry(path.name, path.name.partition("-")[2], "yours", path), clip
 
 

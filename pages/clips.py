@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import audio, background, library, longclip, spectrogram
+from core import audio, background, foreign, library, longclip, spectrogram
 from core.longclip import LongClip
 from pages import shared, waiting
 
@@ -23,7 +23,7 @@ def choose() -> library.Entry | None:
     with upload, st.popover("Upload", icon=":material/upload:", width="stretch"):
         files = st.file_uploader(
             "Audio files",
-            type=["wav", "flac", "ogg", "mp3"],
+            type=[suffix[1:] for suffix in (*library.SUFFIXES, *(foreign.SUFFIXES if foreign.is_there() else ()))],
             accept_multiple_files=True,
             key="uploads",
             help="Up to 300 MB and 6 hours each.",

@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 import soundfile
 
+DECK = "document.querySelector('.stBidiComponent [data-testid]')?.shadowRoot.querySelector('.deck')"
 PROJECT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 1.5e9
 PATIENCE_S = 3600.0
@@ -107,7 +108,7 @@ def _use(page: Any, port: int, sound: Path, watch: Watch) -> dict[str, float]:
 
     step("first page")
     page.get_by_role("button", name="Upload").first.click()
-    page.locator("input[type=file]").first.set_input_files(str(sound))
+    page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(str(sound))
     page.get_by_text("Reading ").first.wait_for(timeout=patience_ms)
     step("uploaded")
     page.get_by_text("Listening:").first.wait_for(timeout=patience_ms)
@@ -116,13 +117,12 @@ def _use(page: Any, port: int, sound: Path, watch: Watch) -> dict[str, float]:
     page.get_by_role("button", name="Go on listening").click(timeout=patience_ms)
     step("ended and taken up again")
     page.wait_for_function(
-        "document.querySelector('[data-testid=deck]')?.dataset.point !== '' &&"
-        " !document.body.innerText.includes('Listening:')",
+        f"{DECK}?.dataset.point && !document.body.innerText.includes('Listening:')",
         timeout=patience_ms,
     )
     step("heard")
     page.get_by_test_id("deck-play").click()
-    page.wait_for_function("Number(document.querySelector('[data-testid=deck]').dataset.time) > 1", timeout=60_000)
+    page.wait_for_function(f"Number({DECK}?.dataset.time) > 1", timeout=60_000)
     step("plays")
     return took
 
