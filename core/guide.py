@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import NamedTuple
 
-from core import charts, config, datasets, metrics
+from core import charts, config, datacharts, datasets, metrics, runcurves
 
 SECTIONS = ("How to read", "Metrics", "Charts", "Knobs", "Data")
 
@@ -24,6 +24,12 @@ class Entry(NamedTuple):
     def anchor(self) -> str:
         """Where a link to it points: "metrics-ccc"; only a-z, 0-9 and hyphens."""
         return re.sub("[^a-z0-9]+", "-", f"{self.section} {self.name}".lower()).strip("-")
+
+
+def link(metric: str) -> str:
+    """Where the Guide explains a logged metric, as an address from any page; ValueError for one that is not known."""
+    name = metrics.about(metric).name
+    return f"guide?section=Metrics#{Entry('Metrics', name, '').anchor}"
 
 
 READING = {
@@ -80,6 +86,45 @@ nothing one looks significant at the 5 % level.""",
 }
 
 
+HOW_TO_READ = {
+    "answer": ("Answer of a statement (SQL)", "Its shape depends on your statement: read the axis titles first."),
+    "interval": (
+        "Scores with intervals (Leaderboard)",
+        "Bars that overlap widely cannot be told apart by this data. Look at what the bar varies: seeds say how much "
+        "luck the training had, items how much the choice of test items had.",
+    ),
+    "live": (
+        "Live curves (Train)",
+        "Judge by the validation line. Where it turns up while training goes on falling, the model learns by heart.",
+    ),
+    "overlay": (
+        "Runs side by side (Leaderboard)",
+        "Lines of one colour are seeds of one configuration: where they lie as far apart as two colours do, the "
+        "difference is noise.",
+    ),
+    "balance": (
+        "Class balance (Datasets)",
+        "A class with few items is learned badly and scored unsurely; a score that averages items hides it, one that "
+        "averages classes (macro) shows it.",
+    ),
+    "coverage": (
+        "Coverage of the valence–arousal plane (Datasets)",
+        "Where there is no colour a model has no example to learn from, and what it says there is a guess.",
+    ),
+    "distance": (
+        "Raters and the rest (Datasets)",
+        "A rater far to the right hears otherwise, turned a scale round, or did not listen: look before leaving one "
+        "out.",
+    ),
+    "curve": (
+        "Curves of one run (Run)",
+        "The thin raw line shows jumps that smoothing hides. The gap says by how much training is better than "
+        "validation: growing, it is over-fitting. Numbered lines are what happened then.",
+    ),
+}
+"""What a chart is called and how to read it, by the name of its drawing function."""
+
+
 def _tidy(text: str | None) -> str:
     """A docstring's paragraphs, each on one line."""
     return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text or "").split("\n\n"))
@@ -101,14 +146,20 @@ def of_metrics() -> list[Entry]:
     return found
 
 
-def of_charts(modules: Iterable[ModuleType] = (charts,)) -> list[Entry]:
-    """Every chart, from the docstring of the function that draws it."""
+def of_charts(modules: Iterable[ModuleType] = (charts, datacharts, runcurves)) -> list[Entry]:
+    """Every chart, by what a reader calls it, from the docstring of the function that draws it.
+
+    What is only for callers, its arguments, stands in `backquotes` and later paragraphs, and is left out.
+    """
     found = []
     for module in modules:
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if name.endswith("_drawing") and name[0] != "_" and function.__module__ == module.__name__:
-                words = name.removesuffix("_drawing").replace("_", " ")
-                found.append(Entry("Charts", words.capitalize(), _tidy(function.__doc__)))
+                short = name.removesuffix("_drawing")
+                title, reading = HOW_TO_READ.get(short, (short.replace("_", " ").capitalize(), ""))
+                what = _tidy(function.__doc__).partition("\n\n")[0].replace(" as an ECharts option", "")
+                what = re.sub(r" \([^()]*`[^()]*\)", "", what)
+                found.append(Entry("Charts", title, f"{what}\n\n{reading}".strip()))
     return found
 
 

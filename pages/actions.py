@@ -21,7 +21,7 @@ def actions(folder: Path, spec: rundir.Spec, status: rundir.Status, current: dic
     if rundir.stop_asked_at(folder) is not None and not status.is_finished:
         st.caption("Stopping: it ends at its next step, or by force within ten seconds.")
         return
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if status.is_finished:
             _of_finished(folder, spec, status)
         elif status.state == "queued":
@@ -32,6 +32,9 @@ def actions(folder: Path, spec: rundir.Spec, status: rundir.Status, current: dic
         _clone(folder, spec)
         if (status.is_finished or status.state == "queued") and not rundir.is_starter(folder):
             _delete(folder)
+        if status.is_finished:
+            board = {"task": spec.task, "data": spec.data, "split": spec.split}
+            st.page_link("pages/leaderboard.py", label="See it on the leaderboard", query_params=board)
     if problem := st.session_state.get(SAID):
         shared.failed(ValueError(problem))
 
@@ -83,8 +86,6 @@ def _of_finished(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None
     if not why_not_heard(folder, folder.name) and st.button("Use on Listen", icon=":material/hearing:", type="primary"):
         listening.pin(spec.task, spec.id)
         st.switch_page("pages/listen.py", query_params={spec.task: spec.id})
-    board = {"task": spec.task, "data": spec.data, "split": spec.split}
-    st.page_link("pages/leaderboard.py", label="See it on the leaderboard", query_params=board)
 
 
 def why_not_heard(folder: Path, name: str) -> str:

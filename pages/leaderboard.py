@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 import trainers
-from core import boards, charts, listening, metrics
+from core import boards, charts, guide, listening, metrics
 from pages import forms, palette, shared
 
 COLUMNS = {
@@ -88,7 +88,8 @@ def _picture(rows: pd.DataFrame, metric: str) -> None:
     sentence = metrics.about(f"validation/{metric}").sentence
     st.caption(
         f"{metric}: {sentence} Two configurations whose bars overlap widely cannot be told apart by this data. "
-        f"{mixed}Choosing by the test column would make it a second validation set; the rank uses validation."
+        f"{mixed}Choosing by the test column would make it a second validation set; the rank uses validation. "
+        f"[{metric} in the Guide]({guide.link(metric)})"
     )
 
 

@@ -8,20 +8,27 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core import metrics, rundir, runview
+from core import guide, metrics, rundir, runview
 from core.store import Store
 from pages import actions, run_about, run_checkpoints, run_curves, run_scores, shared
 
 VIEWS = ("Curves", "Checkpoints", "Scores", "Family", "Snapshots", "Log", "About")
 NEWEST = 200
 LISTED = 20
+STYLE = """
+<style>
+  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] { background: none; }
+  [data-testid="stMain"] [data-testid="stPageLink-NavLink"]:hover { background: rgb(128 128 128 / 0.15); }
+  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] * { font-weight: inherit; }
+</style>
+"""
+"""A link to another run is one to this page, and would be shown as the place where the reader is."""
 
 
 def _words(row: dict[str, object]) -> str:
-    """A run in a list: "ridge on cues, seed 0, done, 3 min ago"."""
-    return (
-        f"{row['trainer']} on {row['data']}, seed {row['seed']}, {row['state']}, {shared.ago(str(row['created_at']))}"
-    )
+    """A run in a list: "ridge on cues, seed 0 · 20261122-045239-ridge-1f2e3d4c · 3 min ago"."""
+    data = str(row["data"]).partition("@")[0]
+    return f"{row['trainer']} on {data}, seed {row['seed']} · {row['run']} · {shared.ago(str(row['created_at']))}"
 
 
 def _choose(known: pd.DataFrame) -> None:
@@ -76,8 +83,9 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
     own = scores[(scores["data"] == spec.data) & (scores["split"] == spec.split) & (scores["metric"] == primary)]
     shown = []
     for score in own.dropna(subset=["value"]).sort_values("part", ascending=False).to_dict("records"):
-        ends = "" if pd.isna(score["low"]) else f"95 % {score['low']:.3f} to {score['high']:.3f}, "
-        shown.append((f"{score['part']} {primary}", f"{score['value']:.3f}", f"{ends}n = {score['n_items']} items"))
+        ends = "" if pd.isna(score["low"]) else f"[{score['low']:.3f}, {score['high']:.3f}], "
+        about = shared.plain(f"{ends}n = {score['n_items']}")
+        shown.append((f"{score['part']} {primary}", f"{score['value']:.3f}", about))
     took = runview.figures(index, spec.id)
     if "epochs" in took:
         shown.append(("epochs", f"{took['epochs']:.4g}", ""))
@@ -89,8 +97,13 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
         shown.append(("peak memory", f"{took['peak_memory_mb']:,.0f} MB", ""))
     if shown:
         for column, (name, value, about) in zip(st.columns(len(shown)), shown, strict=True):
-            column.metric(name, value)
+            column.metric(name.replace("_", " "), value)
             column.caption(about)
+    if len(own):
+        st.caption(
+            f"{metrics.about(primary).sentence} In brackets the 95 % interval over n items · "
+            f"[{primary.replace('_', ' ')} in the Guide]({guide.link(primary)})"
+        )
 
 
 def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status, told: pd.DataFrame) -> None:
@@ -144,6 +157,7 @@ def _page() -> None:
     st.page_link("pages/run.py", label="Another run", icon=":material/list:", query_params={})
 
 
+st.html(STYLE)
 st.title("Run", anchor=False)
 st.caption(
     "One run, all there is: how it learned, what any of its epochs hears, what it scored, and how to make it again."

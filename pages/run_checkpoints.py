@@ -37,7 +37,7 @@ def table(folder: Path, spec: rundir.Spec, current: dict[str, Any]) -> None:
         "Select one row to listen to that epoch or to branch from it, two rows to compare them. "
         "The weights of epochs in between are thinned, log-spaced, once they fill 200 MB."
     )
-    numbers = {c: st.column_config.NumberColumn(c, format="%.4g") for c in found.columns if " " in c}
+    numbers = {c: st.column_config.NumberColumn(c, format="%.4f") for c in found.columns if " " in c}
     event = st.dataframe(
         found.dropna(axis="columns", how="all"),
         hide_index=True,

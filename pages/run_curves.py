@@ -105,10 +105,7 @@ def _panels(
     st.caption(HOW_TO_READ)
     colours = palette.ROLES[shared.theme()]
     axis = wanted["x"]
-    lines = [
-        (float(getattr(mark, axis)), mark.kind, "scored" if mark.kind == "scored" else str(number))
-        for number, mark in enumerate(found[:MOST_MARKS_NAMED], 1)
-    ]
+    lines = _lines(found, axis)
     for place, (title, series) in enumerate(panels.items()):
         if place % 2 == 0:
             columns = st.columns(2)
@@ -124,9 +121,18 @@ def _panels(
             log=("x" in wanted["log"], is_log_y),
         )
         alt = f"{title} by {axis} of run {spec.id}" + "".join(
-            f"; {mark.text} at {axis} {x:g}" for mark, (x, _, _) in zip(found, lines, strict=False)
+            f"; {mark.text} at {axis} {getattr(mark, axis):g}" for mark in found[:MOST_MARKS_NAMED]
         )
         columns[place % 2].echarts_chart(option, height=270, key=f"curves-{spec.id}-{title}", alt=alt)
+
+
+def _lines(found: list[Mark], axis: str) -> list[tuple[float, str, str]]:
+    """A line for each place where something happened, under the numbers of all that happened there."""
+    lines: dict[float, tuple[str, list[str]]] = {}
+    for number, mark in enumerate(found[:MOST_MARKS_NAMED], 1):
+        _, names = lines.setdefault(float(getattr(mark, axis)), (mark.kind, []))
+        names.append("scored" if mark.kind == "scored" else str(number))
+    return [(x, kind, ", ".join(names)) for x, (kind, names) in lines.items()]
 
 
 def _told(rows: pd.DataFrame, found: list[Mark]) -> None:

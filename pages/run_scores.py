@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core import branching, metrics, runcurves, rundir, runview
+from core import branching, guide, metrics, runcurves, rundir, runview
 from core.datasets import INSTRUMENT_NAMES
 from core.store import Store
 from pages import shared
@@ -25,7 +25,8 @@ def scores(index: Store, spec: rundir.Spec) -> None:
     primary = metrics.primary(spec.task)
     st.caption(
         "The interval of 95 % draws the items again, by group: it says what other songs would change, not other seeds. "
-        "The baseline knows the training labels only; the ceiling is what label noise allows."
+        "The baseline knows the training labels only; the ceiling is what label noise allows. "
+        f"[Every metric in the Guide]({guide.link(primary)})"
     )
     for (data, split), rows in found.groupby(["data", "split"], sort=False):
         own = " (its own)" if (data, split) == (spec.data, spec.split) else ""
@@ -65,7 +66,7 @@ def _per_label(rows: pd.DataFrame, key: str) -> None:
             strict=True,
         )
         shown[metric] = [interval(*cell) for cell in cells]
-    st.dataframe(shown, hide_index=True, placeholder="—", key=f"labels.{key}")
+    st.dataframe(shown, hide_index=True, placeholder="—", key=f"labels.{key}", height="content")
 
 
 def interval(value: float, low: float, high: float) -> str:
@@ -129,14 +130,14 @@ def _relative(relative: branching.Relative, me: branching.Relative, value: float
     words.append(relative.state)
     if value is not None:
         words.append(f"validation {primary} {value:.3f}")
-    indent = "\u2003" * 2 * min(relative.depth, 8) + ("↳ " if relative.depth else "")
     name, about = shared.plain(relative.run), shared.plain(", ".join(word for word in words if word))
     with st.container(horizontal=True, vertical_alignment="center"):
+        if relative.depth:
+            st.html(f'<span style="padding-left: {1.5 * min(relative.depth, 8) - 1}rem">↳</span>', width="content")
         if is_me or relative.state in ("gone", "in the trash"):
-            st.markdown(f"{indent}**{name}**" if is_me else f"{indent}{name}", width="content")
+            st.markdown(f"**{name}**" if is_me else name, width="content")
         else:
-            label = f"{indent}{name}"
-            st.page_link("pages/run.py", label=label, query_params={"run": relative.run}, width="content")
+            st.page_link("pages/run.py", label=name, query_params={"run": relative.run}, width="content")
         st.caption(about)
 
 

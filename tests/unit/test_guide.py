@@ -7,7 +7,7 @@ import re
 import pytest
 
 import trainers
-from core import charts, config, datasets, guide, metrics
+from core import charts, config, datacharts, datasets, guide, metrics, runcurves
 
 
 def everything() -> list[guide.Entry]:
@@ -19,8 +19,21 @@ def test_every_metric_chart_and_data_set_is_explained() -> None:
     told = {section: {e.name for e in everything() if e.section == section} for section in guide.SECTIONS}
     assert told["Metrics"] == set(metrics.METRICS)
     assert told["Data"] == set(datasets.names())
-    drawings = [name for name in vars(charts) if name.endswith("_drawing")]
-    assert len(told["Charts"]) == len(drawings) >= 4
+    modules = (charts, datacharts, runcurves)
+    drawings = {name for module in modules for name in vars(module) if name.endswith("_drawing")}
+    assert len(told["Charts"]) == len(drawings) >= 8
+    assert set(guide.HOW_TO_READ) <= {name.removesuffix("_drawing") for name in drawings}
+    assert all("`" not in entry.text for entry in guide.of_charts())  # nothing for callers
+
+
+def test_a_link_leads_to_the_anchor_of_its_metric() -> None:
+    anchors = {entry.anchor for entry in guide.of_metrics()}
+    for name in ("ccc", "validation/ccc_valence", "test/macro_f1", "optim/learning_rate"):
+        path, _, anchor = guide.link(name).partition("#")
+        assert path == "guide?section=Metrics" and anchor in anchors
+    assert guide.link("validation/ccc_valence").endswith("#metrics-ccc")
+    with pytest.raises(ValueError, match="No metric explains"):
+        guide.link("nonsense")
 
 
 def test_every_entry_says_something_in_sentences() -> None:
