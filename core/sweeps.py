@@ -6,29 +6,42 @@ the supervisor starts its runs like any others.
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from core import config, designs, paths, rundir, specs, supervisor, sweep_sql, sweepfile, sweepplan, sweeprecord
+from core import (
+    designs,
+    paths,
+    rundir,
+    specs,
+    supervisor,
+    sweep_sql,
+    sweepfile,
+    sweepflags,
+    sweepplan,
+    sweeprecord,
+    sweepruns,
+)
 from core.runner import load_trainer
 from core.store import Store
+from core.sweepcontrol import add_levels, add_seeds, cancel, pause, rerun_failed, resume
 from core.sweepfile import SweepFile
 from core.sweepplan import Plan
-from core.sweeprecord import Entry, Record
+from core.sweeprecord import Record
 
-__all__ = ["Plan", "plan", "start"]
-
-MOST_TOGETHER = 128
-"""Runs in one process where the trainer does not say (`MOST_TOGETHER`): each keeps a log open and a checkpoint."""
+__all__ = [  # said from here: a sweep has one door
+    "Plan",
+    "add_levels",
+    "add_seeds",
+    "cancel",
+    "pause",
+    "rerun_failed",
+    "resume",
+]
 
 
 def opened(file: SweepFile | Path | str, *, quick: bool = False, stage: str = "") -> SweepFile:
@@ -84,8 +97,8 @@ def start(
         workers=sweepplan.workers(made, ground.device, trainer),
         notes=[*design.notes, *made.warnings],
     )
-    pairs = _ordered([(cell, seed) for seed in made.seeds for cell in range(len(design.cells))], made)
-    record = replace(record, entries=_entries(record, pairs, made, trainer))
+    pairs = sweepruns.ordered([(cell, seed) for seed in made.seeds for cell in range(len(design.cells))], made)
+    record = replace(record, entries=sweepruns.entries(record, pairs, made, trainer))
     flags = ("driver",) if made.design == "bayesian" else ()
     if made.design == "bayesian":  # its first mistake should not wait for its first trial
         first = next(designs.draws(made.factors, 1, 0, trainer.Config))
@@ -94,67 +107,123 @@ def start(
         for cell in design.cells:  # all of it is checked before any of it is made
             specs.make(ground, designs.knobs_of(cell, made, trainer.Config), seed=made.seeds[0])
     record = sweeprecord.create(record, made.text, *flags)
-    make_runs(record, record.entries, made, ground)
+    sweepruns.make_runs(record, record.entries, made, ground)
     supervisor.ensure()
     return record.id
 
 
-def _ordered(pairs: list[tuple[int, int]], file: SweepFile) -> list[tuple[int, int]]:
-    if file.order == "seeds":
-        return pairs
-    return [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]
+# ---- reading ----
 
 
-def _entries(record: Record, pairs: list[tuple[int, int]], file: SweepFile, trainer: ModuleType) -> list[Entry]:
-    """Names for these runs, and the groups in which they train."""
-    stamp, mark = f"{datetime.now(UTC):%Y%m%d-%H%M%S}", secrets.token_hex(3)
-    entries = [
-        Entry(f"{stamp}-{record.trainer}-{mark}-{number:04d}", cell, seed)
-        for number, (cell, seed) in enumerate(pairs, len(record.entries))
-    ]
-    if not sweepplan.is_together(file, trainer):
-        return entries
-    alike: dict[Any, list[int]] = {}
-    for place, entry in enumerate(entries):
-        settings = config.make(trainer.Config, designs.knobs_of(record.cells[entry.cell], file, trainer.Config))
-        alike.setdefault(trainer.together(settings), []).append(place)
-    most = int(getattr(trainer, "MOST_TOGETHER", MOST_TOGETHER))
-    number = len({entry.together for entry in record.entries})
-    for places in alike.values():
-        parts = max(-(-len(places) // most), min(record.workers, len(places)))
-        for part in np.array_split(places, parts):
-            for place in part:
-                entries[place] = replace(entries[place], together=f"{record.id}.{number}")
-            number += 1
-    return entries
+@dataclass(frozen=True)
+class Summary:
+    """Where a sweep stands. `state` is running, paused, cancelled, done (every run is done, diverged or pruned) or
+    incomplete (some failed, were lost or stopped). `counts` are runs by state, `eta_s` is None while unknown."""
+
+    id: str
+    name: str
+    title: str
+    created_at: str
+    state: str
+    n_runs: int
+    counts: dict[str, int]
+    fraction: float
+    eta_s: float | None
+    trainer: str
+    data: str
+    design: str
+    is_quick: bool
+    stage: str
 
 
-def make_runs(record: Record, entries: Sequence[Entry], file: SweepFile, ground: specs.Ground) -> list[Path]:
-    """Create the run directories of these entries that are not there yet, and queue them, a group side by side."""
-    made: dict[int, rundir.Spec] = {}
-    folders: dict[str, list[Path]] = {}
-    there = _made()
-    share = float(f"{1 / max(record.workers, 1):.4f}") if record.workers > 1 else 1.0
-    for entry in entries:
-        if entry.cell not in made:
-            values = designs.knobs_of(record.cells[entry.cell], file, ground.trainer.Config)
-            made[entry.cell] = specs.make(ground, values, seed=entry.seed)
-        spec = replace(
-            made[entry.cell], id=entry.run, seed=entry.seed, sweep=record.id, together=entry.together, share=share
-        )
-        if entry.run not in there:
-            folders.setdefault(entry.together or entry.run, []).append(rundir.create(spec))
-    found = [folder for group in folders.values() for folder in group]
-    supervisor.enqueue_all(found)
+_settled: dict[str, tuple[int, Summary]] = {}
+"""Sweeps that are done, by id, with the time of their plan: a list of many must not read every run of every one."""
+
+
+def listing() -> list[Summary]:
+    """All sweeps, newest first; one whose plan cannot be read is left out."""
+    found = []
+    for sweep in sweeprecord.ids():
+        try:
+            found.append(summary(sweep))
+        except ValueError:
+            continue
     return found
 
 
-def _made() -> set[str]:
-    """The runs that were made before; those in the trash too, where someone put them on purpose."""
-    return {name for place in (paths.runs(), paths.trash()) for name in os.listdir(place)}
+def read(sweep: str) -> Record:
+    """What was planned: cells, seeds, runs. ValueError where there is no such sweep."""
+    return sweeprecord.read(sweep)
 
 
-# ---- reading ----
+def summary(sweep: str, frame: pd.DataFrame | None = None) -> Summary:
+    """Where a sweep stands; `frame` is its `progress` where the caller has it already."""
+    folder = sweeprecord.find(sweep)
+    changed = (folder / "plan.json").stat().st_mtime_ns if (folder / "plan.json").exists() else 0
+    known = _settled.get(str(folder))
+    if known is not None and known[0] == changed and frame is None:
+        return known[1]
+    record = sweeprecord.read(folder.name)
+    frame = progress(folder.name) if frame is None else frame
+    counts = {str(state): int(n) for state, n in frame["state"].value_counts().items()}
+    state = _state(folder.name, frame, counts)
+    total = max(len(frame), record.trials * len(record.seeds) if record.design == "bayesian" else 0)
+    fraction = float(frame["fraction"].sum()) / total if total else 0.0
+    made = Summary(
+        folder.name, record.name, record.title, record.created_at, state, total, counts, fraction,
+        _eta_s(frame, total) if state == "running" else None, record.trainer, record.data, record.design,
+        record.is_quick, record.stage,
+    )  # fmt: skip
+    if state == "done":
+        _settled[str(folder)] = changed, made
+    return made
+
+
+def _state(sweep: str, frame: pd.DataFrame, counts: dict[str, int]) -> str:
+    if sweepflags.has(sweep, "cancelled"):
+        return "cancelled"
+    if sweepflags.has(sweep, "paused"):
+        return "paused"
+    if sweepflags.has(sweep, "driver") or any(counts.get(state) for state in ("queued", "starting", "running")):
+        return "running"
+    is_over = frame["state"].isin(["done", "diverged"]) | (frame["outcome"] == "pruned")
+    return "done" if is_over.all() else "paused" if counts.get("paused") else "incomplete"
+
+
+def _eta_s(frame: pd.DataFrame, total: int) -> float | None:
+    """Time left (s): what a run took so far, times what is left of all, over those that run side by side."""
+    started = frame[frame["seconds"] > 0]
+    whole = started.loc[started["fraction"] > 0.02, "seconds"] / started.loc[started["fraction"] > 0.02, "fraction"]
+    if whole.empty:
+        return None
+    left = total - float(frame["fraction"].sum())
+    side_by_side = max(int(frame["state"].isin(["starting", "running"]).sum()), 1)
+    return float(whole.median()) * left / side_by_side
+
+
+def progress(sweep: str) -> pd.DataFrame:
+    """One row per planned run, now: run, cell, seed, outcome, a column per factor, state, fraction (0 to 1), seconds
+    since its process began (until it ended), reason. `state` "deleted" is a run that is no longer there."""
+    record = sweeprecord.read(sweep)
+    frame, waiting, now = _planned(record), set(supervisor.waiting()), time.time()
+    rows = []
+    for run in frame["run"]:
+        if run in waiting:  # without a look at its files: a thousand may wait
+            rows.append(("queued", 0.0, 0.0, ""))
+            continue
+        folder = paths.runs() / run
+        if not folder.is_dir():
+            rows.append(("deleted", 0.0, 0.0, ""))
+            continue
+        status = rundir.read_status(folder)
+        fraction = 1.0 if status.state in ("done", "diverged") else status.fraction
+        seconds = max((status.ended_at or now) - status.started_at, 0.0) if status.started_at else 0.0
+        rows.append((status.state, fraction, seconds, status.reason))
+    frame[["state", "fraction", "seconds", "reason"]] = pd.DataFrame(
+        rows, columns=["state", "fraction", "seconds", "reason"], index=frame.index
+    )
+    frame.loc[frame["outcome"] == "pruned", "fraction"] = 1.0
+    return frame
 
 
 def results(store: Store, sweep: str) -> pd.DataFrame:
