@@ -1,0 +1,181 @@
+"""`lab.py sweep FILE` and `lab.py sweeps …`: many runs that answer one question."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands import Json, plain
+from core import supervisor, sweepplan, sweeps
+
+app = typer.Typer(invoke_without_command=True)
+LOOK_EVERY_S, ENSURE_EVERY_S = 1.0, 5.0
+OVER = ("done", "cancelled", "incomplete")
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A sweep or study file (TOML).")],
+    quick: Annotated[bool, typer.Option("--quick", help="Its quick variant.")] = False,
+    stage: Annotated[str, typer.Option(help="One of its further stages.")] = "",
+    workers: Annotated[int, typer.Option(help="Processes at a time; 0 leaves it to the file.", min=0)] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Start also where it asks first.")] = False,
+    plan_only: Annotated[bool, typer.Option("--plan", help="Say what it would cost, and start nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it and leave; it goes on.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run all cells of a sweep file, each with all its seeds. Ctrl-C leaves; the sweep goes on."""
+    plan = sweeps.plan(file, quick=quick, stage=stage, workers=workers)
+    for line in (plan.sentence, *plan.notes, *plan.warnings):
+        typer.echo(line, err=True)
+    if plan_only:
+        if as_json:
+            typer.echo(json.dumps(plain(asdict(plan))))
+        return
+    if plan.asks and not yes and not (sys.stdin.isatty() and typer.confirm(plan.asks, err=True)):
+        raise ValueError(f"{plan.asks} Say --yes to start all of them.")
+    sweep_id = sweeps.start(file, quick=quick, stage=stage, workers=workers, confirmed=True)
+    typer.echo(f"Sweep {sweep_id}", err=True)
+    if detach:
+        if as_json:
+            typer.echo(json.dumps({"sweep": sweep_id, "state": "running"}))
+        return
+    summary = _follow(sweep_id, quiet=as_json)
+    _tell_results(sweep_id, summary, as_json)
+    if summary.state == "incomplete":
+        typer.echo(f"Some runs did not end well; `python lab.py sweeps rerun-failed {sweep_id}`.", err=True)
+    raise typer.Exit(0 if summary.state == "done" else 1)
+
+
+def _follow(sweep_id: str, *, quiet: bool) -> sweeps.Summary:
+    """Show a sweep until nothing of it is left to do, or the user leaves."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    leaving = False
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal leaving
+        leaving = True
+
+    signal.signal(signal.SIGINT, interrupt)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    looked_at = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
+        task, told = bar.add_task("starting", total=1.0), ""
+        while True:
+            summary = sweeps.summary(sweep_id)
+            text = counted(summary)
+            bar.update(task, description=text, completed=summary.fraction)
+            if bar.disable and not quiet and text != told:
+                typer.echo(text, err=True)
+            told = text
+            if summary.state in OVER or leaving:
+                return summary
+            if time.monotonic() - looked_at > ENSURE_EVERY_S:
+                supervisor.ensure()
+                looked_at = time.monotonic()
+            time.sleep(LOOK_EVERY_S)
+
+
+def counted(summary: sweeps.Summary) -> str:
+    """Where a sweep stands, in words."""
+    order = ("done", "running", "starting", "queued", "paused", "diverged", "failed", "lost", "stopped", "deleted")
+    parts = [f"{summary.counts[state]} {state}" for state in order if summary.counts.get(state)]
+    left = f", {sweepplan.humanised(summary.eta_s)} left" if summary.eta_s else ""
+    return f"{', '.join(parts) or 'no run yet'} of {summary.n_runs}{left}"
+
+
+def _tell_results(sweep_id: str, summary: sweeps.Summary, as_json: bool) -> None:
+    from core.store import memory_store
+
+    frame = sweeps.results(memory_store(), sweep_id)
+    if as_json:
+        rows = [plain({k: _scalar(v) for k, v in row.items()}) for row in frame.to_dict("records")]
+        typer.echo(json.dumps({"sweep": sweep_id, "state": summary.state, "counts": summary.counts, "runs": rows}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    factors = list(sweeps.read(sweep_id).factors)
+    scores = [name for name in frame if str(name).startswith(("validation/", "test/"))]
+    shown = [name for name in scores if str(name).count("_") == 0][:4] or scores[:4]
+    table = Table(*factors, "runs", "diverged", *map(str, shown), title=f"Sweep {sweep_id}: means over seeds")
+    for _, rows in frame.groupby("cell"):
+        levels = ["–" if rows[name].isna().all() else str(rows[name].iloc[0]) for name in factors]
+        means = [f"{value:.4g}" if (value := rows[name].mean()) == value else "–" for name in shown]
+        table.add_row(*levels, str(len(rows)), str(int(rows["diverged"].sum())), *means)
+    Console().print(table)
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+@app.callback()
+def list_sweeps(context: typer.Context, as_json: Json = False) -> None:
+    """List all sweeps, newest first; or act on one."""
+    if context.invoked_subcommand:
+        return
+    found = sweeps.listing()
+    if as_json:
+        typer.echo(json.dumps([plain(asdict(one)) for one in found]))
+        return
+    if not found:
+        typer.echo("There is no sweep yet; `python lab.py sweep FILE.toml` starts one.")
+    for one in found:
+        typer.echo(f"{one.id}  {one.state:10}  {counted(one)}")
+
+
+def _tell(sweep_id: str, sentence: str, as_json: bool) -> None:
+    found = sweeps.summary(sweep_id)
+    told = {"sweep": found.id, "state": found.state, "counts": found.counts, "told": sentence}
+    typer.echo(json.dumps(told) if as_json else sentence)
+
+
+@app.command("pause")
+def pause_sweep(sweep_id: str, as_json: Json = False) -> None:
+    """Let a sweep wait: runs hold at their next step, waiting ones keep their place."""
+    _tell(sweep_id, sweeps.pause(sweep_id), as_json)
+
+
+@app.command("resume")
+def resume_sweep(sweep_id: str, as_json: Json = False) -> None:
+    """Let a paused or cancelled sweep go on, also after a restart of the machine."""
+    _tell(sweep_id, sweeps.resume(sweep_id), as_json)
+
+
+@app.command("cancel")
+def cancel_sweep(sweep_id: str, as_json: Json = False) -> None:
+    """Stop what runs, drop what waits; what is done stays."""
+    _tell(sweep_id, sweeps.cancel(sweep_id), as_json)
+
+
+@app.command("rerun-failed")
+def rerun_failed(
+    sweep_id: str,
+    diverged: Annotated[bool, typer.Option("--diverged", help="Those that diverged, too.")] = False,
+    stopped: Annotated[bool, typer.Option("--stopped", help="Those that were stopped, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run again only the runs that failed or were lost."""
+    states = ["failed", "lost", *(["diverged"] if diverged else []), *(["stopped"] if stopped else [])]
+    _tell(sweep_id, sweeps.rerun_failed(sweep_id, states), as_json)
+
+
+@app.command("add-seeds")
+def add_seeds(sweep_id: str, seeds: list[int], as_json: Json = False) -> None:
+    """Run every cell with these seeds as well."""
+    _tell(sweep_id, sweeps.add_seeds(sweep_id, seeds), as_json)
+
+
+@app.command("add-levels")
+def add_levels(sweep_id: str, factor: str, levels: list[str], as_json: Json = False) -> None:
+    """Add levels of a factor to a grid."""
+    _tell(sweep_id, sweeps.add_levels(sweep_id, factor, levels), as_json)
