@@ -56,4 +56,5 @@ def settled(
         for run, (epoch, value) in per_epoch(curves).items()
         for threshold in thresholds
     ]
-    return pd.DataFrame(rows, columns=["run", "threshold", "epoch", "is_reached"])
+    frame = pd.DataFrame(rows, columns=["run", "threshold", "epoch", "is_reached"])
+    return frame.astype({"threshold": float, "epoch": float, "is_reached": bool})

@@ -115,8 +115,8 @@ def weights_grow_as_predicted(runs: Runs, tolerance: float = 0.1, cells: int = 4
     frame = sgd.curve(NORM_SQUARED)
     rate = sgd.column("learning_rate")
     ends = frame.sort_values("step").groupby("run").tail(1) if len(frame) else frame
-    table = pd.DataFrame({"run": ends["run"], "step": ends["step"], "measured": ends["value"]})
-    table["predicted"] = START_NORM_SQUARED + 4 * table["run"].map(rate) * table["step"]
+    table = pd.DataFrame({"run": ends["run"], "step": ends["step"].astype(float), "measured": ends["value"]})
+    table["predicted"] = START_NORM_SQUARED + 4 * table["run"].map(rate).astype(float) * table["step"]
     table["ratio"] = table["measured"] / table["predicted"]
     chart = curvecharts.series(
         frame.assign(learning_rate=frame["run"].map(rate)), "step", "value", "learning_rate", detail="run",
