@@ -125,14 +125,15 @@ def choose(data: Usable, order: int, block: bool) -> tuple[factorial.Design, lis
     sizes = np.bincount(data.cell_of)
     if sizes.min() != sizes.max():
         warnings.append(f"Unbalanced: cells have {sizes.min()} to {sizes.max()} runs; types II and III differ.")
-    blocks = None
-    if block and data.has_seeds and data.n_seeds > 1:
-        codes = np.unique(data.seeds, return_inverse=True)[1].ravel()
-        if factorial.is_crossed(data.cell_of, codes):
-            blocks = codes
-        else:
-            warnings.append("Cells were run with different seeds, so seeds cannot be taken out as a block.")
-    return factorial.design(data.codes, n_levels, kept, blocks), warnings, blocks is not None
+    model = factorial.design(data.codes, n_levels, kept)
+    if not (block and data.has_seeds and data.n_seeds > 1):
+        return model, warnings, False
+    blocked = factorial.design(data.codes, n_levels, kept, np.unique(data.seeds, return_inverse=True)[1].ravel())
+    is_open = blocked.matrix.shape[1] < len(data.values)
+    if is_open and np.linalg.matrix_rank(blocked.matrix) == blocked.matrix.shape[1]:
+        return blocked, warnings, True
+    warnings.append("Cells were run with different seeds, so seeds cannot be taken out as a block.")
+    return model, warnings, False
 
 
 def term_name(factors: Sequence[str]) -> str:

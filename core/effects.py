@@ -66,7 +66,7 @@ def marginal_means(
     sizes = np.bincount(data.cell_of).astype(float)
     mean_of_cell = np.bincount(data.cell_of, data.values) / sizes
     means = weights @ mean_of_cell
-    variance, df, method = _variance_of_means(data, weights, sizes)
+    variance, df, method = variance_of_means(data, weights, sizes)
     half = np.full(len(means), np.nan)
     if np.isfinite(df).all():
         from scipy.stats import t
@@ -149,7 +149,7 @@ def _weights(data: Usable, chosen: list[str]) -> tuple[list[tuple[str, ...]], np
     return names, member / member.sum(axis=1, keepdims=True)
 
 
-def _variance_of_means(data: Usable, weights: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+def variance_of_means(data: Usable, weights: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     """Variance and degrees of freedom of each mean, [levels] each, and over what."""
     n_cells, n_seeds, share = len(sizes), data.n_seeds, (weights**2).sum(axis=1)  # share: 1/cells of each level
     df_within = len(data.values) - n_cells
@@ -166,7 +166,7 @@ def _variance_of_means(data: Usable, weights: np.ndarray, sizes: np.ndarray) -> 
             of_seed_part, of_error_part = of_seeds / (n_cells * n_seeds), error * (share - 1 / n_cells) / n_seeds
             variance = of_seed_part + of_error_part
             df = variance**2 / (of_seed_part**2 / (n_seeds - 1) + of_error_part**2 / df_error)
-            return variance, df, "95 % interval for new seeds: variance of the seeds and scatter within them"
+            return variance, df, "for new seeds: variance of the seeds and scatter within them"
     pooled = float((within**2).sum()) / df_within
     return pooled * (weights**2) @ (1 / sizes), np.full(len(weights), float(df_within)), "scatter within cells, pooled"
 

@@ -78,9 +78,12 @@ def g_interval(
     t = difference / sd / np.sqrt(weight)
     tail = (1 - level) / 2
 
+    def below(value: float, shift: float) -> float:  # deep in a tail SciPy's series gives NaN
+        return float(np.nan_to_num(nct.cdf(value, df, shift), nan=0.0 if shift > value else 1.0))
+
     def upper(value: float) -> float:  # the λ with P(T ≤ value) = tail
         reach = 10 + 10 * abs(value)
-        return _root(lambda x: float(nct.cdf(value, df, value + x)) - tail, -reach, reach) + value
+        return _root(lambda x: below(value, value + x) - tail, -reach, reach) + value
 
     low, high = -upper(-t), upper(t)
     scale = correction * np.sqrt(weight)
