@@ -111,12 +111,26 @@ def live_drawing(
 def interval_table(board: pd.DataFrame) -> pd.DataFrame:
     """A board's configurations as rows (name, part, value, low, high, n, order), validation and test each."""
     rows = board[board["kind"] == "configuration"]
+    rows = rows.assign(name=_told_apart(rows["name"], rows.get("note")))
     frames = []
     for part in ("validation", "test"):
         columns = {part: "value", f"{part}_low": "low", f"{part}_high": "high"}
         frame = rows[["name", "n", *columns]].rename(columns=columns)
         frames.append(frame.assign(part=part, order=range(len(rows))))
     return pd.concat(frames, ignore_index=True).dropna(subset=["value"])
+
+
+def _told_apart(names: pd.Series, notes: pd.Series | None) -> list[str]:
+    """Names for an axis, where two of one name would share a row: a steered run is called like the one it came from."""
+    told: list[str] = []
+    is_double = names.duplicated(keep=False)
+    for name, double, note in zip(names, is_double, names if notes is None else notes, strict=True):
+        full = f"{name} · {note}" if double and notes is not None and note and not pd.isna(note) else str(name)
+        number = 2
+        while full in told:
+            full, number = f"{full.partition(' · no. ')[0]} · no. {number}", number + 1
+        told.append(full)
+    return told
 
 
 def interval_drawing(
@@ -210,13 +224,17 @@ def answer_table(frame: pd.DataFrame, x: str, y: str, colour: str) -> pd.DataFra
 
 
 def answer_drawing(table: pd.DataFrame, titles: tuple[str, str, str], colours: list[str]) -> alt.Chart:
-    """The rows of an answer: a point per row where x is a number (shape and colour say which), else a bar per name."""
+    """The rows of an answer: a bar per name where every row has a name of its own, else a point per row.
+
+    Bars of one name would be stacked to a sum that nobody asked for.
+    """
     is_numeric = _is_number(table["x"])
+    is_points = is_numeric or bool(table.duplicated([name for name in ("x", "colour") if name in table]).any())
     encoding: dict[str, Any] = {
         "x": alt.X("x:Q", title=titles[0], scale=alt.Scale(zero=False))
         if is_numeric
         else alt.X("x:N", title=titles[0], sort=None, axis=alt.Axis(labelLimit=160)),
-        "y": alt.Y("y:Q", title=titles[1], scale=alt.Scale(zero=not is_numeric)),
+        "y": alt.Y("y:Q", title=titles[1], scale=alt.Scale(zero=not is_points)),
         "tooltip": [alt.Tooltip("x", title=titles[0]), alt.Tooltip("y:Q", title=titles[1], format=".4~g")],
     }
     if "colour" in table:
@@ -229,11 +247,8 @@ def answer_drawing(table: pd.DataFrame, titles: tuple[str, str, str], colours: l
         else:
             encoding["xOffset"] = alt.XOffset("colour:N", sort=names)
     base = alt.Chart(table)
-    drawn = base.mark_point(size=55, filled=True, opacity=0.8) if is_numeric else base.mark_bar()
-    if "colour" not in table:
-        drawn = (
-            base.mark_point(size=55, filled=True, color=colours[0]) if is_numeric else base.mark_bar(color=colours[0])
-        )
+    plain = {} if "colour" in table else {"color": colours[0]}
+    drawn = base.mark_point(size=55, filled=True, opacity=0.8, **plain) if is_points else base.mark_bar(**plain)
     description = f"{titles[1]} by {titles[0]}, {len(table)} rows"
     return drawn.encode(**encoding).properties(height=340, description=description)
 

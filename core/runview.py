@@ -199,11 +199,11 @@ def knob_table(trainer: ModuleType | None, spec: rundir.Spec, now: dict[str, Any
 
 
 def surroundings(spec: rundir.Spec) -> pd.DataFrame:
-    """Packages the run was made with beside those here: what, then, now, and "differs" where they do."""
+    """Packages the run was made with beside those here: what, then, here, and "differs" where any does."""
     names = sorted(str(name) for name in spec.versions)
     then, now = [str(spec.versions[name]) for name in names], [_version_here(name) for name in names]
     is_other = ["differs" if a != b else "" for a, b in zip(then, now, strict=True)]
-    return pd.DataFrame({"what": names, "then": then, "here": now, "": is_other})
+    return pd.DataFrame({"what": names, "then": then, "here": now, **({"": is_other} if any(is_other) else {})})
 
 
 def _version_here(package: str) -> str:
@@ -237,9 +237,19 @@ def happened(told: pd.DataFrame, most: int = 200) -> pd.DataFrame:
 def _about(kind: str, detail: dict[str, Any]) -> str:
     if kind in ("changed", "branched"):
         return moved_text(detail.get("values"))
-    parts = [f"{name} {_text(value)}" for name, value in detail.items() if name != "wish" and value not in ("", None)]
+    if kind == "state":
+        return ": ".join(str(detail[name]) for name in ("state", "reason") if detail.get(name))
+    if kind == "checkpoint":
+        return f"epoch {_text(detail.get('epoch'))}{', the best so far' if detail.get('is_best') else ''}"
+    parts = [
+        f"{name.replace('_', ' ')} {_text(value)}"
+        for name, value in detail.items()
+        if name not in ("wish", "state") and value not in ("", None)
+    ]
     return ", ".join(parts)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -104,7 +104,8 @@ def split(name: str, dataset: Dataset) -> None:
     assignment = splits.assign(dataset, chosen)
     table = datacharts.split_table(dataset, assignment)
     shown = table.assign(share=[f"{share:.1%}" for share in table["share"]])
-    st.dataframe(shown, hide_index=True, width="stretch", placeholder="—")
+    means = {name: st.column_config.NumberColumn(name, format="%.2f") for name in shown if name.startswith("mean ")}
+    st.dataframe(shown, hide_index=True, column_config=means, width="stretch", placeholder="—")
     shared_groups = splits.shared_groups(dataset, assignment)
     counts = {row["part"]: row["groups"] for row in table.to_dict("records") if row["part"] != "left out"}
     total = len(set(dataset.groups[assignment != ""]))
@@ -226,8 +227,9 @@ def _sound(path: str, modified: float) -> tuple[bytes, list[str]]:
     """A WAV file of at most two minutes, read in a child, and sentences about it."""
     with open(path, "rb") as file:
         clip = decoding.decode_safely(file.read(), path)
-    kept = clip.samples[:2, : int(LONGEST_PLAYED_S * clip.sample_rate_hz)]
-    about = f"{clip.seconds:.3g} s, {clip.sample_rate_hz:,} Hz, {clip.samples.shape[0]} channels"
-    level = f"mean level {audio.loudness_db(clip.mono()):.3g} dB of full scale"
+    most = int(LONGEST_PLAYED_S * clip.sample_rate_hz)
+    here = clip if isinstance(clip, audio.Clip) else clip.part(0, most)  # hours are not taken into memory
+    about = f"{clip.seconds:.4g} s, {here.sample_rate_hz:,} Hz, {here.samples.shape[0]} channels"
+    level = f"mean level {audio.loudness_db(here.mono()):.3g} dB of full scale"
     more = ["The first two minutes are played."] if clip.seconds > LONGEST_PLAYED_S else []
-    return audio.wav_bytes(kept, clip.sample_rate_hz), [f"{about}; {level}.", *more, *clip.warnings]
+    return audio.wav_bytes(here.samples[:2, :most], here.sample_rate_hz), [f"{about}; {level}.", *more, *clip.warnings]

@@ -147,7 +147,7 @@ def _choose(names: list[str]) -> str:
         key="data.name",
         on_change=lambda: st.query_params.update(data=st.session_state["data.name"]),
     )
-    st.query_params["data"] = chosen
+    st.query_params["data"] = str(chosen)
     return str(chosen)
 
 
@@ -171,7 +171,7 @@ def _get_it(card: Card) -> None:
 def _one(name: str, card: Card) -> None:
     st.subheader(shared.plain(name), anchor=False)
     if card.about:
-        st.caption(shared.plain(card.about))
+        st.caption(shared.plain(card.about.replace("`", "")))
     if card.added:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(shared.plain(f"Added: {card.added}"))
@@ -215,10 +215,9 @@ def _page() -> None:
         name = _choose(names)
     _undo()
     if not shelf.added():
-        st.info(
+        st.caption(
             "Your own folders will be listed here. None has been added yet: press Add a folder, or run "
-            "python lab.py data add NAME PATH.",
-            icon=":material/create_new_folder:",
+            "`python lab.py data add NAME PATH`."
         )
     everything = st.expander(f"All {len(names)} data sets that the lab knows", expanded=is_first_visit)
     _one(name, _card(name, _stamp(), _cache()))

@@ -68,7 +68,7 @@ def _surroundings(spec: rundir.Spec) -> None:
         "split": spec.split,
         "seed": str(spec.seed),
         "device": spec.device,
-        "created": spec.created_at,
+        "created (UTC)": spec.created_at.partition("+")[0].replace("T", " "),
         "revision": spec.revision or "not known",
     }
     st.dataframe(pd.DataFrame({"what": list(rows), "value": list(rows.values())}), hide_index=True, width="stretch")
@@ -161,5 +161,6 @@ def log(folder: Path, told: pd.DataFrame) -> None:
     rows = runview.happened(told)
     stamp = [datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%d %H:%M:%S") if 0 < t < 4e9 else "" for t in rows["t"]]
     shown = pd.DataFrame({"UTC": stamp, "what": rows["what"], "step": rows["step"], "about": rows["about"]})
-    st.dataframe(shown, hide_index=True, column_config={"about": st.column_config.Column("about", width=700)})
-    st.caption(f"Progress notes are left out; as of {time.strftime('%H:%M:%S')}.")
+    wide = {"about": st.column_config.Column("about", width=700)}
+    st.dataframe(shown, hide_index=True, column_config=wide, placeholder="—")
+    st.caption(f"Progress notes are left out; as of {time.strftime('%H:%M:%S', time.gmtime())} UTC.")

@@ -89,22 +89,12 @@ def _sentence(name: str) -> str:
 
 def family(index: Store, spec: rundir.Spec) -> None:
     """The tree this run stands in, runs of the same configuration, and runs that build on it."""
-    found = runview.family(index, spec.id)
-    me = next(relative for relative in found if relative.run == spec.id)
-    if len(found) == 1:
+    if not tree(index, spec):
         st.info(
             "Runs that branch from this one will hang here as a tree, each with the knobs in which it differs. "
             "Branch begins one.",
             icon=":material/account_tree:",
         )
-    else:
-        st.caption("Each branch stands under the run it began from, with the knobs in which it differs.")
-        primary = metrics.primary(spec.task)
-        values = _values(index, [relative.run for relative in found[:MOST_RELATIVES]], spec, primary)
-        for relative in found[:MOST_RELATIVES]:
-            _relative(relative, me, values.get(relative.run), primary)
-        if len(found) > MOST_RELATIVES:
-            st.caption(f"And {len(found) - MOST_RELATIVES} more.")
     _links("Its inputs", [run for run in spec.inputs.values() if isinstance(run, str)])
     _links("Runs that build on it", runview.used_by(index, spec.id))
     seeds = runview.same_configuration(index, spec.id)
@@ -112,6 +102,24 @@ def family(index: Store, spec: rundir.Spec) -> None:
         st.markdown("**The same configuration, run again**")
         for row in seeds.head(12).to_dict("records"):
             _link(row["run"], f"seed {row['seed']}, {row['state']}, {shared.ago(row['created_at'])}")
+
+
+def tree(index: Store, spec: rundir.Spec, title: str = "") -> bool:
+    """The run among all it descends from and all that descends from those; where it is alone nothing, and False."""
+    found = runview.family(index, spec.id)
+    me = next((relative for relative in found if relative.run == spec.id), None)
+    if me is None or len(found) == 1:
+        return False
+    if title:
+        st.subheader(title, anchor=False)
+    st.caption("Each branch stands under the run it began from, with the knobs in which it differs.")
+    primary = metrics.primary(spec.task)
+    values = _values(index, [relative.run for relative in found[:MOST_RELATIVES]], spec, primary)
+    for relative in found[:MOST_RELATIVES]:
+        _relative(relative, me, values.get(relative.run), primary)
+    if len(found) > MOST_RELATIVES:
+        st.caption(f"And {len(found) - MOST_RELATIVES} more.")
+    return True
 
 
 def _values(index: Store, runs: list[str], spec: rundir.Spec, primary: str) -> dict[str, float]:

@@ -162,3 +162,19 @@ def test_overlay_drawings(n_runs: int, epochs: int) -> None:
 
 
 EMPTY = metric_rows(0).assign(run="")
+
+
+def test_two_rows_of_one_name_have_a_row_of_the_chart_each() -> None:
+    names, notes = ["ridge", "ridge", "ridge", "svr"], ["", "steered", "steered", "starter"]
+    board = pd.DataFrame({"kind": "configuration", "name": names, "note": notes, "n": 1})
+    for part in ("validation", "test"):
+        board = board.assign(**{part: [0.4, 0.3, 0.2, 0.1], f"{part}_low": 0.0, f"{part}_high": 1.0})
+    drawn = charts.interval_table(board)
+    assert drawn["name"].tolist()[:4] == ["ridge", "ridge · steered", "ridge · steered · no. 2", "svr"]
+
+
+def test_an_answer_with_several_rows_of_one_name_is_not_summed() -> None:
+    single = pd.DataFrame({"x": ["a", "b"], "y": [0.5, 0.6], "colour": ["k", "k"]})
+    double = pd.DataFrame({"x": ["a", "a"], "y": [0.5, 0.6], "colour": ["k", "k"]})
+    for table, mark in ((single, "bar"), (double, "point"), (double.drop(columns="colour"), "point")):
+        assert charts.answer_drawing(table, ("x", "y", "c"), ["#000000"]).to_dict()["mark"]["type"] == mark
