@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 import trainers
-from core import boards, charts, guide, listening, metrics
-from pages import forms, palette, shared
+from core import boards, charts, guide, listening, metrics, rundir
+from pages import forms, palette, run_scores, shared
 
 COLUMNS = {
     "#": st.column_config.Column(width=36, help="Rank by validation."),
@@ -121,6 +121,9 @@ def _compare(rows: pd.DataFrame, chosen: list[int], metric: str) -> None:
             st.dataframe(different.rename(columns=shown), width="stretch")
     if len(picked) == 1:
         _actions(picked.iloc[0])
+        for run in picked.iloc[0]["runs"][:5]:
+            if run_scores.tree(index, rundir.read_spec(rundir.find(run)), "Family"):
+                break
 
 
 def _actions(row: pd.Series) -> None:
