@@ -247,7 +247,7 @@ def answer_drawing(table: pd.DataFrame, titles: tuple[str, str, str], colours: l
         else:
             encoding["xOffset"] = alt.XOffset("colour:N", sort=names)
     base = alt.Chart(table)
-    plain = {} if "colour" in table else {"color": colours[0]}
+    plain: dict[str, Any] = {} if "colour" in table else {"color": colours[0]}
     drawn = base.mark_point(size=55, filled=True, opacity=0.8, **plain) if is_points else base.mark_bar(**plain)
     description = f"{titles[1]} by {titles[0]}, {len(table)} rows"
     return drawn.encode(**encoding).properties(height=340, description=description)
