@@ -88,10 +88,15 @@ class Follower:
         elif event["kind"] in TOLD:
             self.told.append(event)
 
+    def newest(self, name: str) -> float | None:
+        """The number told last under this name, None where there is none."""
+        curve = self.curves.get(name)
+        return curve.values[-1] if curve and curve.values else None
+
     def panels(self, primary: str) -> dict[str, dict[str, pd.DataFrame]]:
         """As `charts.live_table` gives them: panel title → line → frame (epoch, value)."""
-        scored = [self.curves[name].steps for name in self.curves if name.startswith("validation/")]
-        of_epochs = np.unique(np.concatenate([np.array(steps) for steps in scored])) if scored else np.array([], int)
+        scored = [np.array(curve.steps) for name, curve in self.curves.items() if name.startswith("validation/")]
+        of_epochs = np.unique(np.concatenate(scored)) if scored else np.array([], int)
         loss = self._frame("train/loss")
         is_epoch = np.isin(loss["step"].to_numpy(), of_epochs)
         found = {
@@ -109,7 +114,8 @@ class Follower:
 
     def _frame(self, name: str) -> pd.DataFrame:
         curve = self.curves.get(name) or Curve()
-        return pd.DataFrame({"step": curve.steps, "epoch": curve.epochs, "value": curve.values})
+        columns = {"step": np.array(curve.steps), "epoch": np.array(curve.epochs), "value": np.array(curve.values)}
+        return pd.DataFrame(columns)  # from arrays: of what is no array, pandas takes number by number
 
 
 def newest(panels: dict[str, dict[str, pd.DataFrame]], last: int) -> dict[str, dict[str, pd.DataFrame]]:
@@ -137,5 +143,5 @@ def together(
         for line in charts.live_drawing(title, lines, colours)["series"]:
             style = {**line["lineStyle"], "color": of_run[name]}
             option["series"].append({**line, "name": name, "lineStyle": style, "itemStyle": {"color": of_run[name]}})
-    option["legend"] |= {"show": True, "data": list(by_run)}
+    option["legend"] |= {"show": True, "type": "scroll", "data": list(by_run)}
     return option

@@ -1,4 +1,8 @@
-"""A run as it happens: state, progress, curves, log, and what can be done with it."""
+"""Runs as they happen: state, progress, curves, log, and what can be done with them.
+
+Everything ticks once a second while curves are short. Where a second of training is less than a pixel wide, curves are
+drawn every few seconds, and the newest loss stands in words above them (`benchmarks/live.py` says what watching costs).
+"""
 
 from __future__ import annotations
 
@@ -7,41 +11,113 @@ from typing import Any
 
 import streamlit as st
 
-from core import charts, metrics, rundir, supervisor
+from core import charts, livecurves, metrics, rundir, supervisor
+from core.livecurves import Follower
 from core.store import Store
 from pages import actions, palette, shared
 
 LOG_LINES = 30
+MOST_TOGETHER = 6
+PACES = ((1_000, 1.0, 1.0), (5_000, 2.0, 5.0), (10**12, 2.0, 10.0))
+"""Up to so many steps of the longest run: seconds from tick to tick of what is said, and of what is drawn."""
+STRETCHES = {"all of it": 0, "the last 1,000 steps": charts.POINTS_PER_CURVE, "the last 100": 100}
 
 
 def monitor(run: str) -> None:
-    """Show a run until it has ended; ticks once a second while it is under way."""
+    """Show a run until it has ended; ticks while it is under way."""
     try:
         folder = rundir.find(run)
         spec = rundir.read_spec(folder)
     except ValueError as error:
         shared.failed(error)
         return
-    is_over = rundir.read_status(folder).is_finished
+    follower = _followers([folder])[0]
+    said_s, drawn_s = _pace([folder], [follower])
     with st.container(key="monitor"):
-        st.fragment(_watch, run_every=None if is_over else 1.0)(folder, spec, is_over)
+        st.fragment(_watch, run_every=said_s)(folder, spec, follower)
+        st.fragment(_inside, run_every=drawn_s)(folder, spec, follower)
 
 
-def _watch(folder: Path, spec: rundir.Spec, was_over: bool) -> None:
+def together(runs: list[str]) -> None:
+    """Show several runs on the same axes until all have ended."""
+    known: dict[str, tuple[Path, rundir.Spec]] = {}
+    for run in dict.fromkeys(runs[:MOST_TOGETHER]):
+        try:
+            folder = rundir.find(run)
+            known[folder.name] = (folder, rundir.read_spec(folder))
+        except ValueError as error:
+            shared.failed(error)
+    if len(runs) > MOST_TOGETHER:
+        st.caption(f"The first {MOST_TOGETHER} of {len(runs)} runs are drawn.")
+    folders, specs = [folder for folder, _ in known.values()], [spec for _, spec in known.values()]
+    followers = _followers(folders)
+    said_s, drawn_s = _pace(folders, followers)
+    with st.container(key="monitor"):
+        st.fragment(_watch_all, run_every=said_s)(folders, specs, followers)
+        with st.container(horizontal=True):
+            for folder, name in zip(folders, _names(specs), strict=True):
+                st.page_link("pages/train.py", label=f"{name} alone", query_params={"run": folder.name})
+        st.fragment(_curves_of_all, run_every=drawn_s)(specs, followers)
+
+
+def _pace(folders: list[Path], followers: list[Follower]) -> tuple[float | None, float | None]:
+    """Seconds from tick to tick of what is said and of what is drawn; None where all is over."""
+    st.session_state["monitor.shown"] = _sign(folders, followers)
+    if all(rundir.read_status(folder).is_finished for folder in folders):
+        return None, None
+    return PACES[_class(followers)][1:]
+
+
+def _class(followers: list[Follower]) -> int:
+    longest = max(follower.points for follower in followers)
+    return next(place for place, pace in enumerate(PACES) if longest <= pace[0])
+
+
+def _followers(folders: list[Path]) -> list[Follower]:
+    """What this tab has read of these runs' logs; each tick reads only what is new in them."""
+    kept: dict[str, Follower] = st.session_state.setdefault("monitor.followers", {})
+    is_known = all(str(folder) in kept for folder in folders)
+    found = [kept.get(str(folder)) or Follower(folder) for folder in folders]
+    if is_known:
+        for follower in found:
+            follower.look()
+    else:
+        with st.spinner("Reading the log …"):
+            for follower in found:
+                follower.look()
+    st.session_state["monitor.followers"] = {str(follower.folder): follower for follower in found}
+    return found
+
+
+def _sign(folders: list[Path], followers: list[Follower]) -> list[Any]:
+    """What buttons and pace depend on; where it moves the whole page is drawn again."""
+    asked = [[rundir.is_asked(folder, kind) for kind in ("stop", "pause")] for folder in folders]
+    return [_class(followers), asked, *(rundir.read_status(folder).state for folder in folders)]
+
+
+def _stay(folders: list[Path], followers: list[Follower]) -> None:
+    for follower in followers:
+        follower.look()
+    if st.session_state.get("monitor.shown") != _sign(folders, followers):
+        st.rerun()  # the whole page, once: the buttons change, and where it is over the ticking ends
+
+
+def _watch(folder: Path, spec: rundir.Spec, follower: Follower) -> None:
+    _stay([folder], [follower])
+    _head(folder, spec, rundir.read_status(folder), follower)
+
+
+def _inside(folder: Path, spec: rundir.Spec, follower: Follower) -> None:
+    follower.look()
     status = rundir.read_status(folder)
-    if status.is_finished and not was_over:
-        st.rerun()  # the whole page, once: the ticking ends and the buttons change
-    _head(folder, spec, status)
-    index = shared.store(folder)  # not all runs, once a second
-    curves = index.curves([spec.id])
-    told = _told(folder)
-    _curves(curves, spec, _marks(told))
-    if curves.empty and not status.is_finished:
+    panels = follower.panels(metrics.primary(spec.task))
+    _curves(livecurves.newest(panels, _stretch(follower)), spec, _marks(follower.told))
+    if not panels and not status.is_finished:
         st.info(shared.plain(status.note or "Its first numbers will be drawn here."), icon=":material/hourglass_empty:")
     if status.state == "done":
-        _scores(index, spec)
+        _scores(shared.store(folder), spec)
     current = dict(spec.config)
-    for event in told:
+    for event in follower.told:
         if event["kind"] == "changed":
             current |= {name: new for name, (_, new) in event["values"].items()}
     actions.actions(folder, spec, status, current)
@@ -49,7 +125,70 @@ def _watch(folder: Path, spec: rundir.Spec, was_over: bool) -> None:
         st.code(_log(folder) or "Nothing was printed.", language=None)
 
 
-def _head(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
+def _stretch(*followers: Follower) -> int:
+    """How many of the newest steps are drawn, 0 for all; asked only where there are more than the shorter choice."""
+    if max((follower.points for follower in followers), default=0) <= min(filter(None, STRETCHES.values())):
+        return 0
+    words = st.segmented_control(
+        "Draw",
+        list(STRETCHES),
+        default="all of it",
+        required=True,
+        key="stretch",
+        bind="query-params",
+        help="At most 1,000 points a curve, always with its extremes; of the last 1,000 steps every one. The Run page "
+        "draws any stretch.",
+    )
+    return STRETCHES[str(words)]
+
+
+# ---- several runs ----
+
+
+def _watch_all(folders: list[Path], specs: list[rundir.Spec], followers: list[Follower]) -> None:
+    _stay(folders, followers)
+    for folder, name, follower in zip(folders, _names(specs), followers, strict=True):
+        status = rundir.read_status(folder)
+        told = shared.plain(status.reason) if status.is_finished else _progress_text(status, follower)
+        st.progress(min(max(status.fraction, 0.0), 1.0), text=f"**{shared.plain(name)}**, {status.state}: {told}")
+
+
+def _curves_of_all(specs: list[rundir.Spec], followers: list[Follower]) -> None:
+    for follower in followers:
+        follower.look()
+    last, names = _stretch(*followers), _names(specs)
+    by_run = {
+        name: livecurves.newest(follower.panels(metrics.primary(spec.task)), last)
+        for name, spec, follower in zip(names, specs, followers, strict=True)
+    }
+    of_run: dict[str, str] = {}
+    for name, spec in zip(names, specs, strict=True):
+        of_run[name] = palette.run_colour(spec.id, of_run.values(), shared.theme())
+    titles = list(dict.fromkeys(title for panels in by_run.values() for title in panels))
+    if not titles:
+        st.info("Their first numbers will be drawn here.", icon=":material/hourglass_empty:")
+        return
+    st.caption("Training is solid (thin: each step), validation dashed; a run has the same colour in every panel.")
+    columns = st.columns(2)
+    for number, title in enumerate(titles):
+        lines = {name: panels[title] for name, panels in by_run.items() if title in panels}
+        option = livecurves.together(title, lines, palette.ROLES[shared.theme()], of_run)
+        alt = f"{title} by epoch of {', '.join(lines)}"
+        columns[number % 2].echarts_chart(option, height=270, key=f"together-{title}", alt=alt)
+
+
+def _names(specs: list[rundir.Spec]) -> list[str]:
+    """A short name for each run; with the end of its id where two would share one."""
+    short = [f"{spec.trainer}, seed {spec.seed}" for spec in specs]
+    return [
+        name if short.count(name) == 1 else f"{name} ({spec.id[-4:]})" for name, spec in zip(short, specs, strict=True)
+    ]
+
+
+# ---- one run ----
+
+
+def _head(folder: Path, spec: rundir.Spec, status: rundir.Status, follower: Follower) -> None:
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
         st.markdown(f"**{shared.plain(spec.trainer)}** on **{shared.plain(spec.data)}**, seed {spec.seed}")
@@ -62,7 +201,7 @@ def _head(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None:
             f"Waiting for {spec.device}: {before} before it in the queue." if before else f"Next on {spec.device}."
         )
     elif not status.is_finished:
-        st.progress(min(max(status.fraction, 0.0), 1.0), text=_progress_text(status))
+        st.progress(min(max(status.fraction, 0.0), 1.0), text=_progress_text(status, follower))
     elif status.reason:
         tell = st.caption if status.state == "done" else st.warning
         tell(shared.plain(status.reason))
@@ -83,7 +222,7 @@ def _scores(index: Store, spec: rundir.Spec) -> None:
         column.caption(f"95 % interval {interval}, n = {row['n_items']} items" if interval else f"n = {row['n_items']}")
 
 
-def _progress_text(status: rundir.Status) -> str:
+def _progress_text(status: rundir.Status, follower: Follower) -> str:
     if status.note:
         return shared.plain(status.note)
     if not status.started_at:
@@ -92,11 +231,11 @@ def _progress_text(status: rundir.Status) -> str:
     text = f"epoch {status.epoch:.3g}, step {status.step:,}, {shared.duration(elapsed)} so far"
     if status.fraction > 0.02:
         text += f", {shared.duration(elapsed * (1 - status.fraction) / status.fraction)} left"
-    return text
+    loss = follower.newest("train/loss")
+    return text if loss is None else f"{text}, loss {loss:.3g}"
 
 
-def _curves(curves: object, spec: rundir.Spec, marks: list[tuple[float, str]]) -> None:
-    panels = charts.live_table(curves, metrics.primary(spec.task))  # type: ignore[arg-type]
+def _curves(panels: dict[str, dict[str, Any]], spec: rundir.Spec, marks: list[tuple[float, str]]) -> None:
     colours = palette.ROLES[shared.theme()]
     for number, (title, series) in enumerate(panels.items()):
         if number % 2 == 0:
@@ -109,14 +248,6 @@ def _curves(curves: object, spec: rundir.Spec, marks: list[tuple[float, str]]) -
                 key=f"live-{spec.id}-{title}",
                 alt=f"{title} by epoch of run {spec.id}" + "".join(f"; at epoch {e:.3g} {text}" for e, text in marks),
             )
-
-
-def _told(folder: Path) -> list[dict[str, Any]]:
-    """The changes and the beginning of a branch in the log; each tick reads only what is new in it."""
-    kept = st.session_state.setdefault(f"monitor.told.{folder}", {"offset": 0, "events": []})
-    events, kept["offset"] = rundir.read_events(folder, kept["offset"])
-    kept["events"] += [event for event in events if event["kind"] in ("changed", "branched")]
-    return list(kept["events"])
 
 
 def _marks(told: list[dict[str, Any]]) -> list[tuple[float, str]]:

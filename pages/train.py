@@ -137,11 +137,15 @@ with left:
     _form()
 with right:
     actions.undo()
-    run = st.query_params.get("run")
-    if run and rundir.exists(run):
-        monitor.monitor(run)
-    elif run:
-        st.warning(f"There is no run {shared.plain(run)} in this cache.")
+    asked = st.query_params.get_all("run")
+    known = [run for run in asked if rundir.exists(run)]
+    for run in asked:
+        if run not in known:
+            st.warning(f"There is no run {shared.plain(run)} in this cache.")
+    if len(known) > 1:
+        monitor.together(known)
+    elif known:
+        monitor.monitor(known[0])
     _recent()
     actions.trash_bin()
     machine.panel()
