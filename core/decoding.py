@@ -116,6 +116,7 @@ def _taken():
     finally:
         child.kill()
         child.wait()
+        longclip.forget_unfinished(child.pid)
         for pipe in (child.stdin, child.stdout):
             with contextlib.suppress(OSError):  # unsent bytes of a child that is gone
                 pipe.close()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from core import audio, paths, spectrogram
 
@@ -34,6 +35,7 @@ SPARE_BYTES = 10**8
 ENCODER_BLOCK = 2**15  # libsndfile's Vorbis encoder keeps a block on its stack
 AHEAD = 8
 KEPT_FOLDERS = 6
+UNFINISHED = ".unpacking-"
 
 Tell = Callable[[float], None]
 
@@ -110,7 +112,7 @@ def unpack(source: Path, name: str, parent: Path, tell: Tell = lambda fraction: 
     """
     sha256 = audio.file_hash(source)
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=".unpacking-"))
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{UNFINISHED}{os.getpid()}-"))
     try:
         count, warnings = _stream(source, name, folder, lambda fraction: tell(0.95 * fraction))
         if count < audio.SHORTEST_S * RATE_HZ:
@@ -133,11 +135,21 @@ def unpack(source: Path, name: str, parent: Path, tell: Tell = lambda fraction: 
 
 
 def tidy() -> None:
-    """Remove all but the few long clips looked at last, and what unfinished unpacking left behind."""
+    """Remove all but the few long clips looked at last, and what processes that are gone left unfinished."""
     if not root().is_dir():
         return
     folders = sorted(root().iterdir(), key=lambda folder: -folder.stat().st_mtime)
     for folder in [one for one in folders if not one.name.startswith(".")][KEPT_FOLDERS:]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in [one for one in folders if one.name.startswith(UNFINISHED)]:
+        owner = folder.name.removeprefix(UNFINISHED).partition("-")[0]
+        if not owner.isdecimal() or not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_unfinished(owner: int) -> None:
+    """Remove what the process with this number, which was ended, left unfinished."""
+    for folder in root().glob(f"{UNFINISHED}{owner}-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -222,14 +234,13 @@ def _draw(clip: LongClip) -> float:
     """Make picture.npz; returns the highest sample. Reads the clip in pieces."""
     cells = min(PEAKS, clip.sample_count)
     edges = np.arange(cells + 1) * clip.sample_count // cells
-    found = np.concatenate(
-        [
-            audio.peaks(
-                clip.part(int(edges[first]), int(edges[min(first + 16, cells)])).samples[0], min(16, cells - first)
-            )
-            for first in range(0, cells, 16)
-        ]
-    )
+    found = np.zeros((cells, 2), np.float32)
+    for first in range(0, cells, 16):
+        end = min(first + 16, cells)
+        some = clip.part(int(edges[first]), int(edges[end])).samples[0]
+        starts = edges[first:end] - edges[first]
+        found[first:end, 0] = np.minimum.reduceat(some, starts)
+        found[first:end, 1] = np.maximum.reduceat(some, starts)
     mono = np.memmap(clip.folder / "mono.i16", "<i2", "r")
 
     def framed(starts: np.ndarray, size: int) -> np.ndarray:

@@ -1,10 +1,11 @@
 """A clip of hours and an upload of 300 MB through the real app and a real browser: memory, progress, cancel.
 
-    python -m tests.soak.long_clip [--seconds 10800] [--kind flac|wav] [--port 8655]
+    python -m tests.soak.long_clip [--seconds 10800] [--kind flac|wav] [--file PATH] [--listen SECONDS] [--port 8655]
 
 Makes the file, starts the app on an empty cache, uploads, waits until it is unpacked and heard, ends the listening once
 and takes it up again. Samples the memory of the app and its children together (resident, shared pages counted in
-each). Prints one JSON object; exit status 1 where it passed 1.5 GB or the curves did not come.
+each). `--listen` ends the listening for good after that long, since its memory does not grow with the clip. Prints one
+JSON object; exit status 1 where it passed 1.5 GB or the curves did not come.
 """
 
 from __future__ import annotations
@@ -94,9 +95,10 @@ def _serve(port: int, cache: Path) -> subprocess.Popen[bytes]:
     raise SystemExit("The app did not start.")
 
 
-def _use(page: Any, port: int, sound: Path, watch: Watch) -> dict[str, float]:
+def _use(page: Any, port: int, sound: Path, watch: Watch, listen_s: float | None) -> dict[str, Any]:
     """Upload, see the progress, end the listening, take it up again, see the curves; seconds each step took."""
-    took, patience_ms = {}, PATIENCE_S * 1000
+    took: dict[str, Any] = {}
+    patience_ms = PATIENCE_S * 1000
     page.goto(f"http://127.0.0.1:{port}/", timeout=120_000)
     page.get_by_test_id("deck").wait_for(timeout=patience_ms)
     begun = time.monotonic()
@@ -116,25 +118,36 @@ def _use(page: Any, port: int, sound: Path, watch: Watch) -> dict[str, float]:
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Go on listening").click(timeout=patience_ms)
     step("ended and taken up again")
-    page.wait_for_function(
-        f"{DECK}?.dataset.point && !document.body.innerText.includes('Listening:')",
-        timeout=patience_ms,
-    )
-    step("heard")
+    if listen_s:
+        page.wait_for_timeout(1000 * listen_s)
+        took["listened to"] = page.get_by_text("Listening:").first.inner_text()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Go on listening").wait_for(timeout=patience_ms)
+    there = "true" if listen_s else f"{DECK}?.dataset.point"
+    page.wait_for_function(f"{there} && !document.body.innerText.includes('Listening:')", timeout=patience_ms)
+    step("heard for that long" if listen_s else "heard")
     page.get_by_test_id("deck-play").click()
     page.wait_for_function(f"Number({DECK}?.dataset.time) > 1", timeout=60_000)
     step("plays")
     return took
 
 
-def measure(seconds: int, kind: str, port: int, shot: Path | None = None) -> dict[str, Any]:
-    """The whole campaign on a file made here."""
+def measure(
+    seconds: int,
+    kind: str,
+    port: int,
+    file: Path | None = None,
+    listen_s: float | None = None,
+    shot: Path | None = None,
+) -> dict[str, Any]:
+    """The whole campaign on `file`, or on one made here."""
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory(prefix="earshot-long-") as place:
-        sound, cache = Path(place) / f"night.{kind}", Path(place) / "cache"
+        sound, cache = file or Path(place) / f"night.{kind}", Path(place) / "cache"
         cache.mkdir()
-        make(sound, seconds, kind)
+        if file is None:
+            make(sound, seconds, kind)
         server = _serve(port, cache)
         watch = Watch(server.pid)
         try:
@@ -142,7 +155,7 @@ def measure(seconds: int, kind: str, port: int, shot: Path | None = None) -> dic
                 path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
                 browser = player.chromium.launch(executable_path=path, args=["--no-sandbox"])
                 page = browser.new_page(viewport={"width": 1360, "height": 1000})
-                took = _use(page, port, sound, watch)
+                took = _use(page, port, sound, watch, listen_s)
                 if shot:
                     page.screenshot(path=str(shot), full_page=True)
                 browser.close()
@@ -151,8 +164,8 @@ def measure(seconds: int, kind: str, port: int, shot: Path | None = None) -> dic
             server.kill()
             server.wait()
         return {
-            "seconds": seconds,
-            "kind": kind,
+            "seconds": round(soundfile.info(str(sound)).duration),
+            "kind": sound.suffix[1:],
             "file_mb": round(sound.stat().st_size / 1e6, 1),
             "peak_mb": round(watch.peak / 1e6),
             "peak_mb_by_stage": {name: round(peak / 1e6) for name, peak in watch.peak_by_stage.items()},
@@ -167,9 +180,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=3 * 3600)
     parser.add_argument("--kind", choices=["flac", "wav"], default="flac")
     parser.add_argument("--port", type=int, default=8655)
+    parser.add_argument("--file", type=Path)
+    parser.add_argument("--listen", type=float)
     parser.add_argument("--shot", type=Path)
     given = parser.parse_args()
-    report = measure(given.seconds, given.kind, given.port, given.shot)
+    report = measure(given.seconds, given.kind, given.port, given.file, given.listen, given.shot)
     print(json.dumps(report, indent=1))
     return 1 if report["peak_mb"] > MOST_BYTES / 1e6 else 0
 
