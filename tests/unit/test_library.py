@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from core import audio, library
+from core import audio, foreign, library
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +107,29 @@ def test_shelves_come_in_order(cache: Path, tmp_path: Path, monkeypatch: pytest.
 def test_an_empty_library_is_empty(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EARSHOT_DATA", raising=False)
     assert library.entries() == []
+
+
+@pytest.mark.skipif(not foreign.is_there(), reason="FFmpeg is not installed")
+@pytest.mark.parametrize("suffix", ["m4a", "webm"])
+def test_what_needs_ffmpeg_is_kept_as_flac(cache: Path, tmp_path: Path, suffix: str) -> None:
+    import subprocess
+
+    (tmp_path / "tone.wav").write_bytes(tone(440.0, 2.0))
+    made = tmp_path / f"tone.{suffix}"
+    command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "tone.wav"), "-ar", "48000", str(made)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip(f"this FFmpeg cannot write {suffix}")
+    entry, clip = library.keep(made.read_bytes(), made.name)
+    assert kept(cache) == [entry.key] and entry.path.suffix == ".flac" and clip.name == made.name
+    assert entry.path.read_bytes()[:4] == b"fLaC"
+    assert clip.seconds == pytest.approx(2.0, abs=0.1)
+    spectrum = np.abs(np.fft.rfft(clip.mono()[:48_000] * np.hanning(48_000)))
+    assert np.argmax(spectrum) == pytest.approx(440 * 48_000 / clip.sample_rate_hz, abs=1.5)
+    assert library.keep(made.read_bytes(), made.name)[0] == entry  # the same bytes twice are one file
+
+
+@pytest.mark.skipif(not foreign.is_there(), reason="FFmpeg is not installed")
+def test_what_ffmpeg_cannot_read_is_one_sentence(cache: Path) -> None:
+    with pytest.raises(ValueError, match=r"^song\.m4a is cut off or damaged.*\.$"):
+        library.keep(b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(500), "song.m4a")
+    assert kept(cache) == []

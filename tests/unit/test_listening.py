@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import audio, checkpoints, evaluation, listening, rundir
+from core import audio, background, checkpoints, evaluation, listening, longclip, rundir
 from core.store import memory_store
 from tests import made_runs
 from trainers import ridge
@@ -252,3 +252,55 @@ def test_a_prediction_is_kept_under_all_that_it_depends_on(cache: Path, monkeypa
     monkeypatch.setattr(listening.windows, "FEATURES_VERSION", 999)
     others.append(listening.key("clip", model, 3.0, 0.5))
     assert len({same, *others}) == 7
+
+
+# ---- clips of hours ----
+
+
+@pytest.fixture
+def long_clip(cache: Path, tmp_path: Path) -> longclip.LongClip:
+    """`rising`, treated as a long clip."""
+    path = tmp_path / "rising.wav"
+    path.write_bytes(audio.wav_bytes(rising().samples, RATE_HZ))
+    return longclip.unpack(path, "rising.wav", longclip.root())
+
+
+def test_a_long_clip_is_heard_block_by_block_as_what_its_windows_hold(
+    long_clip: longclip.LongClip, monkeypatch: pytest.MonkeyPatch, count: Callable[[], int]
+) -> None:
+    monkeypatch.setattr(listening, "LONG_BLOCK_WINDOWS", 4)
+    model = listening.load(write_loudness_model(window_s=3.0))
+    told: list[float] = []
+    heard = listening.listen(long_clip, model, tell=told.append)
+    starts = np.clip(heard.prediction.times_s - 1.5, 0, SECONDS - 3)
+    assert heard.prediction.values[:, 0] == pytest.approx(
+        [1 + 8 * rms_of(start, start + 3) for start in starts], abs=0.06
+    )
+    assert told == sorted(told) and told[-1] == 1.0 and count() == len(told) == 3  # 11 different windows, 4 at a time
+    again = listening.heard_before(long_clip, model)
+    assert again is not None and count() == 3
+    np.testing.assert_allclose(again.prediction.values, heard.prediction.values)
+    assert listening.heard_before(rising(), model) is None  # whole, the clip has numbers of its own
+
+
+def test_listening_that_is_ended_leaves_no_prediction_and_goes_on(
+    long_clip: longclip.LongClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "LONG_BLOCK_WINDOWS", 4)
+    model = listening.load(write_loudness_model(window_s=3.0))
+
+    def tell(share: float) -> None:
+        raise background.Cancelled
+
+    with pytest.raises(background.Cancelled):
+        listening.listen_all(long_clip, [model], tell=tell)
+    assert listening.heard_before(long_clip, model) is None
+    assert len(listening.listen(long_clip, model).prediction.times_s) == N + 1
+
+
+def test_silence_in_a_long_clip_has_no_prediction(cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / "half.wav"
+    path.write_bytes(audio.wav_bytes(np.concatenate([np.zeros(4 * RATE_HZ), rising().samples[0]]), RATE_HZ))
+    clip = longclip.unpack(path, "half.wav", longclip.root())
+    heard = listening.listen(clip, listening.load(write_loudness_model(window_s=1.0))).prediction
+    assert np.isnan(heard.values[heard.times_s <= 3.5]).all() and np.isfinite(heard.values[heard.times_s >= 5.5]).all()
