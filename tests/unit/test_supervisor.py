@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,87 @@ def test_a_process_of_another_machine_is_not_killed_here(
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 30)
+    watcher.tick()
+
+
+# ---- shares and groups ----
+
+
+def shared(share: float, together: str = "", **about: Any) -> Path:
+    folder = rundir.create(
+        replace(new(), id=f"run-{share}-{together}-{time.time_ns()}", share=share, together=together)
+    )
+    supervisor.enqueue(folder)
+    return folder
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[list[Path], int]]]:
+    """What was started, as (runs, threads); the processes only sleep."""
+    found: list[tuple[list[Path], int]] = []
+    children = []
+
+    def sleep(folders: list[Path], threads: int) -> subprocess.Popen[bytes]:
+        found.append((folders, threads))
+        children.append(subprocess.Popen(["sleep", "60"]))
+        return children[-1]
+
+    monkeypatch.setattr(local, "start", lambda folder, data, threads: sleep([folder], threads))
+    monkeypatch.setattr(local, "start_many", lambda folders, data, threads: sleep(folders, threads))
+    yield found
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def test_runs_start_while_their_shares_fit(
+    cache: Path, asleep: list[str], started: list[tuple[list[Path], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    thirds = [shared(0.3333) for _ in range(4)]
+    whole, small = shared(1.0), shared(0.01)
+    watcher = supervisor._Supervisor()
+    watcher.tick()
+    assert started == [([folder], 3) for folder in thirds[:3]]  # three of eight cores each
+    assert watcher.used("cpu") == pytest.approx(0.9999)
+    for slot in list(watcher.running.values())[:2]:
+        assert slot.child is not None
+        slot.child.kill()
+        slot.child.wait()
+    watcher.tick()
+    assert [folders for folders, _ in started[3:]] == [[thirds[3]]]  # small waits: whole came before it
+    for slot in watcher.running.values():
+        assert slot.child is not None
+        slot.child.kill()
+        slot.child.wait()
+    watcher.tick()
+    assert started[4:] == [([whole], 0)]
+    assert supervisor.waiting() == [small.name]
+
+
+def test_a_group_starts_as_one_process(cache: Path, asleep: list[str], started: list[tuple[list[Path], int]]) -> None:
+    first, other, second = shared(1.0, "group"), shared(1.0), shared(1.0, "group")
+    gone = shared(1.0, "group")
+    control.stop(gone)  # it is taken out; the others are not
+    watcher = supervisor._Supervisor()
+    watcher.tick()
+    assert started == [([first, second], 0)] and supervisor.waiting() == [other.name]
+    assert [state(folder) for folder in (first, second, gone)] == ["starting", "starting", "stopped"]
+    assert list(supervisor._Supervisor().running) == [first.name]  # the next supervisor finds one process, too
+
+
+def test_waiting_runs_cost_nothing_while_nothing_happens(
+    cache: Path, asleep: list[str], started: list[tuple[list[Path], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        shared(1.0)
+    watcher = supervisor._Supervisor()
+    os.utime(supervisor.queue(), (1, 1))
+    watcher.tick()
+    os.utime(supervisor.queue(), (2, 2))  # long ago: what happens now would show
+    watcher.tick()
+    monkeypatch.setattr(rundir, "read_spec", lambda _: pytest.fail("a spec was read again"))
+    monkeypatch.setattr(os, "listdir", lambda path: pytest.fail(f"{path} was listed") if "queue" in str(path) else [])
     watcher.tick()
 
 

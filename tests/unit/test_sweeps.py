@@ -1,0 +1,215 @@
+"""Sweeps without processes: what is planned, made, queued, read, paused, cancelled and run again."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core import many, paths, rundir, supervisor, sweepflags, sweeprecord, sweeps
+from core.executors import local
+from core.store import memory_store
+
+TEXT = """name = "depth"
+trainer = "toy"
+data = "toy"
+seeds = [1, 2]
+[set]
+epochs = 2
+[factors]
+learning_rate = [0.01, 0.1]
+momentum = [0.0, 0.9]
+"""
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "depth.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def train(folders: list[Path]) -> int:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for folder in folders:
+            supervisor.claim(folder)
+        return many.main(folders)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def folders(sweep: str) -> list[Path]:
+    return [paths.runs() / run for run in sweeps.read(sweep).runs]
+
+
+def test_a_plan_counts_and_makes_nothing(cache: Path, file: Path) -> None:
+    plan = sweeps.plan(file)
+    assert (plan.n_runs, plan.n_cells, plan.seconds, plan.bytes) == (8, 4, None, None)
+    assert "one process trains up to 8 runs as one" in plan.workers and "unknown until the first run" in plan.sentence
+    assert not list(paths.runs().iterdir()) and not sweeprecord.ids()
+
+
+def test_many_cells_ask_first(cache: Path, asleep: None, file: Path) -> None:
+    levels = [i / 1000 for i in range(150)]
+    file.write_text(TEXT.replace("[0.0, 0.9]", str(levels)).replace("[0.01, 0.1]", str([1 + x for x in levels])))
+    assert "22,500 cells × 2 seeds = 45,000 runs" in sweeps.plan(file).asks
+    with pytest.raises(ValueError, match="22,500 cells"):
+        sweeps.start(file)
+    assert not list(paths.runs().iterdir())
+
+
+def test_a_sweep_is_made_queued_trained_and_read(cache: Path, asleep: None, file: Path) -> None:
+    sweep = sweeps.start(file)
+    file.write_text("edited half-way")  # a started sweep keeps its own copy
+    record = sweeps.read(sweep)
+    assert supervisor.waiting() == record.runs and len(record.runs) == 8
+    assert {rundir.read_spec(folder).together for folder in folders(sweep)} == {f"{sweep}.0"}
+    assert sweeps.summary(sweep).counts == {"queued": 8}
+    assert train(folders(sweep)) == 0
+    frame = sweeps.results(memory_store(), sweep)
+    assert len(frame) == 8 and (frame["state"] == "done").all() and not frame["diverged"].any()
+    assert frame.groupby("cell")["seed"].apply(list).tolist() == [[1, 2]] * 4
+    assert frame["seconds"].isna().all()  # in one process no run has seconds of its own
+    assert frame["config_id"].nunique() == 4
+    spec = rundir.read_spec(paths.runs() / frame["run"][5])
+    assert (spec.config["learning_rate"], spec.config["momentum"]) == tuple(frame.loc[5, ["learning_rate", "momentum"]])
+    assert (spec.seed, spec.sweep) == (frame["seed"][5], sweep)
+    curves = sweeps.curves(memory_store(), sweep, "validation/loss")
+    last = curves.groupby("run")["value"].last()
+    assert np.allclose(frame.set_index("run")["validation/loss"].sort_index(), last.sort_index())
+    summary = sweeps.summary(sweep)
+    assert (summary.state, summary.fraction) == ("done", 1.0)
+    plan = sweeps.plan(sweeprecord.root() / sweep / "sweep.toml")
+    assert plan.seconds is not None and plan.bytes is not None  # now runs are known
+    assert sweep in " ".join(plan.warnings)  # and that there is one of this name
+
+
+def test_two_sweeps_of_one_name_have_ids_of_their_own(cache: Path, asleep: None, file: Path) -> None:
+    ids = {sweeps.start(file) for _ in range(3)}
+    assert len(ids) == 3 and set(sweeprecord.ids()) == ids
+    assert len(set(supervisor.waiting())) == 24
+
+
+def test_seeds_and_levels_are_added(cache: Path, asleep: None, file: Path) -> None:
+    sweep = sweeps.start(file)
+    assert sweeps.add_seeds(sweep, [7]) == "4 runs are in the queue."
+    assert sweeps.add_levels(sweep, "learning_rate", ["1.0"]) == "6 runs are in the queue."  # 2 cells × 3 seeds
+    with pytest.raises(ValueError, match="The seed 7 is in this sweep already"):
+        sweeps.add_seeds(sweep, [7])
+    with pytest.raises(ValueError, match=r"The level 0\.1 of learning_rate stands there twice"):
+        sweeps.add_levels(sweep, "learning_rate", [0.1])
+    with pytest.raises(ValueError, match="learning_rate must be"):
+        sweeps.add_levels(sweep, "learning_rate", [-1])
+    frame = sweeps.progress(sweep)
+    assert len(frame) == 18 and sorted(frame["seed"].unique()) == [1, 2, 7]
+    assert frame.groupby("cell")["seed"].count().tolist() == [3] * 6
+    assert len(supervisor.waiting()) == 18
+
+
+def test_what_was_not_made_is_made_when_it_goes_on(cache: Path, asleep: None, file: Path) -> None:
+    """Whoever started it was killed between the plan and the queue."""
+    sweep = sweeps.start(file)
+    for folder in folders(sweep)[3:]:
+        supervisor.claim(folder)
+        folder.rename(cache / folder.name)
+    assert (sweeps.progress(sweep)["state"] == "deleted").sum() == 5
+    assert "5 runs go back into the queue" in sweeps.resume(sweep)
+    assert set(supervisor.waiting()) == set(sweeps.read(sweep).runs)
+    assert rundir.read_spec(folders(sweep)[4]).seed == sweeps.read(sweep).entries[4].seed
+
+
+def test_a_paused_sweep_starts_nothing_and_goes_on(
+    cache: Path, asleep: None, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[Path]] = []
+    monkeypatch.setattr(local, "start_many", lambda folders, *_: started.append(folders))
+    sweep = sweeps.start(file)
+    sweeps.pause(sweep)
+    watcher = supervisor._Supervisor()
+    watcher.tick()
+    assert not started and sweeps.summary(sweep).state == "paused" and len(supervisor.waiting()) == 8
+    sweeps.resume(sweep)
+    watcher.tick()
+    assert started == [folders(sweep)] and not supervisor.waiting()
+
+
+def test_a_cancelled_sweep_leaves_the_queue_and_can_go_on(cache: Path, asleep: None, file: Path) -> None:
+    other = sweeps.start(file)
+    sweep = sweeps.start(file)
+    assert sweeps.cancel(sweep).startswith("It is cancelled: 8 runs taken out")
+    assert supervisor.waiting() == sweeps.read(other).runs
+    assert sweeps.summary(sweep).state == "cancelled" and set(sweeps.progress(sweep)["state"]) == {"stopped"}
+    with pytest.raises(ValueError, match="was cancelled; resume it first"):
+        sweeps.add_seeds(sweep, [9])
+    sweeps.resume(sweep)
+    assert sweeps.summary(sweep).counts == {"queued": 8}
+
+
+def test_only_the_failed_are_run_again(cache: Path, asleep: None, file: Path) -> None:
+    sweep = sweeps.start(file)
+    states = ["done", "failed", "lost", "diverged", "failed", "done", "stopped", "done"]
+    for folder, state in zip(folders(sweep), states, strict=True):
+        supervisor.claim(folder)
+        written = "queued" if state == "lost" else state  # in no queue: lost
+        rundir.set_status(folder, rundir.Status(written, heartbeat=1.0))
+        if state == "lost":
+            import os
+
+            os.utime(folder / "status.json", (1, 1))
+    assert sweeps.summary(sweep).state == "incomplete"
+    before = sweeps.read(sweep)
+    assert sweeps.rerun_failed(sweep) == "1 lost runs go on, 2 begin anew."
+    after = sweeps.read(sweep)
+    replaced = [place for place in range(8) if after.runs[place] != before.runs[place]]
+    assert replaced == [1, 4] and after.entries[1].before == [before.runs[1]]
+    assert set(supervisor.waiting()) == {after.runs[1], after.runs[4], before.runs[2]}
+    old, new = (rundir.read_spec(paths.runs() / record.runs[1]) for record in (before, after))
+    assert (old.config_id, old.seed) == (new.config_id, new.seed)
+    assert sweeps.rerun_failed(sweep) == "No run of this sweep is failed or lost."
+    assert sweeps.rerun_failed(sweep, ["diverged"]) == "0 lost runs go on, 1 begin anew."
+
+
+def test_results_cope_with_runs_that_say_nothing(cache: Path, asleep: None, file: Path) -> None:
+    sweep = sweeps.start(file)
+    for folder in folders(sweep):
+        supervisor.claim(folder)
+        rundir.set_status(folder, rundir.Status("failed", reason="No.", ended_at=1.0))
+    frame = sweeps.results(memory_store(), sweep)
+    assert (frame["state"] == "failed").all() and len(frame) == 8
+    assert sweeps.summary(sweep).state == "incomplete"
+    assert sweeps.curves(memory_store(), sweep, "validation/loss").empty
+
+
+def test_a_diverged_run_is_a_result(cache: Path, asleep: None, file: Path) -> None:
+    file.write_text(TEXT.replace("[0.01, 0.1]", "[0.1, 100.0]").replace("epochs = 2", "epochs = 60"))
+    sweep = sweeps.start(file)
+    assert train(folders(sweep)) == 1
+    frame = sweeps.results(memory_store(), sweep)
+    assert frame.groupby("learning_rate")["diverged"].mean().to_dict() == {0.1: 0.0, 100.0: 1.0}
+    assert sweeps.summary(sweep).state == "done"
+    assert frame.loc[~frame["diverged"], "test/ccc"].notna().all()
+
+
+def test_a_run_alone_and_shares_of_the_processor(cache: Path, asleep: None, file: Path) -> None:
+    file.write_text("together = false\nworkers = 3\n" + TEXT)
+    sweep = sweeps.start(file)
+    specs = [rundir.read_spec(folder) for folder in folders(sweep)]
+    assert {(spec.together, spec.share) for spec in specs} == {("", 0.3333)}
+    assert specs[0].config_id == replace(specs[0], sweep="", share=1.0).config_id  # no part of what it learns
+
+
+def test_a_sweep_is_found_by_name_and_by_the_start_of_its_id(cache: Path, asleep: None, file: Path) -> None:
+    sweep = sweeps.start(file)
+    assert {sweeprecord.find(word).name for word in (sweep, "depth", "latest", sweep[:15])} == {sweep}
+    with pytest.raises(ValueError, match="There is no sweep 'width'"):
+        sweeprecord.find("width")
+    assert not sweepflags.driven()
