@@ -49,6 +49,12 @@ class Runs:
         found = self.curves(metric)
         return found[found["run"].isin(set(self.results["run"]))]
 
+    def horizon(self, metric: str) -> float:
+        """The last epoch for which each of these runs has a number; 0 where one has none."""
+        told = self.curve(metric)
+        last = told[np.isfinite(told["value"].astype(float))].groupby("run")["epoch"].max()
+        return float(last.reindex(self.results["run"]).fillna(0.0).min()) if len(self) else 0.0
+
     def column(self, name: str) -> pd.Series:
         """A column of the results by run; NaN everywhere where there is none."""
         values = self.results[name] if name in self.results else pd.Series(np.nan, self.results.index)
@@ -130,11 +136,6 @@ def too_few(runs: Runs, cells: int, seeds: int = 2) -> str:
     if full >= cells:
         return ""
     return f"{full} of the {cells} cells it speaks of have {seeds} finished seeds or more."
-
-
-def horizon(curves: pd.DataFrame) -> float:
-    """The last epoch that every run reached; 0 without runs."""
-    return float(curves.groupby("run")["epoch"].max().min()) if len(curves) else 0.0
 
 
 def unknown(why: str, evidence: pd.DataFrame | None = None, chart: Any = None) -> Verdict:

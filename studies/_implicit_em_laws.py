@@ -19,7 +19,6 @@ from core.verdicts import (
     Runs,
     Verdict,
     by_place,
-    horizon,
     interval,
     too_few,
     unknown,
@@ -103,7 +102,7 @@ def scale_free_loss_is_flat(runs: Runs, from_epoch: float = 10.0, share: float =
     )  # fmt: skip
     found = interval(table["share"])
     lacking = too_few(main, cells)
-    if lacking or found.n < 2 or horizon(main.curve(SCALE_FREE)) < 2 * from_epoch:
+    if lacking or found.n < 2 or main.horizon(SCALE_FREE) < 2 * from_epoch:
         return unknown(lacking or f"It needs curves of F to epoch {2 * from_epoch:g} or more.", table, chart)
     said = f"From epoch {from_epoch:g} on F changes by {found.text('.1%')} runs, of what L changes"
     return Verdict(by_place(found.where(0.0, share)), f"{said} (flat: below {share:.0%}).", table, chart)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from core import curvecharts, curves
 from core.criteria import per_epoch, settled
-from core.verdicts import ARTEFACT, NOT_REPRODUCED, REPRODUCED, Runs, Verdict, horizon, interval, too_few, unknown
+from core.verdicts import ARTEFACT, NOT_REPRODUCED, REPRODUCED, Runs, Verdict, interval, too_few, unknown
 from studies._implicit_em_features import (
     complex_optimisers_are_unnecessary,
     features_are_equivalent,
@@ -99,8 +99,8 @@ def sgd_converges_at_one_epoch(
     chart = _threshold_chart(found, "SGD: epoch of convergence against the threshold")
     table = _by_cell(found, threshold)
     lacking = too_few(sgd, cells)
-    if lacking or horizon(frame) < epoch + tolerance:
-        return unknown(lacking or f"The curves end at epoch {horizon(frame):g}.", table, chart)
+    if lacking or sgd.horizon(LOSS) < epoch + tolerance:
+        return unknown(lacking or f"The curves end at epoch {sgd.horizon(LOSS):g}.", table, chart)
     at = found[found["threshold"] == threshold]
     over_all = interval(at["epoch"])
     stray = [name for name, rows in at.groupby("learning_rate") if abs(rows["epoch"].mean() - epoch) > tolerance]
@@ -138,8 +138,8 @@ def adam_never_converges(
     chart = _threshold_chart(found, "Adam: epoch of convergence against the threshold")
     table = _by_cell(found, threshold)
     lacking = too_few(adam, cells)
-    if lacking or horizon(frame) < epochs:
-        return unknown(lacking or f"The curves end at epoch {horizon(frame):g}, not {epochs:g}.", table, chart)
+    if lacking or adam.horizon(LOSS) < epochs:
+        return unknown(lacking or f"The curves end at epoch {adam.horizon(LOSS):g}, not {epochs:g}.", table, chart)
     within = found.assign(is_reached=found["is_reached"] & (found["epoch"] < epochs))
     share = within.groupby("threshold")["is_reached"].mean()
     crossing = within[(within["threshold"] == threshold)].groupby("cell")["is_reached"].mean()

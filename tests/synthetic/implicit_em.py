@@ -82,7 +82,8 @@ def made(
     cells = [("main", o, rate, 64) for o in ("adam", "sgd") for rate in RATES] + list(stages)
     noise = np.random.default_rng(5)
     t = np.arange(1.0, epochs + 1)
-    rows, curves = [], []
+    rows: list[dict[str, Any]] = []
+    curves: dict[str, list[Any]] = {}
     for number, (stage, optimizer, rate, k) in enumerate(cells):
         for seed in seeds:
             values = world(optimizer, rate, k, t, noise)
@@ -97,15 +98,19 @@ def made(
             )  # fmt: skip
             for name, curve in values.items():
                 if isinstance(curve, np.ndarray):
-                    curves.append(
-                        pd.DataFrame({"run": run, "cell": number, "seed": seed, "step": (STEPS * t).astype(int),
-                                      "epoch": t, "value": curve, "name": name})
-                    )  # fmt: skip
+                    curves.setdefault(name, []).append((run, number, seed, curve))
     results = _ordered(pd.DataFrame(rows), order)
-    told = pd.concat(curves)
-    by_name = {str(name): rows.drop(columns="name") for name, rows in told.groupby("name")}
-    empty = told.drop(columns="name")[:0]
-    return Runs(results, lambda metric: by_name.get(metric, empty), ("optimizer", "learning_rate"))
+    return Runs(results, lambda metric: _frame(curves.get(metric, []), t), ("optimizer", "learning_rate"))
+
+
+def _frame(curves: list[tuple[str, int, int, np.ndarray]], t: np.ndarray) -> pd.DataFrame:
+    runs, cells, seeds, values = zip(*curves, strict=True) if curves else ((), (), (), ())
+    n = len(t)
+    return pd.DataFrame(
+        {"run": pd.Series(np.repeat(np.asarray(runs, dtype=object), n), dtype=str), "cell": np.repeat(cells, n),
+         "seed": np.repeat(seeds, n), "step": np.tile((STEPS * t).astype(int), len(runs)),
+         "epoch": np.tile(t, len(runs)), "value": np.concatenate(values) if values else np.array([])}
+    )  # fmt: skip
 
 
 def _ordered(results: pd.DataFrame, order: str) -> pd.DataFrame:
