@@ -74,8 +74,6 @@ class Engine:
             weights[:, : self.columns] = torch.tensor(np.asarray(model["weights"]))
             weights[:, self.columns] = torch.tensor(np.asarray(model["biases"]))
             self.members[number], self.configs[number] = weights.to(self.device), config
-            if config.normalise_rows:
-                _normalise(self.members[number], self.columns)
             names = SLOTS[config.optimizer]
             kept = {name: torch.tensor(np.asarray(state["slots"][name])) for name in names if name in state["slots"]}
             self.moments[number] = {name: kept.get(name, torch.zeros_like(weights)).to(self.device) for name in names}

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-TOLERANCE = 1e-7
+TOLERANCE = 1e-5
+"""Largest gradient, per item, at which the fit ends; a tenth of where scikit-learn stops."""
 MOST_STEPS = 300
+FEW_ROWS = 6000
 
 
 def standard(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,35 +30,41 @@ def logistic(features: torch.Tensor, classes: torch.Tensor, n_classes: int) -> d
     The columns are whitened first, penalty and all: the same optimum, in tens of steps instead of hundreds.
     """
     mean, sd = standard(features)
-    z = (features.double() - mean) / sd
+    z = (features.contiguous().double() - mean) / sd
     n, units = z.shape
     covariance = z.T @ z / n + 1e-6 * torch.eye(units, dtype=torch.float64)
     root = torch.linalg.cholesky(covariance)
     z = torch.linalg.solve_triangular(root, z.T, upper=False).T.contiguous()
     back = torch.linalg.inv(root)  # weights on z are weights on the whitened columns times this
     penalty = back @ back.T / n
-    weights = torch.zeros(units + 1, n_classes, dtype=torch.float64)
     wanted = torch.zeros(n, n_classes, dtype=torch.float64).scatter_(1, classes[:, None], 1.0)
+    weights = torch.zeros(units + 1, n_classes, dtype=torch.float64)
+    if n > 2 * FEW_ROWS:  # most of the way is cheaper on a few rows, taken evenly
+        few = slice(None, None, n // FEW_ROWS)
+        weights = _minimum(z[few].contiguous(), wanted[few].contiguous(), penalty, weights)
+    weights = _minimum(z, wanted, penalty, weights)
+    return _card(mean, sd, (weights[:-1].T @ back).numpy(), weights[-1].numpy())
 
-    def loss_and_gradient(w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+
+def _minimum(z: torch.Tensor, wanted: torch.Tensor, penalty: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weights and biases [units + 1, classes] of least mean cross-entropy + ½ Σ w·(penalty w), found from `weights`."""
+    from scipy.optimize import minimize  # torch's own would import its compiler, which takes seconds
+
+    n = len(z)
+
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        w = torch.from_numpy(flat).view(weights.shape)
         logits = torch.addmm(w[-1], z, w[:-1])
         total = torch.logsumexp(logits, dim=1, keepdim=True)
         pulled = penalty @ w[:-1]
         loss = (total.sum() - (logits * wanted).sum()) / n + 0.5 * (w[:-1] * pulled).sum()
-        slope = (logits.sub_(total).exp_() - wanted) / n
-        return loss, torch.cat([z.T @ slope + pulled, slope.sum(dim=0, keepdim=True)])
+        slope = logits.sub_(total).exp_().sub_(wanted).div_(n)
+        gradient = torch.cat([z.T @ slope + pulled, slope.sum(dim=0, keepdim=True)])
+        return float(loss), gradient.numpy().ravel()
 
-    optimizer = torch.optim.LBFGS(
-        [weights], max_iter=MOST_STEPS, history_size=20, tolerance_grad=TOLERANCE, tolerance_change=1e-14,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
-
-    def closure() -> torch.Tensor:
-        loss, weights.grad = loss_and_gradient(weights)
-        return loss
-
-    optimizer.step(closure)
-    return _card(mean, sd, (weights[:-1].T @ back).numpy(), weights[-1].numpy())
+    limits = {"gtol": TOLERANCE, "ftol": 0.0, "maxcor": 20, "maxiter": MOST_STEPS}
+    found = minimize(loss_and_gradient, weights.numpy().ravel(), jac=True, method="L-BFGS-B", options=limits)
+    return torch.from_numpy(found.x).view(weights.shape)
 
 
 def discriminant(features: torch.Tensor, classes: torch.Tensor, n_classes: int) -> dict[str, Any]:

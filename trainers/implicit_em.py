@@ -233,7 +233,10 @@ def _weights(member: _Member, data: FitData) -> dict[str, Any]:
     """A new member's state: weights and biases uniform within ±1/√inputs, torch's default for a linear layer."""
     inputs = int(np.prod(data.train.inputs.shape[1:]))
     drawn = np.random.default_rng(member.weight_seed).uniform(-1, 1, (member.config.hidden_units, inputs + 1))
-    drawn = (drawn / np.sqrt(inputs)).astype(np.float32)
+    drawn /= np.sqrt(inputs)
+    if member.config.normalise_rows:
+        drawn[:, :inputs] /= np.linalg.norm(drawn[:, :inputs], axis=1, keepdims=True)
+    drawn = drawn.astype(np.float32)
     return {"model": {"weights": drawn[:, :inputs], "biases": drawn[:, inputs]}, "slots": {}, "epoch": 0}
 
 
