@@ -16,6 +16,7 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,8 +127,8 @@ def sound(name: str, samples: np.ndarray, seconds: float, warnings: list[str]) -
 def forked(name: str, data: bytes, folder: Path) -> tuple[str, str]:
     """As `outcome`, in a child forked from here with the same limits; a traceback it writes counts as wrong."""
     source, target, errors, answer = (folder / one for one in ("source", "samples", "errors", "answer"))
-    for left in folder.iterdir():
-        left.unlink()
+    shutil.rmtree(folder)
+    folder.mkdir()
     source.write_bytes(data)
     child = os.fork()
     if child == 0:
