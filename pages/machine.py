@@ -7,7 +7,7 @@ import streamlit as st
 from core import control, machine, paths, rundir, supervisor
 from pages import shared
 
-EVERY_S = 3.0
+EVERY_S = 5.0
 SHOWN = 12
 GIB = 2**30
 
