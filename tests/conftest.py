@@ -56,7 +56,7 @@ def processes_of(cache: Path, module: str = "") -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             line = process.cmdline()
-            if "-m" not in line or not any(word in ("core.supervisor", "core.runner") for word in line):
+            if "-m" not in line or not set(line) & {"core.supervisor", "core.runner", "core.many", "core.sweeper"}:
                 continue
             is_here = process.environ().get("EARSHOT_CACHE") == str(cache.resolve())
             if is_here and (not module or module in line) and process.status() != psutil.STATUS_ZOMBIE:

@@ -1,0 +1,16 @@
+"""A sweep survives the death of its supervisor and of two of its processes: a few runs here, 1,000 in the soak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak import sweeps
+
+
+@pytest.mark.slow
+def test_no_run_is_lost(cache: Path) -> None:
+    report = sweeps.go(20, 10, seed=1, epochs=30)
+    assert not report["wrong"]
+    assert sorted(report["killed"]) == ["core.many", "core.runner", "core.supervisor"]
