@@ -88,7 +88,7 @@ def frame() -> None:
 
 
 def _fresh() -> Store:
-    """The index; of what ticks only every third look reads all run directories: long runs at work cost 0.1 s each."""
+    """The index; of what ticks only every third look reads all run directories: 0.07 s with four long runs."""
     looks = st.session_state["activity.looks"] = st.session_state.get("activity.looks", -1) + 1
     return store() if looks % 3 == 0 else _store()
 
