@@ -129,7 +129,7 @@ def watched(script: Path, path: str, see: str, seconds: float, shot: str = "") -
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1360, "height": 1000})
         page.goto(address + path)
-        page.locator(see).first.wait_for(timeout=120_000)
+        page.locator(see).first.wait_for(timeout=300_000)
         settle()
         before, started = used_s(), time.monotonic()
         time.sleep(seconds)
