@@ -19,7 +19,9 @@ import lab
 import trainers
 from core import branching, checkpoints, datasets, listening, rundir, runview, snapshots
 from core.executors import local
+from core.runcurves import Mark
 from core.store import Store, memory_store
+from pages import run_curves
 from tests import made_runs
 from tests.contract.test_pages import HOSTILE, assert_text, opened, seen
 
@@ -182,3 +184,9 @@ def test_snapshots_are_read_and_damage_is_a_sentence(tmp_path: Path) -> None:
     for name in ("../spec.json", "", "/etc/passwd"):
         with pytest.raises(ValueError, match="is not the name"):
             snapshots.read(tmp_path, name)
+
+
+def test_what_happened_at_one_moment_shares_a_line() -> None:
+    found = [Mark(0, 0.0, "changed", "a"), Mark(0, 0.0, "paused", "b"), Mark(9, 3.0, "scored", "c")]
+    assert run_curves._lines(found, "epoch") == [(0.0, "changed", "1, 2"), (3.0, "scored", "scored")]
+    assert run_curves._lines(found, "step")[1][0] == 9.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -270,3 +271,9 @@ def test_a_spec_of_other_things_is_said_to_be_unreadable(folder: Path, damage: d
     (folder / "spec.json").write_text(json.dumps(raw | damage))
     with pytest.raises(ValueError, match=rf"^Run {folder.name} has no readable spec\.json"):
         rundir.read_spec(folder)
+
+
+def test_a_run_is_named_by_time_trainer_and_eight_random_digits() -> None:
+    names = {rundir.new_id("toy") for _ in range(2000)}
+    assert len(names) == 2000  # of four digits about 30 of them would be twins
+    assert all(re.fullmatch(r"\d{8}-\d{6}-toy-[0-9a-f]{8}", name) for name in names)
