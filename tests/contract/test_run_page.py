@@ -187,6 +187,6 @@ def test_snapshots_are_read_and_damage_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_what_happened_at_one_moment_shares_a_line() -> None:
-    found = [Mark(0, 0.0, "changed", "a"), Mark(0, 0.0, "paused", "b"), Mark(9, 3.0, "scored", "c")]
+    found = [Mark("changed", 0, 0.0, "a"), Mark("paused", 0, 0.0, "b"), Mark("scored", 9, 3.0, "c")]
     assert run_curves._lines(found, "epoch") == [(0.0, "changed", "1, 2"), (3.0, "scored", "scored")]
     assert run_curves._lines(found, "step")[1][0] == 9.0
