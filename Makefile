@@ -38,6 +38,8 @@ soak: $(VENV)/.test
 	$(BIN)/python -m tests.soak.killer --rounds 204
 	$(BIN)/python -m tests.soak.killer --rounds 24 --trainer instrunet
 	$(BIN)/python -m tests.soak.fuzz_audio --mutants 2000
+	$(BIN)/python -m tests.soak.long_clip
+	$(BIN)/python -m tests.soak.long_clip --seconds 1700 --kind wav
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit('Earshot needs Python 3.11 or newer.' if sys.version_info < (3, 11) else 0)"

@@ -21,13 +21,13 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Valence, arousal and instruments of audio files over time."""
-    from core import audio, listening
+    from core import library, listening
 
     emotion, instruments = _models_to_listen(run or [])
     bad = 0
     for path in clips:
         try:
-            clip = audio.decode(path)
+            clip = library.opened(path)
             heard = [listening.listen(clip, model, window_s=window, hop_s=hop) for model in emotion]
             scores = listening.listen(clip, instruments, window_s=window, hop_s=hop) if instruments else None
         except (ValueError, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ import pandas as pd
 import streamlit as st
 
 import trainers
-from core import agreement, audio, library, listening, ratings, rundir
+from core import agreement, library, listening, ratings, rundir
 from core.datasets import EMOTION_LABELS, Missing, rated
+from core.longclip import LongClip
 from pages import forms, shared
 from pages.deck import Point, Series
 
@@ -41,7 +43,10 @@ def _model(run: str, modified: float) -> Any:
 @st.cache_data(max_entries=500, show_spinner=False)
 def _heard(sha256: str, path: str, run: str, modified: float) -> tuple[agreement.Pair, np.ndarray, np.ndarray]:
     """A model's value for the clip, and its curve: times_s [t] and values [t, 2]."""
-    heard = listening.listen(audio.decode(Path(path)), _model(run, modified))
+    clip, model = library.opened(Path(path)), _model(run, modified)
+    if isinstance(clip, LongClip) and listening.heard_before(clip, model) is None:
+        raise ValueError(f"{clip.name} is a long clip; open it on Listen first, where the models hear it.")
+    heard = listening.listen(clip, model)
     order = [heard.prediction.labels.index(label) for label in EMOTION_LABELS]
     song = heard.song["valence"], heard.song["arousal"]
     return song, heard.prediction.times_s, heard.prediction.values[:, order]
@@ -162,9 +167,10 @@ def _all_clips(clips: list[ratings.RatedClip], name: str) -> None:
             if rater != me and rating.song is not None:
                 raters.setdefault(f"rater {rating.rater}", {})[clip.sha256] = rating.song
         if run:
-            song, _, _ = _heard(clip.sha256, str(clip.path), run, _modified(run))
-            if np.isfinite(song).all():
-                model[clip.sha256] = song
+            with contextlib.suppress(ValueError):  # a long clip that nobody has listened to yet
+                song, _, _ = _heard(clip.sha256, str(clip.path), run, _modified(run))
+                if np.isfinite(song).all():
+                    model[clip.sha256] = song
         if known := agreement.known_labels(clip.path):
             crowd[clip.sha256] = known.song
     progress.empty()

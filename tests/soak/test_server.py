@@ -24,7 +24,7 @@ def test_the_settings_that_ship_are_the_safe_ones() -> None:
     assert server["address"] == "127.0.0.1"
     assert server["enableXsrfProtection"] is True and server["enableCORS"] is True
     assert set(server["allowedHosts"]) == {"127.0.0.1", "localhost"}
-    assert server["maxUploadSize"] == 300
+    assert server["maxUploadSize"] == 320
     assert settings["browser"]["gatherUsageStats"] is False
 
 
