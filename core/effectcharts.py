@@ -15,7 +15,6 @@ from core.assumptions import FAR, Assumptions
 from core.contingency import Contingency
 from core.effects import Comparisons
 from core.pareto import Front
-from core.sweepcharts import few
 
 READING = {
     "effects": "How much of the variance left by the others a knob explains, from 0 to 1, with its 95 % interval. An "
