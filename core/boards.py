@@ -49,8 +49,14 @@ def table(
     split: str | None = None,
     metric: str | None = None,
     version: str | None = None,
+    *,
+    limit: int | None = None,
+    trainers: list[str] | None = None,
 ) -> pd.DataFrame:
-    """All rows of the boards of `task` (of one data set, version or split where given), ranked by validation within.
+    """The rows of the boards of `task` (of one data set, version or split where given), ranked by validation within.
+
+    Of each board the best `limit` configurations and those of `trainers` alone, where given. A row's name tells the
+    knobs in which it differs from the other rows given.
 
     `kind` is "configuration", "baseline" or "ceiling". Raises ValueError for a metric that does not exist.
     """
@@ -64,7 +70,7 @@ def table(
         chosen = chosen[chosen["split"] == split]
     if version is not None:
         chosen = chosen[chosen["data_version"] == version]
-    frames = [_board(store, row, metric, about.better != "lower") for _, row in chosen.iterrows()]
+    frames = [_board(store, row, metric, about.better != "lower", limit, trainers) for _, row in chosen.iterrows()]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -79,16 +85,15 @@ def flat(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**joined).drop(columns=["config_id"])
 
 
-def _board(store: Store, board: pd.Series, metric: str, higher_is_better: bool) -> pd.DataFrame:
+def _board(
+    store: Store, board: pd.Series, metric: str, higher_is_better: bool, limit: int | None, trainers: list[str] | None
+) -> pd.DataFrame:
     task, data, version, split = (str(board[key]) for key in ("task", "data", "data_version", "split"))
-    rows = store.leaderboard(task, data, version, split, metric, higher_is_better=higher_is_better)
-    rows.insert(0, "kind", "configuration")
-    has_ended = pd.Series(
-        [set(states) <= {"done", "stopped"} for states in rows["states"]], index=rows.index, dtype=bool
+    rows = store.leaderboard(
+        task, data, version, split, metric, higher_is_better=higher_is_better, limit=limit, trainers=trainers
     )
-    is_ranked = rows["validation"].notna() & ~rows["leaky"].fillna(False).astype(bool) & has_ended
-    order = is_ranked.sort_values(ascending=False, kind="stable").index  # what is not ranked stands below
-    rows, is_ranked = rows.loc[order].reset_index(drop=True), is_ranked.loc[order].reset_index(drop=True)
+    rows.insert(0, "kind", "configuration")
+    is_ranked = rows.pop("is_ranked").astype(bool)  # what is not stands below
     rows.insert(0, "rank", is_ranked.cumsum().where(is_ranked).astype("Int64"))
     rows["name"] = [_name(trainer, knobs) for trainer, knobs in _moved(rows)]
     rows["note"] = [_note(row) for row in rows.to_dict("records")]

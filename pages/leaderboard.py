@@ -12,6 +12,11 @@ import trainers
 from core import boards, charts, guide, listening, metrics, rundir
 from pages import forms, palette, run_scores, shared
 
+SHOWN_ROWS = 300
+"""Configurations sent to the browser; ten thousand take it seconds, and nobody reads them."""
+
+DRAWN_ROWS = 40
+
 COLUMNS = {
     "#": st.column_config.Column(width=36, help="Rank by validation."),
     "configuration": st.column_config.Column(width=230, help="The trainer and the knobs in which its rows differ."),
@@ -70,7 +75,8 @@ def _shown(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
 
 
 def _picture(rows: pd.DataFrame, metric: str) -> None:
-    table = charts.interval_table(rows)
+    configurations = rows[rows["kind"] == "configuration"]
+    table = charts.interval_table(configurations.head(DRAWN_ROWS))
     if table.empty:
         return
     anchors = {
@@ -86,8 +92,9 @@ def _picture(rows: pd.DataFrame, metric: str) -> None:
         else ""
     )
     sentence = metrics.about(f"validation/{metric}").sentence
+    best = f"The best {DRAWN_ROWS} are drawn. " if len(configurations) > DRAWN_ROWS else ""
     st.caption(
-        f"{metric}: {sentence} Two configurations whose bars overlap widely cannot be told apart by this data. "
+        f"{best}{metric}: {sentence} Two configurations whose bars overlap widely cannot be told apart by this data. "
         f"{mixed}Choosing by the test column would make it a second validation set; the rank uses validation. "
         f"[{metric} in the Guide]({guide.link(metric)})"
     )
@@ -155,11 +162,12 @@ def _page() -> None:
     primary = metrics.primary(board["task"])
     options = [primary, *boards.BESIDE.get(board["task"], ())]
     metric = middle.selectbox("Ranked by validation", options, key="metric", bind="query-params")
-    rows = boards.table(index, board["task"], board["data"], board["split"], metric, board["data_version"])
-    names = sorted(rows["trainer"].dropna().unique())
+    task, data, version, split = (str(board[key]) for key in ("task", "data", "data_version", "split"))
+    sizes = index.sizes(task, data, version, split, metric)
+    names = sorted(filter(None, sizes))
     wanted = right.multiselect("Trainers", names, key="trainers", bind="query-params", placeholder="all of them")
-    if wanted:
-        rows = rows[rows["trainer"].isin(wanted) | (rows["kind"] != "configuration")].reset_index(drop=True)
+    rows = boards.table(index, task, data, split, metric, version, limit=SHOWN_ROWS, trainers=wanted)
+    total = sum(n for name, n in sizes.items() if not wanted or name in wanted)
     if board["leaky"]:
         st.warning(
             "Groups lie on both sides of this split: its scores flatter and are not ranked.", icon=":material/warning:"
@@ -176,7 +184,13 @@ def _page() -> None:
         placeholder="—",
         width="stretch",
     )
-    export = boards.flat(rows).to_csv(index=False)
+    if total > SHOWN_ROWS:
+        st.caption(f"The best {SHOWN_ROWS} of {total:,} configurations are shown; the CSV file holds all.")
+
+    def export() -> str:  # made when it is asked for
+        whole = boards.table(index, task, data, split, metric, version, trainers=wanted)
+        return boards.flat(whole).to_csv(index=False)
+
     st.download_button(
         "Export CSV", export, f"{board['task']}-{board['data']}.csv", "text/csv", icon=":material/download:"
     )
