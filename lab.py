@@ -9,11 +9,12 @@ import sys
 
 import typer
 
-from commands import data, machine, predict, run, scores, sql, sweep, train
+from commands import data, machine, predict, run, scores, sql, study, sweep, train
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(train.train)
 app.command()(sweep.sweep)
+app.command()(study.study)
 app.add_typer(sweep.app, name="sweeps", help="List sweeps, or act on one.")
 app.command()(predict.predict)
 app.command()(scores.evaluate)

@@ -154,11 +154,16 @@ def compare(study: Study, runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def start(study: Study, *, quick: bool = False) -> list[str]:
-    """Start the study: its main sweep and its stages, one after the other; returns the ids of the sweeps."""
+def start(study: Study, runs: Runs, *, quick: bool = False) -> list[str]:
+    """Start the sweeps of the study in which a run is missing, the main one first; returns their ids.
+
+    A sweep is started whole: where two of its runs are here already they are made again.
+    """
     from core import sweeps  # it brings the supervisor, which reading a study does not need
 
-    return [sweeps.start(file) for file in variants(study, quick=quick).values()]
+    table = coverage(study, runs, quick=quick)
+    lacking = set(table.loc[table["finished"] + table["diverged"] < table["wanted"], "stage"])
+    return [sweeps.start(file) for stage, file in variants(study, quick=quick).items() if stage in lacking]
 
 
 # ---- reading ----

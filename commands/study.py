@@ -1,0 +1,92 @@
+"""`lab.py study`: a published experiment beside ours, and for each of its claims what the runs say."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from commands import Json, plain
+
+
+def study(
+    name: Annotated[str | None, typer.Argument(help="A study; without one all are listed.")] = None,
+    quick: Annotated[bool, typer.Option(help="Its short variant: fewer seeds and epochs.")] = False,
+    run: Annotated[
+        bool, typer.Option("--run", help="Start the runs it still needs; they go on by themselves.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a study to the test: published beside measured, and a verdict for each claim, computed from the runs here."""
+    from core import studies
+    from core.store import memory_store
+
+    store = memory_store()
+    if name is None:
+        return _list(studies.names(), store, quick, as_json)
+    chosen = studies.load(name)
+    runs = studies.runs_of(store, chosen, quick=quick)
+    started = studies.start(chosen, runs, quick=quick) if run else []
+    for sweep in started:
+        typer.echo(f"Sweep {sweep}", err=True)
+    if run and not started:
+        typer.echo("Every run that it needs is here.", err=True)
+    judged = studies.judge(chosen, runs)
+    table = studies.compare(chosen, runs)
+    if as_json:
+        typer.echo(json.dumps(_report(chosen, runs, judged, table, quick, started), allow_nan=False))
+        return
+    finished, wanted = _counts(studies.coverage(chosen, runs, quick=quick))
+    typer.echo(f"{chosen.file.title}\n{chosen.file.source}\n{finished} of {wanted} runs finished\n")
+    if len(table):
+        shown = table.drop(columns=["sd"]).to_string(index=False, na_rep="—", float_format=lambda v: f"{v:.5g}")
+        typer.echo(f"{shown}\n")
+    for claim, verdict in judged:
+        whose = "" if claim.whose == "published" else " (ours)"
+        typer.echo(f"{verdict.verdict.upper()}{whose}: {claim.text}\n    {verdict.sentence}")
+
+
+def _list(names: list[str], store: Any, quick: bool, as_json: bool) -> None:
+    from core import studies
+
+    rows = []
+    for name in names:
+        chosen = studies.load(name)
+        runs = studies.runs_of(store, chosen, quick=quick)
+        finished, wanted = _counts(studies.coverage(chosen, runs, quick=quick))
+        rows.append({"study": name, "title": chosen.file.title, "source": chosen.file.source,
+                     "claims": len(chosen.claims), "finished": finished, "wanted": wanted})  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(rows))
+    for row in [] if as_json else rows:
+        typer.echo(f"{row['study']:16} {row['finished']} of {row['wanted']} runs  {row['title']}")
+
+
+def _counts(coverage: Any) -> tuple[int, int]:
+    return int(coverage[["finished", "wanted"]].min(axis=1).sum()), int(coverage["wanted"].sum())
+
+
+def _report(chosen: Any, runs: Any, judged: list[Any], table: Any, quick: bool, started: list[str]) -> dict[str, Any]:
+    from core import studies
+
+    return {
+        "study": chosen.name,
+        "title": chosen.file.title,
+        "source": chosen.file.source,
+        "is_quick": quick,
+        "started": started,
+        "coverage": studies.coverage(chosen, runs, quick=quick).to_dict("records"),
+        "published": [plain(row) for row in table.to_dict("records")],
+        "claims": [
+            {
+                "id": claim.id,
+                "text": claim.text,
+                "whose": claim.whose,
+                "verdict": verdict.verdict,
+                "sentence": verdict.sentence,
+                "evidence": json.loads(verdict.evidence.to_json(orient="records")),
+            }
+            for claim, verdict in judged
+        ],
+    }
