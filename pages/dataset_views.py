@@ -70,6 +70,7 @@ def _plane(dataset: Dataset) -> None:
 
 
 def download(table: pd.DataFrame, name: str) -> None:
+    """A button that gives the table as a CSV file called `name`, with what no file may be called left out."""
     file = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
     st.download_button(
         "Export CSV",
@@ -85,6 +86,7 @@ def download(table: pd.DataFrame, name: str) -> None:
 
 
 def chosen_split(name: str, dataset: Dataset) -> str:
+    """The split that stands in the field, or in the address; ValueError for one that does not exist."""
     key = f"split.{name}.{dataset.task}"
     if key not in st.session_state:
         st.session_state[key] = st.query_params.get("split") or dataset.default_split
