@@ -1,0 +1,75 @@
+"""The queue: a folder of files `cache/queue/<position>-<run>`; whoever removes the file owns the run's start.
+
+A file holds the EARSHOT_DATA of whoever asked: the supervisor may have been started by an app that knew another one, or
+none. Callers reach this through core/supervisor.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from core import paths, rundir
+
+
+def queue() -> Path:
+    """The folder of the queue."""
+    folder = paths.cache() / "queue"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def queueing() -> Iterator[None]:
+    """Held while several runs enter the queue, and while one is taken: a group must not start by halves."""
+    with (paths.cache() / "queue.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def enqueue_all(folders: Sequence[Path]) -> None:
+    """Queue runs that exist, in this order, all at once; wakes nobody."""
+    data_folder, place = str(paths.data() or ""), queue()
+    with queueing():
+        last = max((int(name.partition("-")[0]) for name in os.listdir(place) if name[0].isdigit()), default=0)
+        first = max(time.time_ns(), last + 1)  # last in the queue, also where the clock was set back
+        for number, folder in enumerate(folders):
+            making = place.parent / f".queueing-{folder.name}"  # appears in the queue complete
+            making.write_text(data_folder)
+            status = rundir.read_status(folder)
+            if status.state != "queued" or status.reason:
+                status = replace(status, state="queued", reason="", ended_at=0.0, heartbeat=time.time())
+                rundir.set_status(folder, status)
+            os.replace(making, place / f"{first + number * 1000:020d}-{folder.name}")
+
+
+def claim(folder: Path) -> bool:
+    """Take a run out of the queue; True for exactly one caller."""
+    for marker in queue().glob(f"*-{folder.name}"):
+        try:
+            marker.unlink()
+            return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+def waiting() -> list[str]:
+    """The runs in the queue, first come first."""
+    return [name.partition("-")[2] for name in sorted(os.listdir(queue())) if name[0] != "."]
+
+
+def position(folder: Path) -> int:
+    """How many runs stand before this one in the queue; 0 where it does not wait."""
+    names = waiting()
+    return names.index(folder.name) if folder.name in names else 0
+
+
+def look_again() -> None:
+    """Let the supervisor see that runs which could not start may start now (their sweep goes on)."""
+    os.utime(queue())
