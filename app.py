@@ -17,6 +17,7 @@ page = st.navigation(
         st.Page("pages/rate.py", title="Rate", icon=":material/adjust:"),
         st.Page("pages/train.py", title="Train", icon=":material/tune:"),
         st.Page("pages/run.py", title="Run", icon=":material/monitoring:"),
+        st.Page("pages/sweeps.py", title="Sweeps", icon=":material/grid_view:"),
         st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
         st.Page("pages/datasets.py", title="Datasets", icon=":material/dataset:"),
         st.Page("pages/sql.py", title="SQL", icon=":material/database:"),

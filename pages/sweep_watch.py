@@ -1,0 +1,158 @@
+"""A sweep while it runs: how far it is, its cells filling up, and what can be done to it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core import sweepcurves, sweepplan, sweeps
+from core.sweeprecord import Record
+from pages import palette, shared
+
+EVERY_S = 3.0
+MOST_ROWS = 300
+"""Cells × seeds that are drawn one by one; of larger sweeps a table of counts says the same."""
+BADGES = {"incomplete": "failed", "cancelled": "stopped"}
+"""States of a sweep that a run calls otherwise, for the colour."""
+ORDER = ("done", "running", "starting", "queued", "paused", "diverged", "failed", "lost", "stopped", "deleted")
+
+
+def variant(is_quick: bool, stage: str) -> str:
+    """What part of a study this is: ", quick", ", stage width"."""
+    return (", quick" if is_quick else "") + (f", stage {stage}" if stage else "")
+
+
+def counted(found: sweeps.Summary) -> str:
+    """Where a sweep stands, in words: "12 done, 2 running of 24"."""
+    parts = [f"{found.counts[state]:,} {state}" for state in ORDER if found.counts.get(state)]
+    return f"{', '.join(parts) or 'no run yet'} of {found.n_runs:,}"
+
+
+def head(record: Record) -> None:
+    """Name, state and what the sweep is."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        name = f"{record.title or record.name}{variant(record.is_quick, record.stage)}"
+        st.subheader(shared.plain(name), anchor=False, width="content")
+        state = sweeps.summary(record.id).state
+        st.badge(state, color=shared.STATE_COLOURS.get(BADGES.get(state, state), "gray"))
+    factors = ", ".join(f"{name} ({_levels(levels)})" for name, levels in record.factors.items()) or "no factors"
+    seeds = ", ".join(map(str, record.seeds[:12])) + (" …" if len(record.seeds) > 12 else "")
+    st.markdown(
+        f"**{shared.plain(record.trainer)}** on **{shared.plain(record.data)}**, split {shared.plain(record.split)} · "
+        f"{record.design}: {shared.plain(factors)} · seeds {seeds}"
+    )
+    for note in record.notes:
+        st.caption(shared.plain(note))
+
+
+def _levels(levels: object) -> str:
+    if isinstance(levels, dict):
+        return f"{levels['low']:g} to {levels['high']:g}"
+    assert isinstance(levels, list)
+    return ", ".join(f"{level:g}" if isinstance(level, float) else str(level) for level in levels)
+
+
+def progress(record: Record) -> None:
+    """The bar and the grid, ticking while something moves, and the actions."""
+    if "sweep.told" in st.session_state:
+        st.success(shared.plain(st.session_state.pop("sweep.told")), icon=":material/check:")
+    is_over = sweeps.summary(record.id).state in ("done", "cancelled", "incomplete", "paused")
+    st.fragment(_ticking, run_every=None if is_over else EVERY_S)(record, is_over)
+    _actions(record)
+    _enlarge(record)
+
+
+def _ticking(record: Record, was_over: bool) -> None:
+    frame = sweeps.progress(record.id)
+    found = sweeps.summary(record.id, frame)
+    left = f" · {sweepplan.humanised(found.eta_s)} left" if found.eta_s else ""
+    st.progress(min(max(found.fraction, 0.0), 1.0), text=f"{counted(found)}{left}")
+    if len(frame) <= MOST_ROWS:
+        table = sweepcurves.cells_table(frame, list(record.factors))
+        st.altair_chart(sweepcurves.cells_drawing(table, palette.ROLES[shared.theme()]))
+        st.caption("One row per cell, one column per seed. ✓ done, a share while it trains; hover for its state.")
+    else:
+        st.dataframe(_counts(frame), hide_index=True, width="stretch")
+        st.caption(f"{len(frame):,} runs: what each cell has, by state.")
+    _failures(frame)
+    if not was_over and found.state in ("done", "cancelled", "incomplete"):
+        st.rerun(scope="app")  # stop ticking, and let the other views see the end
+
+
+def _counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cells of a large sweep by state, the ones with trouble first."""
+    table = pd.crosstab(frame["cell"], frame["state"])
+    trouble = [state for state in ("failed", "lost", "diverged", "running") if state in table]
+    table = table.sort_values(trouble, ascending=False) if trouble else table
+    return table.head(MOST_ROWS).reset_index()
+
+
+def _failures(frame: pd.DataFrame) -> None:
+    bad = frame[frame["state"].isin(["failed", "lost", "diverged"])]
+    for row in bad.head(5).to_dict("records"):
+        label = shared.plain(f"Cell {row['cell']}, seed {row['seed']}: {row['state']}")
+        st.page_link("pages/run.py", label=label, icon=":material/error:", query_params={"run": row["run"]})
+    if len(bad) > 5:
+        st.caption(f"And {len(bad) - 5} more.")
+
+
+def _act(sentence: str) -> None:
+    st.session_state["sweep.told"] = sentence
+    st.rerun()
+
+
+def _actions(record: Record) -> None:
+    found = sweeps.summary(record.id)
+    can_go_on = found.state in ("paused", "cancelled") or found.counts.get("lost", 0) > 0
+    n_bad = found.counts.get("failed", 0) + found.counts.get("lost", 0)
+    try:
+        with st.container(horizontal=True):
+            if found.state == "running" and st.button("Pause", icon=":material/pause:"):
+                _act(sweeps.pause(record.id))
+            if can_go_on and st.button("Resume", icon=":material/play_arrow:", type="primary"):
+                _act(sweeps.resume(record.id))
+            if found.state in ("running", "paused") and st.button("Cancel", icon=":material/stop:"):
+                _act(sweeps.cancel(record.id))
+            if n_bad and st.button(f"Run the {n_bad} failed again", icon=":material/replay:"):
+                _act(sweeps.rerun_failed(record.id))
+            if (n := found.counts.get("diverged", 0)) and st.button(f"Run the {n} diverged again"):
+                _act(sweeps.rerun_failed(record.id, ["diverged"]))
+    except ValueError as error:
+        shared.failed(error)
+
+
+def _enlarge(record: Record) -> None:
+    if record.design == "bayesian":
+        return
+    with st.expander("Add seeds or levels", icon=":material/add:"):
+        st.caption("Every cell gets the same new seeds; a new level is run in all combinations with all seeds.")
+        seeds, button = st.columns([4, 1], vertical_alignment="bottom")
+        first = max(record.seeds) + 1
+        text = seeds.text_input("New seeds", f"{first}, {first + 1}", key=f"seeds.{record.id}.{len(record.seeds)}")
+        if button.button("Add seeds", width="stretch"):
+            _try_add(lambda: sweeps.add_seeds(record.id, _whole_numbers(text)))
+        if record.design != "grid" or not record.factors:
+            return
+        factor, levels, more = st.columns([2, 2, 1], vertical_alignment="bottom")
+        name = factor.selectbox("Factor", list(record.factors))
+        wanted = levels.text_input("New levels", placeholder="0.3, 1", key=f"levels.{record.id}.{name}")
+        if more.button("Add levels", width="stretch"):
+            values = [part.strip() for part in wanted.split(",") if part.strip()]
+            _try_add(lambda: sweeps.add_levels(record.id, str(name), values))
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise ValueError(f"Seeds are whole numbers, such as 4, 5, 6; {text!r} is not.") from None
+
+
+def _try_add(add: object) -> None:
+    assert callable(add)
+    try:
+        told = add()
+    except ValueError as error:
+        shared.failed(error)
+        return
+    _act(told)

@@ -1,0 +1,70 @@
+"""Sweeps: many runs that answer one question. Describe one, watch its cells fill, read what it found."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core import sweeps
+from pages import shared, sweep_new, sweep_read, sweep_watch
+
+LISTED = 30
+VIEWS = ("Progress", *sweep_read.VIEWS)
+
+
+def _list() -> None:
+    known = sweeps.listing()
+    if not known:
+        st.info(
+            "Sweeps will be listed here. One sweep trains every combination of the knobs you choose, each with the "
+            "same seeds, and then says which differences are real. Describe your first one on the left; it is filled "
+            "with one that takes a minute.",
+            icon=":material/grid_view:",
+        )
+        return
+    st.subheader("Your sweeps", anchor=False)
+    for one in known[:LISTED]:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            shared.badge(sweep_watch.BADGES.get(one.state, one.state))
+            label = shared.plain(f"{one.title or one.name}{sweep_watch.variant(one.is_quick, one.stage)}")
+            st.page_link("pages/sweeps.py", label=label, query_params={"sweep": one.id})
+            about = f"{one.trainer} on {one.data}, {sweep_watch.counted(one)}, {shared.ago(one.created_at)}"
+            st.caption(shared.plain(about))
+    if len(known) > LISTED:
+        st.caption(f"And {len(known) - LISTED} older ones; `python lab.py sweeps` lists all.")
+
+
+def _one(asked: str) -> None:
+    try:
+        record = sweeps.read(asked)
+    except ValueError as error:
+        shared.failed(error)
+        _overview()
+        return
+    if asked != record.id:
+        st.query_params["sweep"] = record.id
+    sweep_watch.head(record)
+    view = st.segmented_control(
+        "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
+    )
+    if view == VIEWS[0]:
+        sweep_watch.progress(record)
+    else:
+        sweep_read.view(str(view), record)
+    st.page_link("pages/sweeps.py", label="Another sweep", icon=":material/list:", query_params={})
+
+
+def _overview() -> None:
+    left, right = st.columns([3, 3], gap="large")
+    with left:
+        sweep_new.form()
+    with right:
+        _list()
+
+
+st.title("Sweeps", anchor=False)
+st.caption("Train every combination with the same seeds, and find out which differences are more than luck.")
+wanted = st.query_params.get("sweep")
+if wanted:
+    _one(wanted)
+else:
+    _overview()
