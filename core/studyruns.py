@@ -147,13 +147,13 @@ def _with_metrics(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _curves(store: Store, frame: pd.DataFrame) -> Any:
-    about = frame.set_index("run")[["cell", "seed"]]
+    about = frame.astype({"run": str}).set_index("run")[["cell", "seed"]]
 
     @functools.cache
     def curves(metric: str) -> pd.DataFrame:
         """Run, cell, seed, step, epoch, value of one metric; empty where no run logged it."""
         found = store.curves(about.index.tolist(), [metric])[["run", "step", "epoch", "value"]]
-        found = found.astype({"value": float, "epoch": float})
+        found = found.astype({"run": str, "value": float, "epoch": float})
         joined = found.join(about, on="run")[["run", "cell", "seed", "step", "epoch", "value"]]
         return joined.replace({"value": {np.inf: np.nan, -np.inf: np.nan}})
 

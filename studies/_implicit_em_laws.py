@@ -76,7 +76,8 @@ def convergence_follows_width_over_threshold(
         f"{ratio.text('.2f')} times {factor:g}·K/θ"
     )
     if by_threshold.n < 2 or by_width.n < 4:
-        return unknown(f"{said}. It needs two runs or more at each of two widths or more.", table, chart)
+        have = f"{said}. " if by_threshold.n > 1 and by_width.n else ""
+        return unknown(f"{have}It needs two runs or more at each of two widths or more.", table, chart)
     places = [part.where(1 - tolerance, 1 + tolerance) for part in (by_threshold, by_width, ratio)]
     place = "outside" if "outside" in places else "across" if "across" in places else "inside"
     return Verdict(by_place(place), f"{said}.", table, chart)

@@ -1,0 +1,188 @@
+"""Studies on real run directories: which runs count, the table beside the published one, mistakes with their line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core import config, rundir, studies, verdicts
+from core.records import Spec, Status
+from core.store import Store, memory_store
+from trainers import toy
+
+TEXT = """
+name = "mine"
+title = "A study"
+source = "nowhere"
+trainer = "toy"
+data = "toy"
+split = "grouped:0"
+seeds = [1, 2, 3]
+[set]
+epochs = 5
+[factors]
+learning_rate = [0.01, 0.1]
+[quick]
+seeds = [1]
+set = { epochs = 2 }
+[[stages]]
+name = "slow"
+set = { momentum = 0.5 }
+factors = { learning_rate = [0.1] }
+[published]
+columns = ["learning_rate", "train/loss", "train/loss_sd", "twice"]
+digits = { "train/loss" = 0.1, twice = 1 }
+derived = ["twice"]
+rows = [[0.01, 2.0, 0.4, 4], [0.1, 1.0, 0.0, 2]]
+[[claims]]
+id = "low"
+text = "The loss is low."
+check = "is_low"
+args = { below = 1.5 }
+"""
+
+
+def is_low(runs: verdicts.Runs, below: float = 1.0) -> verdicts.Verdict:
+    if not len(runs.main):
+        raise ValueError("no runs.")
+    found = runs.main.column("train/loss").mean()
+    return verdicts.Verdict(verdicts.by_place("inside" if found < below else "outside"), f"Mean loss {found:.2f}.")
+
+
+def twice(runs: verdicts.Runs) -> Any:
+    return 2 * runs.column("train/loss")
+
+
+@pytest.fixture
+def study(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[studies.Study]:
+    module = ModuleType("studies.mine")
+    module.__dict__.update(is_low=is_low, twice=twice, __all__=["is_low", "twice"])
+    module.__spec__ = None
+    monkeypatch.setitem(sys.modules, "studies.mine", module)
+    monkeypatch.setattr(studies, "_module", lambda name: module if name == "mine" else None)
+    (tmp_path / "mine.toml").write_text(TEXT)
+    yield studies.read(tmp_path / "mine.toml")
+
+
+def run(seed: int, loss: float = 1.0, *, state: str = "done", knobs: dict[str, Any] | None = None, **about: Any) -> str:
+    """A run's directory with two epochs of training loss, the second one `loss`."""
+    values = config.to_dict(config.make(toy.Config, {"epochs": 5, "learning_rate": 0.1, **(knobs or {})}))
+    spec = Spec(rundir.new_id("toy"), "toy", values, "toy", "emotion", "grouped:0", seed, "cpu")
+    folder = rundir.create(replace(spec, **{"created_at": "2026-01-01T00:00:00", **about}))
+    lines = [
+        {"n": n, "t": 0.0, "kind": "metrics", "step": 10 * n, "epoch": float(n), "values": {"train/loss": value}}
+        for n, value in enumerate((9.0, loss), 1)
+    ]
+    (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    status = asdict(Status(state, trained_s=3.0, started_at=1.0, ended_at=5.0))
+    (folder / "status.json").write_text(json.dumps(status))
+    return folder.name
+
+
+def test_runs_count_by_their_configuration_whoever_started_them(study: studies.Study) -> None:
+    own = [run(seed) for seed in (1, 2)]
+    run(3, knobs={"epochs": 6})  # another configuration
+    run(3, state="running")
+    slow = run(1, knobs={"momentum": 0.5})
+    bad = run(3, state="diverged")
+    found = studies.runs_of(memory_store(), study)
+    assert set(found.results["run"]) == {*own, slow, bad}
+    assert found.results.set_index("run")["stage"].to_dict() == {
+        own[0]: "main",
+        own[1]: "main",
+        bad: "main",
+        slow: "slow",
+    }
+    assert set(found.main.results["run"]) == set(own)
+    table = studies.coverage(study, found).set_index(["stage", "cell"])
+    assert table.loc[("main", 1), ["wanted", "finished", "diverged"]].tolist() == [3, 2, 1]
+    assert table.loc[("main", 0), "finished"] == 0 and table.loc[("slow", 0), "finished"] == 1
+
+
+def test_of_two_runs_with_one_seed_the_one_that_trained_alone_counts(study: studies.Study) -> None:
+    alone = run(1, created_at="2026-01-01T00:00:00")
+    run(1, together="group", created_at="2026-02-01T00:00:00")
+    together = run(2, together="group")
+    results = studies.runs_of(memory_store(), study).results.set_index("run")
+    assert set(results.index) == {alone, together}
+    assert results.loc[together, "together"] and np.isnan(results.loc[together, "seconds"])
+
+
+def test_the_quick_variant_has_runs_of_its_own(study: studies.Study) -> None:
+    full, quick = run(1), run(1, knobs={"epochs": 2})
+    assert list(studies.runs_of(memory_store(), study).results["run"]) == [full]
+    assert list(studies.runs_of(memory_store(), study, quick=True).results["run"]) == [quick]
+
+
+def test_curves_are_those_of_the_runs(study: studies.Study) -> None:
+    name = run(1, 1.25)
+    frame = studies.runs_of(memory_store(), study).curve("train/loss")
+    assert frame[["run", "seed", "step", "epoch", "value"]].to_numpy().tolist() == [
+        [name, 1, 10, 1.0, 9.0],
+        [name, 1, 20, 2.0, 1.25],
+    ]
+
+
+def test_published_stands_beside_measured_in_its_own_standard_deviations(study: studies.Study) -> None:
+    for seed, loss in ((1, 1.0), (2, 1.2), (3, 1.1)):
+        run(seed, loss)
+    table = studies.compare(study, studies.runs_of(memory_store(), study)).set_index(["learning_rate", "metric"])
+    row = table.loc[(0.1, "train/loss")]
+    assert (row["measured"], row["n"]) == (pytest.approx(1.1), 3)
+    assert row["high"] - row["measured"] == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=1e-3)  # t with 2 degrees
+    assert row["in_sd"] == pytest.approx(0.1 / 0.05)  # "± 0.0" is taken as half of the last digit
+    assert table.loc[(0.1, "twice"), "measured"] == pytest.approx(2.2)
+    assert table.loc[(0.1, "twice"), "in_sd"] == pytest.approx(0.2 / 0.5)
+    assert np.isnan(table.loc[(0.01, "train/loss"), "measured"]) and table.loc[(0.01, "train/loss"), "n"] == 0
+
+
+def test_verdicts_follow_the_runs_and_a_check_that_gives_up_cannot_tell(study: studies.Study) -> None:
+    (judged,) = studies.judge(study, studies.runs_of(memory_store(), study))
+    assert judged.verdict.verdict == verdicts.CANNOT_TELL and "no runs" in judged.verdict.sentence
+    run(1, 1.0)
+    (judged,) = studies.judge(study, studies.runs_of(memory_store(), study))
+    assert judged.verdict.verdict == verdicts.REPRODUCED
+    run(2, 9.0)
+    (judged,) = studies.judge(study, studies.runs_of(memory_store(), study))
+    assert judged.verdict.verdict == verdicts.NOT_REPRODUCED
+
+
+def test_an_empty_index_gives_empty_frames_with_all_columns(study: studies.Study) -> None:
+    found = studies.runs_of(Store(), study)
+    assert len(found) == 0 and {"stage", "seconds", "learning_rate"} <= set(found.results)
+    assert found.curve("train/loss").empty and studies.compare(study, found)["n"].eq(0).all()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('trainer = "toy"', 'trainer = "troy"', r"line 5: There is no trainer 'troy'"),
+        ("momentum = 0.5", "momentun = 0.5", r"line 18: There is no knob 'momentun'"),
+        ('check = "is_low"', 'check = "is_lo"', r"line 28: There is no check 'is_lo'; there are is_low, twice"),
+        ("below = 1.5", "above = 1.5", r"line 29: is_low takes no 'above'; it takes below"),
+        ('id = "low"', 'name = "low"', r"line 26: A claim has no 'name'"),
+        ("2.0, 0.4, 4]", "2.0, 0.4]", r"line 24: Row 1 has 3 values for 4 columns"),
+        (", twice = 1 }", " }", r"line 22: digits must say the last printed digit of twice"),
+        ('columns = ["learning_rate", ', 'columns = ["rate", ', r"line 21: The first columns must be factors"),
+        ('derived = ["twice"]', 'derived = ["thrice"]', r"line 23: There is no check 'thrice'"),
+        ("[[claims]]", "[[claims]", r"line 25: "),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(study: studies.Study, old: str, new: str, said: str) -> None:
+    assert old in TEXT
+    study.path.write_text(TEXT.replace(old, new))
+    with pytest.raises(ValueError, match=said):
+        studies.read(study.path)
+
+
+def test_an_unknown_study_is_told_with_the_choices() -> None:
+    with pytest.raises(ValueError, match=r"There is no study 'none'; there are .*implicit_em"):
+        studies.load("none")
