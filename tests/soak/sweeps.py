@@ -78,7 +78,7 @@ def go(
     """Start both sweeps, kill the supervisor and `n_kills` of their processes, mend, and look at what came."""
     moment, began, watch = random.Random(seed), time.monotonic(), Watch()
     started = []
-    for count, together in ((n_runs, "true"), (n_apart, "false")):
+    for count, together in ((n_apart, "false"), (n_runs, "true")):
         if count:
             text = TEXT.format(seeds=list(range(max(count // CELLS, 1))), together=together, epochs=epochs)
             started.append(sweeps.start(sweepfile.parse(text)))
@@ -91,13 +91,14 @@ def go(
     while time.monotonic() - began < PATIENCE_S:
         watch.look()
         summaries = [sweeps.summary(sweep) for sweep in started]
-        if order and time.monotonic() > kill_at:
-            there = processes(order[0])
-            if there:
-                moment.choice(there).kill()
-                killed.append(order.pop(0))
-                kill_at = time.monotonic() + moment.uniform(0.5, 3.0)
-        elif all(summary.state == "done" for summary in summaries):
+        there = {module: processes(module) for module in order} if order and time.monotonic() > kill_at else {}
+        victim = next((module for module, found in there.items() if found), None)  # runners end before groups begin
+        if victim is not None:
+            moment.choice(there[victim]).kill()
+            killed.append(victim)
+            order.remove(victim)
+            kill_at = time.monotonic() + moment.uniform(0.5, 3.0)
+        elif not order and all(summary.state == "done" for summary in summaries):
             break
         for summary in summaries:
             if summary.counts.get("lost") or summary.counts.get("failed"):
@@ -142,11 +143,12 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--apart", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--kills", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EARSHOT_CACHE"] = str(Path(folder).resolve())
-        report = go(given.runs, given.apart, given.seed, n_kills=given.kills)
+        report = go(given.runs, given.apart, given.seed, given.epochs, n_kills=given.kills)
         for module in ("core.supervisor", "core.many", "core.runner"):
             for process in processes(module):
                 process.kill()
