@@ -119,8 +119,9 @@ def fit_many(
 ) -> Generator[tuple[int, Event], Messages | None, None]:
     """All configurations as one batched model; yields (member, event) as `fit` would for each, receives `Messages`.
 
-    On the CPU every member's numbers are those it has alone, bit for bit, whoever else trains, is frozen or becomes
-    NaN. Raises ValueError where `together` differs or the `states` stand at different epochs.
+    On the CPU every member's numbers are those it has alone, whoever else trains, is frozen or becomes NaN: bit for bit
+    where batches (the last one too) and units are multiples of 16, elsewhere to rounding.
+    Raises ValueError where `together` differs or the `states` stand at different epochs.
     """
     states = list(states) if states is not None else [None] * len(configs)
     assert len(configs) == len(generators) == len(states) > 0, (len(configs), len(generators), len(states))
