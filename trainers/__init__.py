@@ -5,6 +5,10 @@ A trainer module has a docstring, `TASKS` (what it can learn), `INPUTS` (the rep
 
     fit(data, config, *, generator, device, state=None) -> Generator[Event, Changes | None, None]
     predict(model, inputs) -> Prediction
+    fit_many(data, configs, *, generators, device, states=None)
+                                               optional: several in one process; yields (i, Event), is answered
+                                               None or {i: Changes | Freeze} (core/events.py)
+    together(config) -> tuple                  with it: configurations with equal answers may train so
     check(config)                              optional: ValueError for a configuration that no run can have here
 """
 
