@@ -103,7 +103,7 @@ def residual_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, A
     lines = pd.DataFrame({"at": [-FAR, 0.0, FAR]})
     rules = alt.Chart(lines).mark_rule(strokeDash=[4, 4], color=colours["real"]).encode(y="at:Q")
     x = alt.X("fitted:Q", title=f"expected {wording.words(response)}", scale=alt.Scale(zero=False))
-    y = alt.Y("standardised:Q", title="residual (its standard errors)")
+    y = alt.Y("standardised:Q", title="standardised residual")
     title = "Residuals over expected values"
     far = int(table["is_far"].sum())
     description = f"{title}: {len(table)} runs, {far} beyond ±{FAR:g}."
@@ -116,7 +116,7 @@ def normal_drawing(table: pd.DataFrame, colours: Mapping[str, Any]) -> alt.Layer
     """Residuals over normal quantiles, with the line on which normal ones lie."""
     reach = float(np.nanmax(table["normal"].abs())) if table["normal"].notna().any() else 2.0
     line = pd.DataFrame({"normal": [-reach, reach], "standardised": [-reach, reach]})
-    x, y = alt.X("normal:Q", title="normal quantile"), alt.Y("standardised:Q", title="residual (its standard errors)")
+    x, y = alt.X("normal:Q", title="normal quantile"), alt.Y("standardised:Q", title="standardised residual")
     straight = alt.Chart(line).mark_line(strokeDash=[4, 4], color=colours["real"]).encode(x=x, y=y)
     title = "Residuals against a normal law"
     return alt.layer(straight, _dots(table, colours).encode(x=x, y=y)).properties(

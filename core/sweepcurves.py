@@ -119,7 +119,7 @@ def cells_drawing(table: pd.DataFrame, colours: Mapping[str, Any]) -> alt.LayerC
         y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=320)),
         tooltip=["row:N", "seed:N", "state:N", alt.Tooltip("fraction:Q", format=".0%")],
     )
-    opacity = alt.Opacity("fraction:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.15, 0.55]))
+    opacity = alt.Opacity("fraction:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.08, 0.3]))
     cells = base.mark_rect(cornerRadius=3).encode(color=alt.Color("state:N", scale=scale, title=None), opacity=opacity)
     signs = base.mark_text(fontSize=11).encode(text="sign:N", color=alt.Color("state:N", scale=scale, title=None))
     counts = table["state"].value_counts()
