@@ -53,6 +53,19 @@ def add(name: str, path: str, as_json: Json = False) -> None:
 
 
 @app.command()
+def get(name: str, as_json: Json = False) -> None:
+    """Download a data set into the cache, where its publisher lets a program do so (mnist, fashion-mnist, kmnist)."""
+    from core import catalogue, datasets
+
+    found = datasets.module(name)
+    if not hasattr(found, "fetch"):
+        raise ValueError(f"{name} cannot be fetched from here; see python lab.py data list for where it comes from.")
+    found.fetch(teller())
+    card = catalogue.card(name)
+    typer.echo(json.dumps(plain(card.as_dict())) if as_json else f"{name} is {card.state}: {_counts(card.as_dict())}")
+
+
+@app.command()
 def remove(name: str, as_json: Json = False) -> None:
     """Forget a name that was added; no file is deleted."""
     from core import catalogue
