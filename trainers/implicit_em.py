@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from core.config import knob
-from core.events import Changes, Checkpoint, Done, Event, FitData, Inputs, Metrics, Prediction
+from core.events import Changes, Checkpoint, Done, Event, FitData, Freeze, Inputs, Metrics, Prediction
 from trainers import _common as common
 from trainers import _encoders, _probe
 
@@ -37,8 +37,8 @@ ARE_SEEDS_POOLED = True
 CHECKPOINTS = 20
 """About how many checkpoints a run keeps: a grid of 24 that synced one each per epoch would wait for the disk."""
 
-Messages = Mapping[int, Changes | None]
-"""Into `fit_many`: member → its hot changes, or None to freeze it: nothing more is trained or yielded for it."""
+Messages = Mapping[int, Changes | Freeze | None]
+"""Into `fit_many`: member → its hot changes, or Freeze (or None): nothing more is trained or yielded for it."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class _Member:
 
 def _hear(members: list[_Member], messages: Messages | None) -> None:
     for number, changes in (messages or {}).items():
-        if changes is None:
+        if changes is None or isinstance(changes, Freeze):
             members[number].is_frozen = True
         else:
             members[number].take(changes)
