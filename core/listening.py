@@ -29,7 +29,7 @@ VERSION = 1
 
 HOP_S = 0.5
 BLOCK_WINDOWS = 512
-LONG_BLOCK_WINDOWS = 128  # of a long clip, so that it can be ended after a second or two
+LONG_BLOCK_WINDOWS = 32  # of a long clip: a network's layers over 128 windows took 0.4 GB
 LONG_WINDOW_S = 20.0
 """A model that learned from longer stretches knows statistics of whole songs; it is never given shorter windows."""
 
@@ -149,7 +149,8 @@ def listen_all(
         return found
 
     tasks = sorted({model.task for model in models})
-    with ThreadPoolExecutor(max(len(tasks), 1)) as pool:
+    # of a long clip one after the other: together they would take twice the memory
+    with ThreadPoolExecutor(1 if isinstance(clip, LongClip) else max(len(tasks), 1)) as pool:
         heard = {number: one for part in pool.map(one_task, tasks) for number, one in part.items()}
     return [heard[number] for number in range(len(models))]
 

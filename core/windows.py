@@ -22,8 +22,8 @@ EDGE_S = 0.1  # of sound around a part of a long clip, for the resampler's filte
 BATCH = 64  # log-mel windows at once: 64 × 3 s need about 60 MB
 
 
-STRETCH_FRAMES = 2584
-"""A long clip is described a minute at a time: its descriptors need 2 MB of memory a second while they are made."""
+STRETCH_FRAMES = 1292
+"""A long clip is described half a minute at a time: descriptors need 2 MB of memory a second while they are made."""
 
 MARGIN_FRAMES = 86
 """Sound of 2 s on either side, so that the harmonic part and the longest filter (1.6 s) see what lies beyond."""
@@ -54,7 +54,7 @@ def inputs(clip: audio.Clip | LongClip, name: str, times_s: np.ndarray, window_s
     `wave16k` [n, samples], the mean of the channels at 16 kHz.
 
     A clip shorter than the window is pooled as it is for lib164 and lib73, and followed by zeros for the others.
-    Of a long clip only what the windows cover is read, and tuning and the loudest value are those of the minute.
+    Of a long clip only what the windows cover is read, and tuning and the loudest value are those of the half minute.
     Raises ValueError for a representation that cannot be made from audio here.
     """
     if name not in CHOICES:

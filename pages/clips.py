@@ -25,7 +25,7 @@ def choose() -> library.Entry | None:
             "Audio files",
             type=[suffix[1:] for suffix in (*library.SUFFIXES, *(foreign.SUFFIXES if foreign.is_there() else ()))],
             accept_multiple_files=True,
-            key="uploads",
+            key=f"uploads.{st.session_state.get('uploads.let go', 0)}",
             help="Up to 300 MB and 6 hours each.",
         )
     with record, st.popover("Record", icon=":material/mic:", width="stretch"):
@@ -79,6 +79,10 @@ def _keep_once(file: Any) -> None:
         entry, clip = job.result()
         prepared(entry.path, clip)
         st.session_state["clip"] = entry.key
+        if isinstance(
+            clip, LongClip
+        ):  # an uploader under a new name lets go of the bytes, which the server still holds
+            st.session_state["uploads.let go"] = st.session_state.get("uploads.let go", 0) + 1
     except background.Cancelled:
         st.session_state.setdefault("unread", {})[file.file_id] = (
             f"{file.name} was not read to its end; nothing was kept."
