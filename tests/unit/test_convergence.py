@@ -55,7 +55,7 @@ def test_eleven_labels_at_their_base_rate_are_a_prior_plateau() -> None:
 def test_a_zigzag_is_oscillatory_and_a_slow_drift_is_not() -> None:
     zigzag = FLAT + 0.3 * np.where(np.arange(100) % 2, 1, -1)
     assert classify(X, zigzag).kind == "oscillatory"
-    drift = FLAT + 0.3 * np.sin(X / 12)
+    drift = FLAT + 0.3 * np.sin(X / 4)
     assert classify(X, drift).kind != "oscillatory"
     score = 0.7 + 0.1 * np.where(np.arange(100) % 2, 1, -1) * (X > 10) + 0.0 * X
     score[0] = 0.1
