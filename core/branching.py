@@ -1,4 +1,4 @@
-"""Branches: runs that begin from another run's checkpoint with other knobs, and the family they make.
+"""Branches: runs that begin from another run's checkpoint with other knobs.
 
 Only a full state can be branched from: those of the last and the best epoch and of log-spaced epochs in between. A
 branch keeps the data set and the split of its parent, so what the parent learned from is never its test.
@@ -6,7 +6,6 @@ branch keeps the data set and the split of its parent, so what the parent learne
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,52 +120,3 @@ class Relative:
     parent_step: int | None = None
     parent_epoch: float | None = None
     values: dict[str, list[Any]] | None = None
-
-
-def family(folder: Path) -> list[Relative]:
-    """The run in `folder`, all it descends from and all that descends from those, parents before their branches."""
-    specs: dict[str, rundir.Spec] = {}
-    places: dict[str, Path] = {}
-    trash = [path for path in paths.trash().iterdir() if path.is_dir() and path.name[0] != "."]
-    for place in [*rundir.directories(), *trash]:
-        try:
-            specs.setdefault(place.name, rundir.read_spec(place))
-            places.setdefault(place.name, place)
-        except ValueError:  # damaged: it has no relatives that we know of
-            continue
-    root, passed = folder.name, {folder.name}
-    while (parent := specs[root].parent if root in specs else None) is not None and parent not in passed:
-        root = parent
-        passed.add(root)
-    children: dict[str, list[str]] = {}
-    for name, spec in sorted(specs.items()):
-        if spec.parent is not None:
-            children.setdefault(spec.parent, []).append(name)
-    found: list[Relative] = []
-    left = [(root, 0)]
-    while left:
-        name, depth = left.pop()
-        if name not in {relative.run for relative in found}:
-            found.append(_relative(name, depth, places.get(name), specs.get(name)))
-            left += [(child, depth + 1) for child in reversed(children.get(name, []))]
-    return found
-
-
-def _relative(run: str, depth: int, place: Path | None, spec: rundir.Spec | None) -> Relative:
-    if place is None or spec is None:
-        return Relative(run, depth, "gone")
-    state = "in the trash" if place.parent == paths.trash() else rundir.read_status(place).state
-    if spec.parent is None:
-        return Relative(run, depth, state)
-    began = _first_event(place)
-    values = began.get("values") if began.get("kind") == "branched" else None
-    return Relative(run, depth, state, spec.parent, spec.parent_step, began.get("epoch"), values)
-
-
-def _first_event(folder: Path) -> dict[str, Any]:
-    try:
-        with (folder / "events.jsonl").open() as file:
-            event = json.loads(file.readline())
-        return event if isinstance(event, dict) else {}
-    except (OSError, ValueError):
-        return {}

@@ -13,7 +13,19 @@ import numpy as np
 import pytest
 
 import trainers
-from core import branching, checkpoints, config, control, datasets, evaluation, rundir, runner, steering, supervisor
+from core import (
+    branching,
+    checkpoints,
+    config,
+    control,
+    datasets,
+    evaluation,
+    rundir,
+    runner,
+    runview,
+    steering,
+    supervisor,
+)
 from core.datasets import Dataset
 from core.events import Changes, Event, Metrics
 from core.executors import local
@@ -330,10 +342,11 @@ def test_a_branch_outlives_its_parent_and_may_be_branched_and_cloned(monkeypatch
     assert rundir.read_spec(copy).config_id == rundir.read_spec(child).config_id
     grandchild = branching.branch(child, epoch="3")
     finish(grandchild, monkeypatch)
-    family = [(one.run, one.depth, one.state) for one in branching.family(grandchild)]
+    index = memory_store()
+    family = [(one.run, one.depth, one.state) for one in runview.family(index, grandchild.name)]
     assert family[0] == (parent.name, 0, "gone")
     assert set(family[1:]) == {(child.name, 1, "done"), (copy.name, 1, "done"), (grandchild.name, 2, "done")}
-    assert branching.family(child) == branching.family(grandchild)
+    assert runview.family(index, child.name) == runview.family(index, grandchild.name)
     with pytest.raises(ValueError, match="is a branch and draws on"):
         control.clone(child, seed=5)
 
