@@ -28,14 +28,15 @@ from core.verdicts import Runs, Verdict
 
 __all__ = ["Runs", "Verdict", "compare", "coverage", "judge", "load", "names", "runs_of", "start", "variants"]
 
-CLAIM_KEYS = ("id", "text", "check", "args", "chart", "whose")
+CLAIM_KEYS = ("id", "text", "check", "args", "chart", "whose", "needs")
 PUBLISHED_KEYS = ("columns", "rows", "digits", "derived", "note", "figures")
 SD = "_sd"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence and the function that judges it. `whose` is "published", or "ours" for what explains or refutes."""
+    """A sentence and the function that judges it. `whose` is "published", or "ours" for what explains or refutes;
+    `needs` are the sweeps without whose runs it cannot be told: "main", or names of stages."""
 
     id: str
     text: str
@@ -43,6 +44,7 @@ class Claim:
     args: dict[str, Any]
     chart: str = ""
     whose: str = "published"
+    needs: tuple[str, ...] = (verdicts.MAIN,)
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,11 @@ def _claim(raw: dict[str, Any], number: int, module: ModuleType | None, file: Sw
             _wrong(file, f"{place}.args.{name}", said)
     if raw.get("chart"):
         _function(file, module, raw["chart"], f"{place}.chart")
+    needs, known = raw.get("needs", [verdicts.MAIN]), (verdicts.MAIN, *file.stage_names)
+    if not isinstance(needs, list) or any(stage not in known for stage in needs):
+        _wrong(file, f"{place}.needs", f"needs is a list of stages among {', '.join(known)}, not {needs!r}.")
     fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
-    return Claim(raw["id"], raw["text"], raw["check"], fixed, raw.get("chart", ""), whose)
+    return Claim(raw["id"], raw["text"], raw["check"], fixed, raw.get("chart", ""), whose, tuple(needs))
 
 
 def _function(file: SweepFile, module: ModuleType | None, name: str, place: str) -> Any:
