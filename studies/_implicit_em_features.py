@@ -22,13 +22,16 @@ from core.verdicts import (
 )
 
 LOSS, ACCURACY, DEAD = "train/loss", "test/accuracy", "train/dead_units"
+ALONE = "alone"
+"""The stage whose runs train one after another, to be timed."""
 
 
 def sgd_is_faster(runs: Runs, cells: int = 8, margin: float = 0.03) -> Verdict:
     """Claim: a run with SGD takes less time than one with Adam.
 
     Only runs that trained alone, one after another, in an order that mixes the optimisers can tell: together they have
-    no seconds of their own, and a machine that gets slower by the hour would make the second optimiser slow.
+    no seconds of their own, and a machine that gets slower by the hour would make the second optimiser slow. A main
+    grid that was trained so counts; else the stage `alone`, of fewer epochs.
     """
     alone = runs.main.only(optimizer=("sgd", "adam"))
     timed = alone.results[np.isfinite(alone.column("seconds").to_numpy())]
@@ -36,7 +39,7 @@ def sgd_is_faster(runs: Runs, cells: int = 8, margin: float = 0.03) -> Verdict:
         timed = timed[~timed["together"].fillna(False).astype(bool)]
     if len(timed) < len(alone):
         said = f"{len(alone) - len(timed)} of {len(alone)} runs trained in one process with others and have no seconds."
-        return unknown(f"{said} Run the grid one after another, in random order, to time it.")
+        return unknown(f"{said} Run the stage {ALONE}: one after another, in random order.")
     lacking = too_few(alone, cells) or _order_trouble(timed)
     table = timed.groupby(["optimizer", "learning_rate"])["seconds"].agg(["mean", "std", "count"]).reset_index()
     if lacking:
@@ -51,6 +54,12 @@ def sgd_is_faster(runs: Runs, cells: int = 8, margin: float = 0.03) -> Verdict:
     if less.high < margin:
         return Verdict(NOT_REPRODUCED, f"{said}: less than {margin:.0%} at best.", table)
     return unknown(f"{said}: the interval holds 0 and {margin:.0%}.", table)
+
+
+def _timed(runs: Runs) -> pd.DataFrame:
+    """Those that have seconds of their own."""
+    timed = runs.results[np.isfinite(runs.column("seconds").to_numpy())]
+    return timed[~timed["together"].fillna(False).astype(bool)] if "together" in timed else timed
 
 
 def features_are_equivalent(

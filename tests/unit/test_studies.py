@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core import config, rundir, studies, verdicts
@@ -186,3 +187,15 @@ def test_a_mistake_is_told_with_its_line(study: studies.Study, old: str, new: st
 def test_an_unknown_study_is_told_with_the_choices() -> None:
     with pytest.raises(ValueError, match=r"There is no study 'none'; there are .*implicit_em"):
         studies.load("none")
+
+
+def test_seconds_come_from_the_stage_that_trained_one_after_another() -> None:
+    """A main grid that trained in one process has no seconds; the stage that ran alone answers in its place."""
+    from studies import implicit_em
+    from tests.synthetic.implicit_em import made
+
+    grid, timed = made(together=True), made().results
+    alone = timed.assign(stage="alone", run="alone-" + timed["run"])
+    both = replace(grid, results=pd.concat([grid.results, alone], ignore_index=True))
+    assert implicit_em.sgd_is_faster(grid).verdict == "cannot be told"
+    assert implicit_em.sgd_is_faster(both).verdict == "reproduced"
