@@ -34,9 +34,9 @@ def sgd_is_faster(runs: Runs, cells: int = 8, margin: float = 0.03) -> Verdict:
     grid that was trained so counts; else the stage `alone`, of fewer epochs.
     """
     alone = runs.main.only(optimizer=("sgd", "adam"))
-    timed = alone.results[np.isfinite(alone.column("seconds").to_numpy())]
-    if "together" in timed:
-        timed = timed[~timed["together"].fillna(False).astype(bool)]
+    timed = _timed(alone)
+    if timed.empty and len(short := runs.only(stage=ALONE, optimizer=("sgd", "adam"))):
+        alone, timed = short, _timed(short)
     if len(timed) < len(alone):
         said = f"{len(alone) - len(timed)} of {len(alone)} runs trained in one process with others and have no seconds."
         return unknown(f"{said} Run the stage {ALONE}: one after another, in random order.")
