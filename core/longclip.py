@@ -241,16 +241,16 @@ def _draw(clip: LongClip) -> float:
         starts = edges[first:end] - edges[first]
         found[first:end, 0] = np.minimum.reduceat(some, starts)
         found[first:end, 1] = np.maximum.reduceat(some, starts)
-    mono = np.memmap(clip.folder / "mono.i16", "<i2", "r")
 
     def framed(starts: np.ndarray, size: int) -> np.ndarray:
         pieces = np.zeros((len(starts), size), np.float32)
-        for piece, start in zip(pieces, starts, strict=True):
-            first, end = max(0, start), min(start + size, len(mono))
-            piece[first - start : end - start] = mono[first:end] / np.float32(32767)
+        for piece, start in zip(pieces, starts, strict=True):  # read, not mapped: mapped pages would count as ours
+            part = clip.part(int(start), int(start) + size).samples[0]
+            before = max(0, -int(start))
+            piece[before : before + len(part)] = part
         return pieces
 
-    levels, hertz, _ = spectrogram.of_frames(framed, len(mono), RATE_HZ, *PICTURE)
+    levels, hertz, _ = spectrogram.of_frames(framed, clip.sample_count, RATE_HZ, *PICTURE)
     np.savez(clip.folder / "picture.npz", peaks=found, spectrogram_db=levels, spectrogram_hz=hertz)
     return float(np.abs(found).max(initial=0.0))
 
