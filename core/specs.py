@@ -51,7 +51,7 @@ def prepare(trainer: ModuleType, *, data: str, split: str | None = None, device:
     if not set(trainer.INPUTS) & set(dataset.inputs):
         raise ValueError(f"{name} eats {', '.join(trainer.INPUTS)}; {data} offers {', '.join(dataset.inputs)}.")
     resolved = resolve_device(device, trainer.DEVICES)
-    return Ground(trainer, name, data, task, split, resolved, dataset, assignment, _versions(), _revision())
+    return Ground(trainer, name, data, task, split, resolved, dataset, assignment, _versions(), revision())
 
 
 def make(ground: Ground, values: dict[str, Any], *, seed: int = 0, parent: str | None = None) -> rundir.Spec:
@@ -93,7 +93,8 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def _revision() -> str:
+def revision() -> str:
+    """Short name of the commit that this code stands at; empty in a copy without git."""
     asked = ["git", "-C", str(paths.PROJECT), "rev-parse", "--short", "HEAD"]
     try:
         return subprocess.run(asked, capture_output=True, text=True, timeout=5).stdout.strip()
