@@ -39,7 +39,8 @@ def front(
     """The Pareto front of the configurations of `factors` for `goals`: response → "higher" or "lower" (is better).
 
     Runs count where every goal has a number. Seeds are resampled together for all configurations where they share
-    them, else within each. ValueError for fewer than two goals, another direction, or more than 500 configurations.
+    them, else within each. ValueError for fewer than two goals, another direction, or more than 500 configurations
+    with three goals or more.
     """
     if len(goals) < 2 or set(goals.values()) - {"higher", "lower"}:
         raise ValueError("A trade-off needs two goals or more, each of them higher or lower.")
@@ -52,7 +53,7 @@ def front(
         empty = pd.DataFrame(columns=[*columns, "is_on_front", "probability"])
         return Front(dict(goals), empty, "No run has a number for every goal.", data.warnings)
     cells, n_cells = data.cell_of, len(data.cell_codes)
-    if n_cells > MOST_CONFIGURATIONS:
+    if n_cells > MOST_CONFIGURATIONS and len(names) > 2:
         raise ValueError(f"{n_cells} configurations are too many for a front; choose {MOST_CONFIGURATIONS} or fewer.")
     values = numeric[data.rows]
     sizes = np.bincount(cells)
@@ -77,9 +78,24 @@ def front(
 def is_undominated(scores: np.ndarray) -> np.ndarray:
     """scores [..., configurations, goals], higher is better → [..., configurations]: no other is at least as good on
     all goals and better on one."""
+    if scores.shape[-1] == 2:
+        return _undominated_by_two(scores[..., 0], scores[..., 1])
     ahead = scores[..., :, None, :] - scores[..., None, :, :]  # [..., a, b, goal]: how far a lies before b
     beats = (ahead >= 0).all(axis=-1) & (ahead > 0).any(axis=-1)
     return ~beats.any(axis=-2)
+
+
+def _undominated_by_two(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The same for two goals by sorting: with 330 configurations, 1,000 times over, 0.2 s in place of 9."""
+    order = np.lexsort((-second, -first), axis=-1)
+    a, b = np.take_along_axis(first, order, axis=-1), np.take_along_axis(second, order, axis=-1)
+    highest = np.maximum.accumulate(b, axis=-1)  # of those at least as good on the first goal
+    rises = np.concatenate([np.ones_like(b[..., :1], dtype=bool), b[..., 1:] > highest[..., :-1]], axis=-1)
+    holder = np.maximum.accumulate(np.where(rises, np.arange(b.shape[-1]), 0), axis=-1)  # who had that first
+    is_beaten = (highest > b) | (np.take_along_axis(a, holder, axis=-1) > a)
+    result = np.empty(b.shape, dtype=bool)
+    np.put_along_axis(result, order, ~is_beaten, axis=-1)
+    return result
 
 
 def _probability(scores: np.ndarray, cells: np.ndarray, seeds: np.ndarray, seed: int) -> np.ndarray:
@@ -93,7 +109,7 @@ def _probability(scores: np.ndarray, cells: np.ndarray, seeds: np.ndarray, seed:
     order = np.lexsort((which.ravel(), cells))
     grid[cells[order], np.concatenate([np.arange(size) for size in sizes])] = scores[order]
     on_front = np.zeros(n_cells)
-    chunk = max(1, MOST_COMPARISONS // (n_cells**2 * n_goals))
+    chunk = max(1, MOST_COMPARISONS // (n_cells * n_goals * (n_cells if n_goals > 2 else 4 * int(sizes.max()))))
     for start in range(0, N_RESAMPLES, chunk):
         n = min(chunk, N_RESAMPLES - start)
         if is_complete:  # one draw of seeds for all: what a seed does to every configuration cancels
