@@ -107,7 +107,7 @@ def _clip(place: Path, dataset: Any, number: int, title: str, start_s: float, te
 def make_predictions() -> None:
     """What the shipped runs hear in the shipped clips, so that the first page needs neither torch nor XGBoost."""
     shutil.rmtree(listening.shipped(), ignore_errors=True)
-    models = [listening.load(folder.name) for folder in sorted((paths.starter() / "runs").iterdir())]
+    models = [listening.load(f"starter-{name}") for name in sorted(RUNS)]
     with tempfile.TemporaryDirectory() as cache:
         os.environ["EARSHOT_CACHE"] = cache  # the features in the user's cache may come from an older state of the code
         for path in sorted((paths.starter() / "clips").glob("*.ogg")):

@@ -11,7 +11,10 @@ import pytest
 import trainers
 from core import audio, checkpoints, evaluation, listening, paths, rundir
 
-RUNS = sorted((paths.PROJECT / "starter" / "runs").glob("*"))
+SHIPPED = sorted((paths.PROJECT / "starter" / "runs").glob("*"))
+RUNS = [folder for folder in SHIPPED if (folder / "checkpoints").is_dir()]
+OF_STUDIES = [folder for folder in SHIPPED if folder not in RUNS]
+"""Curves and scores without weights."""
 CLIPS = paths.PROJECT / "starter" / "clips"
 CHANGE_S = 15.0
 
@@ -30,6 +33,16 @@ def test_a_starter_run_is_whole_and_slim(folder: Path) -> None:
     assert model.input in listening.AUDIO_INPUTS
     assert "Licence of the data" in (folder / "card.md").read_text()
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 3_000_000
+
+
+@pytest.mark.parametrize("folder", OF_STUDIES, ids=lambda folder: folder.name)
+def test_a_run_of_a_study_ships_its_curves_alone(folder: Path) -> None:
+    spec, status = rundir.read_spec(folder), rundir.read_status(folder)
+    assert (spec.id, spec.sweep, status.state, status.host, status.pid) == (folder.name, "", "done", "", 0)
+    assert {file.name for file in folder.iterdir()} == {"spec.json", "status.json", "events.jsonl", "evaluations"}
+    events, _ = rundir.read_events(folder)
+    assert [event["n"] for event in events] == list(range(1, len(events) + 1))
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 150_000
 
 
 @pytest.mark.parametrize("folder", [f for f in RUNS if "deam" in f.name], ids=lambda folder: folder.name)
