@@ -18,6 +18,7 @@ page = st.navigation(
         st.Page("pages/train.py", title="Train", icon=":material/tune:"),
         st.Page("pages/run.py", title="Run", icon=":material/monitoring:"),
         st.Page("pages/sweeps.py", title="Sweeps", icon=":material/grid_view:"),
+        st.Page("pages/studies.py", title="Studies", icon=":material/science:"),
         st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
         st.Page("pages/datasets.py", title="Datasets", icon=":material/dataset:"),
         st.Page("pages/sql.py", title="SQL", icon=":material/database:"),

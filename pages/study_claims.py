@@ -1,0 +1,120 @@
+"""Claims as cards: what was published, the verdict in a word and a sign, the numbers, and the chart that decides it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Literal
+
+import streamlit as st
+
+from core import sweeps
+from core.verdicts import ARTEFACT, CANNOT_TELL, NOT_REPRODUCED, REPRODUCED
+from pages import shared, study_reading, study_run, study_table
+from pages.study_reading import Judged, Reading
+
+Colour = Literal["green", "red", "orange", "gray"]
+MARKS: dict[str, tuple[Colour, str]] = {
+    REPRODUCED: ("green", ":material/check_circle:"),
+    NOT_REPRODUCED: ("red", ":material/cancel:"),
+    ARTEFACT: ("orange", ":material/straighten:"),
+    CANNOT_TELL: ("gray", ":material/help:"),
+}
+"""Colour and sign of each verdict; the word always stands beside them."""
+
+MEANINGS = {
+    REPRODUCED: "our runs say the same, and their interval excludes that it is not so",
+    NOT_REPRODUCED: "our runs exclude it",
+    ARTEFACT: "the number comes again, but it is the measure's, not the network's",
+    CANNOT_TELL: "runs are missing, or their interval holds both",
+}
+HEADINGS = {"published": "What was claimed", "ours": "What explains the numbers"}
+
+
+def badge(verdict: str, n: int | None = None, *, is_run: bool = True) -> None:
+    """A verdict as word, sign and colour, with how many claims have it."""
+    colour, icon = MARKS[verdict]
+    label = verdict if is_run else f"{verdict} yet"
+    st.badge(label if n is None else f"{n} {label}", color=colour, icon=icon)
+
+
+def tally(results: list[Judged], *, is_run: bool) -> None:
+    """How many claims have which verdict, side by side."""
+    for verdict, n in study_reading.counts(results).items():
+        badge(verdict, n, is_run=is_run)
+
+
+def cards(found: Reading, results: list[Judged], newest: dict[str, sweeps.Summary]) -> None:
+    """All claims, the published ones first."""
+    for whose, heading in HEADINGS.items():
+        of = [one for one in results if one.claim.whose == whose]
+        if not of:
+            continue
+        st.subheader(heading, anchor=False)
+        if whose == "published":
+            st.caption("; ".join(f"**{word}**: {meaning}" for word, meaning in MEANINGS.items()) + ".")
+        for one in of:
+            _card(found, one, newest)
+
+
+def _card(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> None:
+    claim, verdict = one
+    is_run = len(found.runs) > 0
+    with st.container(border=True):
+        chart = verdict.chart if verdict.chart is not None else _own_chart(found, one)
+        has_chart = is_run and chart is not None
+        text, picture = st.columns([4, 5], gap="medium") if has_chart else (st.container(), None)
+        with text:
+            badge(verdict.verdict, is_run=is_run)
+            st.markdown(f"**{shared.plain(claim.text)}**")
+            if is_run:
+                st.markdown(shared.plain(verdict.sentence))
+            _missing(found, one, newest)
+            _decided(found, one)
+        if picture is not None:
+            with picture:
+                drawing(chart)
+
+
+def _missing(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> None:
+    """What a claim that cannot be told still needs, with the button that starts it."""
+    short = study_reading.is_short_of(found, one)
+    plans = study_reading.plans(found) if short else {}
+    for stage in short:
+        st.caption(f":material/hourglass_empty: {shared.plain(study_run.needs(found, stage, plans[stage]))}")
+        if len(found.runs):  # before, the one button above starts it
+            study_run.start_button(found, stage, plans[stage], newest.get(stage), one.claim.id)
+
+
+def _decided(found: Reading, one: Judged) -> None:
+    claim, verdict = one
+    with st.expander("How it is decided, and by what numbers", icon=":material/table:"):
+        for part in how(found, one).split("\n\n"):
+            st.caption(shared.plain(part))
+        if len(verdict.evidence):
+            study_table.numbers(verdict.evidence, f"Evidence for the claim: {claim.text}")
+
+
+def how(found: Reading, one: Judged) -> str:
+    """How the check decides, in its own words, and with which values."""
+    check = found.study.function(one.claim.check)
+    said = [" ".join(part.split()) for part in (inspect.getdoc(check) or "").split("\n\n")]
+    values = ", ".join(f"{name} = {_value(value)}" for name, value in one.claim.args.items())
+    return "\n\n".join([*filter(None, said), f"Check {one.claim.check}({values})."])
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _own_chart(found: Reading, one: Judged) -> Any:
+    """The chart that the claim names where its check drew none."""
+    return study_reading.figure(found, one.claim.chart) if one.claim.chart and len(found.runs) else None
+
+
+def drawing(chart: Any, height: int = 300) -> None:
+    """A chart, and under it how to read it (the axes and series, as its alt text says them)."""
+    st.altair_chart(chart, height=height)
+    title, about = getattr(chart, "title", ""), getattr(chart, "description", "")
+    if isinstance(about, str):
+        read = about.removeprefix(title).lstrip(". ") if isinstance(title, str) else about
+        st.caption(shared.plain(f"How to read it: {read}"))

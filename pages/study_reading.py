@@ -1,0 +1,192 @@
+"""What the Studies page shows, read once for each state of the runs: studies, their runs, verdicts, plans, sweeps."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import studies, sweeps, verdicts
+from core.store import Store
+from core.studies import Judged, Runs, Study
+from core.sweepfile import SweepFile
+from core.sweepplan import Plan
+from core.verdicts import MAIN
+
+Key = tuple[int, int, int]
+"""Time of the study's file, number of its trainer's runs, fingerprint of their states."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A study with its runs as they are now: `files` its sweeps by stage, `coverage` as core.studies gives it."""
+
+    study: Study
+    is_quick: bool
+    key: Key
+    runs: Runs
+    files: dict[str, SweepFile]
+    coverage: pd.DataFrame
+
+    def missing(self, stage: str | None = None) -> int:
+        """Runs that are not there, of one stage or of all."""
+        table = self.coverage if stage is None else self.coverage[self.coverage["stage"] == stage]
+        there = table["finished"] + table["diverged"]
+        return int((table["wanted"] - there).clip(lower=0).sum())
+
+    def wanted(self, stage: str | None = None) -> int:
+        """Runs that it asks for, of one stage or of all."""
+        table = self.coverage if stage is None else self.coverage[self.coverage["stage"] == stage]
+        return int(table["wanted"].sum())
+
+
+def place(name: str) -> Path:
+    """The file of a study."""
+    return studies.folder() / f"{name}.toml"
+
+
+def study(name: str) -> Study:
+    """A study by its name; ValueError in one sentence, with its line where a file is broken."""
+    try:
+        changed = place(name).stat().st_mtime_ns if name in studies.names() else 0
+        return _study(name, changed)
+    except ValueError as error:
+        raise ValueError(_short(str(error))) from None
+    except Exception as error:  # its functions are a file that anybody may write: whatever an import can raise
+        raise ValueError(_short(f"{_where(error)}{type(error).__name__}: {error}.")) from error
+
+
+def _short(text: str) -> str:
+    return " ".join(text.replace(f"{studies.folder().parent}/", "").split())
+
+
+def _where(error: Exception) -> str:
+    """File and line of an error in a study's functions: "studies/x.py, line 3: "."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}: "
+    ours = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).parent == studies.folder()]
+    return f"{ours[-1].filename}, line {ours[-1].lineno}: " if ours else ""
+
+
+@st.cache_resource(max_entries=100, show_spinner="Reading the study …")
+def _study(name: str, changed: int) -> Study:
+    return studies.load(name)
+
+
+def reading(found: Study, is_quick: bool, index: Store) -> Reading:
+    """The study's runs as the index has them; ValueError for a file that was edited into something wrong."""
+    key = (place(found.name).stat().st_mtime_ns, *_fingerprint(index, found.file.trainer))
+    try:
+        return _reading(found.name, is_quick, key, found, index)
+    except ValueError as error:
+        raise ValueError(_short(str(error))) from None
+
+
+def _fingerprint(index: Store, trainer: str) -> tuple[int, int]:
+    told = index.query(
+        """SELECT count(*) AS n, coalesce(bit_xor(hash(run, state, coalesce(steered, false), ended_at)), 0) AS states
+           FROM runs WHERE trainer = ?""",
+        [trainer],
+    )
+    return int(told["n"].iloc[0]), int(told["states"].iloc[0])
+
+
+@st.cache_resource(max_entries=20, show_spinner="Looking for its runs …")
+def _reading(name: str, is_quick: bool, key: Key, _study: Study, _index: Store) -> Reading:
+    runs = studies.runs_of(_index, _study, quick=is_quick)
+    files = studies.variants(_study, quick=is_quick)
+    return Reading(_study, is_quick, key, runs, files, studies.coverage(_study, runs, quick=is_quick))
+
+
+def first(found: Study, index: Store) -> Reading:
+    """The variant that has runs: the full one, else the quick one where only that was run."""
+    whole = reading(found, False, index)
+    if len(whole.runs) or not found.file.quick:
+        return whole
+    quick = reading(found, True, index)
+    return quick if len(quick.runs) else whole
+
+
+def judged(found: Reading) -> list[Judged]:
+    """Each claim's verdict; of a study without runs none is asked for one."""
+    if not len(found.runs):
+        return [Judged(claim, verdicts.unknown("It was not run yet.")) for claim in found.study.claims]
+    return [_judged(found.study.name, found.is_quick, claim.id, found.key, found) for claim in found.study.claims]
+
+
+@st.cache_resource(max_entries=400, show_spinner="Judging the claims …")
+def _judged(name: str, is_quick: bool, claim: str, key: Key, _found: Reading) -> Judged:
+    only = next(one for one in _found.study.claims if one.id == claim)
+    try:
+        (result,) = studies.judge(replace(_found.study, claims=(only,)), _found.runs)
+    except Exception as error:  # a check is a file that anybody may write; the other claims go on
+        why = _short(f"Its check fell over: {_where(error)}{type(error).__name__}: {error}.")
+        return Judged(only, verdicts.unknown(why))
+    return result
+
+
+def counts(results: Sequence[Judged]) -> dict[str, int]:
+    """How many claims have each verdict, those that none has left out."""
+    seen = Counter(verdict.verdict for _, verdict in results)
+    return {name: seen[name] for name in verdicts.VERDICTS if seen[name]}
+
+
+@st.cache_resource(max_entries=20, show_spinner="Comparing with the published table …")
+def _compared(name: str, is_quick: bool, key: Key, _found: Reading) -> pd.DataFrame:
+    return studies.compare(_found.study, _found.runs)
+
+
+def compared(found: Reading) -> pd.DataFrame:
+    """Published beside measured, as core.studies has it."""
+    return _compared(found.study.name, found.is_quick, found.key, found)
+
+
+@st.cache_resource(max_entries=20, show_spinner="Drawing …")
+def _figure(name: str, is_quick: bool, key: Key, figure: str, _found: Reading) -> Any:
+    return _found.study.function(figure)(_found.runs)
+
+
+def figure(found: Reading, function: str) -> Any:
+    """One of the study's own figures."""
+    return _figure(found.study.name, found.is_quick, found.key, function, found)
+
+
+@st.cache_resource(max_entries=20, show_spinner="Counting …")
+def _plans(name: str, is_quick: bool, key: Key, _found: Reading) -> dict[str, Plan | str]:
+    made: dict[str, Plan | str] = {}
+    for stage, file in _found.files.items():
+        try:
+            made[stage] = sweeps.plan(file)
+        except ValueError as error:
+            made[stage] = str(error)
+    return made
+
+
+def plans(found: Reading) -> dict[str, Plan | str]:
+    """What each of its sweeps would mean, by stage; a sentence where one cannot be planned."""
+    return _plans(found.study.name, found.is_quick, found.key, found)
+
+
+def sweeps_of(found: Reading, listing: Sequence[sweeps.Summary]) -> dict[str, sweeps.Summary]:
+    """The newest sweep of each of its stages, where there is one: what was started from this very file."""
+    newest: dict[str, sweeps.Summary] = {}
+    for one in listing:
+        file = found.files.get(one.stage or MAIN)
+        is_same = file is not None and (one.name, one.title, one.trainer) == (file.name, file.title, file.trainer)
+        if is_same and one.is_quick == found.is_quick:
+            newest.setdefault(one.stage or MAIN, one)
+    return newest
+
+
+def is_short_of(found: Reading, result: Judged) -> list[str]:
+    """The stages in which a claim that cannot be told lacks runs."""
+    claim, verdict = result
+    if verdict.verdict != verdicts.CANNOT_TELL:
+        return []
+    return [stage for stage in claim.needs if found.missing(stage)]

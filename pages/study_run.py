@@ -1,0 +1,169 @@
+"""Starting a study: each of its sweeps with what is there, what it would cost, and one button; what is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core import studies, sweepplan, sweeps
+from core.sweepplan import Plan
+from core.verdicts import MAIN
+from pages import shared, study_reading
+from pages.study_reading import Reading
+
+EVERY_S = 3.0
+UNDER_WAY = ("running", "paused")
+TOLD = "studies.told"
+
+
+def stage_name(stage: str) -> str:
+    """A sweep of a study in words: "the main grid", "stage width"."""
+    return "the main grid" if stage == MAIN else f"stage {stage}"
+
+
+def told() -> None:
+    """What the last click did."""
+    if TOLD in st.session_state:
+        st.success(shared.plain(st.session_state.pop(TOLD)), icon=":material/check:")
+
+
+def under_way(listing: Sequence[sweeps.Summary]) -> None:
+    """A bar for each of these sweeps that runs, ticking, and the way to it."""
+    moving = [one.id for one in listing if one.state == "running"]
+    if moving:
+        st.fragment(_ticking, run_every=EVERY_S)(moving)
+    for one in listing:
+        if one.state in ("paused", "incomplete"):
+            st.page_link(
+                "pages/sweeps.py",
+                label=f"{stage_name(one.stage or MAIN).capitalize()} is {one.state}: see its sweep",
+                icon=":material/grid_view:",
+                query_params={"sweep": one.id},
+            )
+
+
+def _ticking(moving: list[str]) -> None:
+    left = False
+    for sweep in moving:
+        try:
+            one = sweeps.summary(sweep)
+        except ValueError:  # deleted while it ran
+            continue
+        left = left or one.state == "running"
+        time = f", {sweepplan.humanised(one.eta_s)} left" if one.eta_s else ""
+        done = one.counts.get("done", 0) + one.counts.get("diverged", 0)
+        text = f"{stage_name(one.stage or MAIN).capitalize()} is running: {done} of {one.n_runs} runs finished{time}"
+        bar, link = st.columns([6, 1], vertical_alignment="center")
+        bar.progress(min(max(one.fraction, 0.0), 1.0), text=shared.plain(text))
+        link.page_link("pages/sweeps.py", label="Watch it", icon=":material/grid_view:", query_params={"sweep": sweep})
+    if not left:
+        st.rerun(scope="app")  # its runs are all here: judge them
+
+
+def panel(found: Reading, newest: dict[str, sweeps.Summary], where: str) -> None:
+    """Every sweep of the variant: the main grid first, the stages behind it. `where` keeps keys of two panels apart."""
+    plans = study_reading.plans(found)
+    _row(found, MAIN, plans[MAIN], newest.get(MAIN), where)
+    further = [stage for stage in found.files if stage != MAIN]
+    if not further:
+        return
+    short = sum(found.missing(stage) > 0 for stage in further)
+    with st.expander(f"Further stages ({short} of {len(further)} lack runs)", icon=":material/playlist_add:"):
+        for stage in further:
+            _row(found, stage, plans[stage], newest.get(stage), where)
+        if short > 1 and not any(one.state in UNDER_WAY for one in newest.values()):
+            _everything(found, plans, where)
+
+
+def _row(found: Reading, stage: str, plan: Plan | str, sweep: sweeps.Summary | None, where: str) -> None:
+    file = found.files[stage]
+    about, action = st.columns([5, 2], vertical_alignment="center")
+    with about:
+        title = f": {file.title}" if stage != MAIN and file.title else ""
+        there = f"{found.wanted(stage) - found.missing(stage)} of {found.wanted(stage)} runs are here"
+        st.markdown(f"**{shared.plain(stage_name(stage).capitalize())}**{shared.plain(title)} · {there}")
+        if found.missing(stage):
+            st.caption(shared.plain(plan if isinstance(plan, str) else plan.sentence))
+            for warning in () if isinstance(plan, str) else plan.warnings:
+                st.caption(f":material/warning: {shared.plain(warning)}")
+            if 0 < found.missing(stage) < found.wanted(stage):
+                st.caption("It is started whole: the runs that are here already are made again.")
+    with action:
+        start_button(found, stage, plan, sweep, where, is_primary=stage == MAIN)
+
+
+def start_button(
+    found: Reading,
+    stage: str,
+    plan: Plan | str,
+    sweep: sweeps.Summary | None,
+    where: str,
+    *,
+    is_primary: bool = False,
+) -> None:
+    """The button that starts one of the sweeps; the way to it where it is under way, nothing to do where all is there.
+
+    Where the plan says what cannot be, there is no button: its sentence stands beside it.
+    """
+    if not found.missing(stage):
+        st.caption(":material/check: All runs are here.")
+        return
+    if sweep is not None and sweep.state in UNDER_WAY:
+        label = f"{stage_name(stage).capitalize()} is {sweep.state}"
+        st.page_link("pages/sweeps.py", label=label, icon=":material/grid_view:", query_params={"sweep": sweep.id})
+        return
+    if isinstance(plan, str):
+        return
+    confirmed = not plan.asks or st.checkbox(shared.plain(plan.asks), key=f"yes.{where}.{found.study.name}.{stage}")
+    if st.button(
+        f"Run {stage_name(stage)}{' (quick)' if found.is_quick else ''}",
+        key=f"run.{where}.{found.study.name}.{stage}",
+        type="primary" if is_primary else "secondary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not confirmed,
+    ):
+        _start(found, stage, plan)
+
+
+def _start(found: Reading, stage: str, plan: Plan) -> None:
+    try:
+        with st.spinner(f"Making {plan.n_runs:,} run directories …"):
+            sweep = sweeps.start(found.files[stage], confirmed=True)
+    except ValueError as error:
+        shared.failed(error)
+        return
+    st.session_state[TOLD] = f"Started {stage_name(stage)}: {plan.n_runs} runs, sweep {sweep}. It goes on by itself."
+    st.rerun()
+
+
+def _everything(found: Reading, plans: dict[str, Plan | str], where: str) -> None:
+    wanted = [plan for stage, plan in plans.items() if found.missing(stage) and isinstance(plan, Plan)]
+    seconds = [plan.seconds for plan in wanted]
+    known = sum(one for one in seconds if one is not None)
+    time = "time unknown until the first run" if None in seconds else f"about {sweepplan.humanised(known)}"
+    runs = sum(plan.n_runs for plan in wanted)
+    st.caption(f"All that is missing: {runs} runs in {len(wanted)} sweeps, {time}.")
+    if any(plan.asks for plan in wanted):
+        return
+    key = f"all.{where}.{found.study.name}"
+    if not st.button("Run all that is missing", key=key, icon=":material/playlist_play:"):
+        return
+    try:
+        with st.spinner(f"Making {runs:,} run directories …"):
+            started = studies.start(found.study, found.runs, quick=found.is_quick)
+    except ValueError as error:
+        shared.failed(error)
+        return
+    st.session_state[TOLD] = f"Started {len(started)} sweeps with {runs} runs in all. They go on by themselves."
+    st.rerun()
+
+
+def needs(found: Reading, stage: str, plan: Plan | str) -> str:
+    """What a claim still needs of a stage: "It needs stage width: 6 runs, about 4 min."."""
+    time = "" if isinstance(plan, str) or plan.seconds is None else f", about {sweepplan.humanised(plan.seconds)}"
+    some = f"{found.missing(stage)} of its {found.wanted(stage)} runs are missing"
+    n = found.missing(stage)
+    runs = f"{n} run{'s' * (n != 1)}" if n == found.wanted(stage) else some
+    return f"It needs {stage_name(stage)}: {runs}{time}."

@@ -1,0 +1,164 @@
+"""A published table beside what our runs measured, metric by metric, with a mark where they part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import metrics
+from core.studies import Published
+from pages import shared, study_reading
+from pages.study_reading import Reading
+
+SHOWN_RUNS = 12
+INSIDE, ABOVE, BELOW, NO_RUN, NO_SD = "✓ within", "▲ above", "▼ below", "— no run", "— none printed"
+HOLDS, LEFT_OUT, ONE_SEED = "✓ holds it", "✗ does not", "— one seed"
+
+
+def beside(found: Reading) -> None:
+    """The table of one metric at a time, what stands out in all of them, and the runs behind a row."""
+    published = found.study.published
+    if published is None:
+        return
+    st.subheader("Published beside measured", anchor=False)
+    whole = study_reading.compared(found)
+    names = list(published.metrics)
+    if len(found.runs):
+        st.markdown("  \n".join(shared.plain(summary(whole, name)) for name in names))
+    metric = st.segmented_control(
+        "Metric",
+        names,
+        default=names[0],
+        required=True,
+        key="metric",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    rows = whole[whole["metric"] == metric].reset_index(drop=True)
+    event = st.dataframe(
+        shown(rows, published, str(metric)),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=f"published.{metric}",
+        width="stretch",
+        placeholder="—",
+        alt=f"{metric}: published beside measured",
+    )
+    _read(published, str(metric))
+    if not len(found.runs):
+        st.caption("What our runs measure will stand beside it once the study was run.")
+        return
+    chosen = [rows.iloc[at] for at in event["selection"]["rows"] if at < len(rows)]
+    _runs_behind(found, published, chosen)
+
+
+def _read(published: Published, metric: str) -> None:
+    digit = published.digits[metric]
+    said = (
+        "Measured is the mean over seeds with its 95 % interval (t). The difference is told in published standard "
+        f"deviations, each taken as {digit / 2:g} or more: half the last printed digit, for ± 0 is a rounding."
+    )
+    try:
+        said += f" {metric}: {metrics.about(metric).sentence}"
+    except ValueError:
+        said += f" {metric} is computed from the curves by the study." if metric in published.derived else ""
+    st.caption(shared.plain(f"{said} {published.note}"))
+
+
+def _printed(value: float, digit: float) -> str:
+    """A number with as many decimals as were printed."""
+    return f"{value:.{max(0, -int(np.floor(np.log10(digit))))}f}"
+
+
+def within(row: pd.Series) -> str:
+    """Where the measured mean lies beside published ± sd."""
+    if not row["n"]:
+        return NO_RUN
+    if pd.isna(row["published_sd"]):
+        return NO_SD
+    return INSIDE if abs(row["in_sd"]) <= 1 else ABOVE if row["in_sd"] > 0 else BELOW
+
+
+def holds(row: pd.Series) -> str:
+    """Whether our interval holds the published value."""
+    if not row["n"]:
+        return NO_RUN
+    if pd.isna(row["low"]):
+        return ONE_SEED
+    return HOLDS if row["low"] <= row["published"] <= row["high"] else LEFT_OUT
+
+
+def shown(rows: pd.DataFrame, published: Published, metric: str) -> pd.DataFrame:
+    """One metric as people read it: a row per published row."""
+    digit = published.digits[metric]
+    table = rows[list(published.factors)].copy()
+    for name in published.factors:
+        if pd.api.types.is_float_dtype(table[name]):
+            table[name] = [f"{value:g}" for value in table[name]]
+    sds = [f" ± {_printed(sd, digit)}" if pd.notna(sd) else "" for sd in rows["published_sd"]]
+    table["published"] = [_printed(v, digit) + sd for v, sd in zip(rows["published"], sds, strict=True)]
+    finer = digit / 10
+    table["measured [95 %]"] = [
+        "—"
+        if not row["n"]
+        else _printed(row["measured"], finer)
+        + ("" if pd.isna(row["low"]) else f" [{_printed(row['low'], finer)}, {_printed(row['high'], finer)}]")
+        for _, row in rows.iterrows()
+    ]
+    table["n"] = rows["n"].astype(int)
+    table["difference"] = [None if pd.isna(v) else f"{v:+.3g}" for v in rows["difference"]]
+    has_sd = rows["published_sd"].notna() & rows["in_sd"].notna()
+    table["in published sd"] = [f"{v:+.1f}" if yes else None for v, yes in zip(rows["in_sd"], has_sd, strict=True)]
+    table["published ±"] = [within(row) for _, row in rows.iterrows()]
+    table["our interval"] = [holds(row) for _, row in rows.iterrows()]
+    return table
+
+
+def summary(whole: pd.DataFrame, metric: str) -> str:
+    """How one metric comes out over all rows, in a sentence."""
+    rows = whole[(whole["metric"] == metric) & (whole["n"] > 0)]
+    if rows.empty:
+        return f"{metric}: no run has it."
+    inside, held = [within(row) for _, row in rows.iterrows()], [holds(row) for _, row in rows.iterrows()]
+    with_sd, several = sum(one != NO_SD for one in inside), sum(one != ONE_SEED for one in held)
+    parts = []
+    if with_sd:
+        parts.append(f"{inside.count(INSIDE)} of {with_sd} means lie within the published ±")
+    if several:
+        parts.append(f"{held.count(HOLDS)} of {several} of our intervals hold the published value")
+    return f"{metric}: {', '.join(parts) or 'one seed, and no ± was printed'}."
+
+
+def members(found: Reading, row: pd.Series) -> list[str]:
+    """The runs whose mean stands in a row."""
+    assert found.study.published is not None
+    about = found.runs.main.results
+    keep = np.ones(len(about), dtype=bool)
+    for name in found.study.published.factors:
+        keep &= (about[name] == row[name]).to_numpy()
+    return [str(run) for run in about.loc[keep, "run"]]
+
+
+def _runs_behind(found: Reading, published: Published, chosen: Sequence[pd.Series]) -> None:
+    if not chosen:
+        st.caption("Select rows to go to the runs behind them.")
+        return
+    for row in chosen:
+        name = " · ".join(f"{row[factor]}" for factor in published.factors)
+        runs = members(found, row)
+        with st.container(horizontal=True):
+            st.markdown(f"**{shared.plain(name)}**" if runs else f"**{shared.plain(name)}**: no run yet")
+            for run in runs[:SHOWN_RUNS]:
+                st.page_link("pages/run.py", label=f"run {shared.plain(run)}", query_params={"run": run})
+
+
+def numbers(frame: pd.DataFrame, alt: str) -> None:
+    """A table of evidence, four digits each."""
+    table = frame.copy()
+    table.columns = [str(name) for name in table.columns]
+    floats = {name: st.column_config.NumberColumn(name, format="%.4g") for name in table.select_dtypes("float").columns}
+    st.dataframe(table, hide_index=True, column_config=floats, width="stretch", placeholder="—", alt=alt)
