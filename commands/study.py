@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from commands import Json, plain
+from commands.sweep import follow
 
 
 def study(
     name: Annotated[str | None, typer.Argument(help="A study; without one all are listed.")] = None,
     quick: Annotated[bool, typer.Option(help="Its short variant: fewer seeds and epochs.")] = False,
-    run: Annotated[
-        bool, typer.Option("--run", help="Start the runs it still needs; they go on by themselves.")
-    ] = False,
+    run: Annotated[bool, typer.Option("--run", help="Make the runs it still needs, and wait for them.")] = False,
+    stage: Annotated[list[str] | None, typer.Option(help="With --run: of this sweep alone; main, or a stage.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="With --run: start them and leave; they go on.")] = False,
     as_json: Json = False,
 ) -> None:
     """Put a study to the test: published beside measured, and a verdict for each claim, computed from the runs here."""
@@ -27,11 +28,11 @@ def study(
         return _list(studies.names(), store, quick, as_json)
     chosen = studies.load(name)
     runs = studies.runs_of(store, chosen, quick=quick)
-    started = studies.start(chosen, runs, quick=quick) if run else []
-    for sweep in started:
-        typer.echo(f"Sweep {sweep}", err=True)
-    if run and not started:
-        typer.echo("Every run that it needs is here.", err=True)
+    started = _start(chosen, runs, quick, stage or None) if run else []
+    if started and not detach:
+        follow(started, quiet=as_json)
+        store.sync()
+        runs = studies.runs_of(store, chosen, quick=quick)
     judged = studies.judge(chosen, runs)
     table = studies.compare(chosen, runs)
     if as_json:
@@ -45,6 +46,21 @@ def study(
     for claim, verdict in judged:
         whose = "" if claim.whose == "published" else " (ours)"
         typer.echo(f"{verdict.verdict.upper()}{whose}: {claim.text}\n    {verdict.sentence}")
+
+
+def _start(chosen: Any, runs: Any, quick: bool, stages: list[str] | None) -> list[str]:
+    from core import studies
+
+    known = list(studies.variants(chosen, quick=quick))
+    for stage in stages or ():
+        if stage not in known:
+            raise ValueError(f"There is no stage {stage!r}; there are {', '.join(known)}.")
+    started = studies.start(chosen, runs, quick=quick, stages=stages)
+    for sweep in started:
+        typer.echo(f"Sweep {sweep}", err=True)
+    if not started:
+        typer.echo("Every run that it needs is here.", err=True)
+    return started
 
 
 def _list(names: list[str], store: Any, quick: bool, as_json: bool) -> None:

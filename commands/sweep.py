@@ -46,15 +46,15 @@ def sweep(
         if as_json:
             typer.echo(json.dumps({"sweep": sweep_id, "state": "running"}))
         return
-    summary = _follow(sweep_id, quiet=as_json)
+    (summary,) = follow([sweep_id], quiet=as_json)
     _tell_results(sweep_id, summary, as_json)
     if summary.state == "incomplete":
         typer.echo(f"Some runs did not end well; `python lab.py sweeps rerun-failed {sweep_id}`.", err=True)
     raise typer.Exit(0 if summary.state == "done" else 1)
 
 
-def _follow(sweep_id: str, *, quiet: bool) -> sweeps.Summary:
-    """Show a sweep until nothing of it is left to do, or the user leaves."""
+def follow(sweep_ids: list[str], *, quiet: bool) -> list[sweeps.Summary]:
+    """Show sweeps until nothing of them is left to do, or the user leaves (Ctrl-C); they go on without that."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -64,24 +64,30 @@ def _follow(sweep_id: str, *, quiet: bool) -> sweeps.Summary:
         nonlocal leaving
         leaving = True
 
-    signal.signal(signal.SIGINT, interrupt)
+    before = signal.signal(signal.SIGINT, interrupt)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
     looked_at = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
-        task, told = bar.add_task("starting", total=1.0), ""
+        tasks, told = [bar.add_task("starting", total=1.0) for _ in sweep_ids], [""] * len(sweep_ids)
         while True:
-            summary = sweeps.summary(sweep_id)
-            text = counted(summary)
-            bar.update(task, description=text, completed=summary.fraction)
-            if bar.disable and not quiet and text != told:
-                typer.echo(text, err=True)
-            told = text
-            if summary.state in OVER or leaving:
-                return summary
+            found = [sweeps.summary(sweep_id) for sweep_id in sweep_ids]
+            texts = [_named(one, len(found)) + counted(one) for one in found]
+            for task, summary, text, said in zip(tasks, found, texts, told, strict=True):
+                bar.update(task, description=text, completed=summary.fraction)
+                if bar.disable and not quiet and text != said:
+                    typer.echo(text, err=True)
+            told = texts
+            if leaving or all(summary.state in OVER for summary in found):
+                signal.signal(signal.SIGINT, before)
+                return found
             if time.monotonic() - looked_at > ENSURE_EVERY_S:
                 supervisor.ensure()
                 looked_at = time.monotonic()
             time.sleep(LOOK_EVERY_S)
+
+
+def _named(summary: sweeps.Summary, n: int) -> str:
+    return f"{summary.name}: " if n > 1 else ""
 
 
 def counted(summary: sweeps.Summary) -> str:

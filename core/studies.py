@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,11 +23,23 @@ import pandas as pd
 
 from core import paths, sweepfile, verdicts
 from core.stats import t_interval
-from core.studyruns import coverage, runs_of, variants
+from core.studyruns import coverage, lacking, runs_of, variants
 from core.sweepfile import SweepFile
 from core.verdicts import Runs, Verdict
 
-__all__ = ["Runs", "Verdict", "compare", "coverage", "judge", "load", "names", "runs_of", "start", "variants"]
+__all__ = [
+    "Runs",
+    "Verdict",
+    "compare",
+    "coverage",
+    "judge",
+    "lacking",
+    "load",
+    "names",
+    "runs_of",
+    "start",
+    "variants",
+]
 
 CLAIM_KEYS = ("id", "text", "check", "args", "chart", "whose", "needs")
 PUBLISHED_KEYS = ("columns", "rows", "digits", "derived", "note", "figures")
@@ -156,16 +169,15 @@ def compare(study: Study, runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def start(study: Study, runs: Runs, *, quick: bool = False) -> list[str]:
-    """Start the sweeps of the study in which a run is missing, the main one first; returns their ids.
-
-    A sweep is started whole: where two of its runs are here already they are made again.
-    """
+def start(
+    study: Study, runs: Runs, *, quick: bool = False, stages: Sequence[str] | None = None, confirmed: bool = False
+) -> list[str]:
+    """Start the runs that the study (or these of its sweeps) still needs, the main sweep first; returns the ids of the
+    sweeps in which they are made. Runs that are here already are not made again."""
     from core import sweeps  # it brings the supervisor, which reading a study does not need
 
-    table = coverage(study, runs, quick=quick)
-    lacking = set(table.loc[table["finished"] + table["diverged"] < table["wanted"], "stage"])
-    return [sweeps.start(file) for stage, file in variants(study, quick=quick).items() if stage in lacking]
+    wanted, files = lacking(study, runs, quick=quick, stages=stages), variants(study, quick=quick)
+    return [sweeps.start(files[stage], only=set(pairs), confirmed=confirmed) for stage, pairs in wanted.items()]
 
 
 # ---- reading ----

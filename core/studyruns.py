@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,31 @@ def cells(study: Study, *, quick: bool = False) -> pd.DataFrame:
         for number, cell in enumerate(designs.make(file, trainer.Config).cells):
             made = config.make(trainer.Config, designs.knobs_of(cell, file, trainer.Config))
             name = " · ".join(str(level) for level in cell.values())
-            rows.append((stage, number, name, file.seeds, cell, config.to_dict(made), file.data, _split(file)))
-    return pd.DataFrame(rows, columns=["stage", "cell", "name", "seeds", "levels", "knobs", "data", "split"])
+            about = config.to_dict(made), file.data, _split(file)
+            is_together = file.together and hasattr(trainer, "fit_many")
+            rows.append((stage, number, name, file.seeds, cell, *about, is_together))
+    columns = ["stage", "cell", "name", "seeds", "levels", "knobs", "data", "split", "together"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+class _Places:
+    """The cell that a run of some configuration counts for. One that stands in several stages counts where runs train
+    as it did (together, or alone), and else in the first of them."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.known: dict[str, dict[bool, tuple[str, int]]] = {}
+        for row in table.to_dict("records"):
+            places = self.known.setdefault(_key(row["knobs"], row["data"], row["split"]), {})
+            places.setdefault(row["together"], (row["stage"], row["cell"]))
+
+    @staticmethod
+    def chosen(alike: dict[bool, tuple[str, int]], together: bool) -> tuple[str, int]:
+        """Of the (stage, cell) with one configuration, by whether they train together, that of a run."""
+        return alike[together] if together in alike else next(iter(alike.values()))
+
+    def of(self, row: dict[str, Any]) -> tuple[str, int]:
+        """Where the runs of a cell of the table count."""
+        return self.chosen(self.known[_key(row["knobs"], row["data"], row["split"])], row["together"])
 
 
 def runs_of(store: Store, study: Study, *, quick: bool = False) -> Runs:
@@ -49,15 +73,14 @@ def runs_of(store: Store, study: Study, *, quick: bool = False) -> Runs:
     A run counts where trainer, data, split and every knob are those of a cell (knobs younger than the run have their
     default) and nothing was moved while it trained. Of several with one cell and seed a finished one comes first, then
     one that trained alone, then the newest. Seeds beyond those of the file count too. A configuration that stands in
-    two stages (plain SGD, say) belongs to the first.
+    two stages (plain SGD, say) belongs to the first; where only one of the two trains its runs together, to the one
+    that trains as the run did.
     """
     from core.runner import load_trainer
 
     wanted = cells(study, quick=quick)
     defaults = {name: knob.default for name, knob in config.knobs(load_trainer(study.file.trainer).Config).items()}
-    place: dict[str, tuple[str, int]] = {}
-    for row in wanted.to_dict("records"):
-        place.setdefault(_key(row["knobs"], row["data"], row["split"]), (row["stage"], row["cell"]))
+    places = _Places(wanted)
     found = store.query(
         """SELECT run, config, config_id, data, split, seed, state, seconds, started_at, ended_at, created_at, folder
            FROM runs WHERE trainer = ? AND state IN (SELECT unnest(?)) AND NOT coalesce(steered, false)""",
@@ -66,25 +89,49 @@ def runs_of(store: Store, study: Study, *, quick: bool = False) -> Runs:
     rows = []
     for row in found.to_dict("records"):
         knobs = defaults | json.loads(row["config"])
-        at = place.get(_key(knobs, row["data"], row["split"]))
-        if at is not None:
-            rows.append(_row(row, *at, knobs))
+        alike = places.known.get(_key(knobs, row["data"], row["split"]))
+        if alike:
+            together = _trained_together(Path(row["folder"]))
+            rows.append(_row(row, *_Places.chosen(alike, together), knobs, together))
     frame = _one_per_seed(pd.DataFrame(rows))
     frame = frame.drop(columns=["created_at"], errors="ignore").reindex(columns=[*ABOUT, *defaults])
     return Runs(_with_metrics(store, frame), _curves(store, frame), tuple(study.file.factors))
 
 
 def coverage(study: Study, runs: Runs, *, quick: bool = False) -> pd.DataFrame:
-    """How much of the study is there: stage, cell, name, wanted, finished, diverged (numbers of seeds)."""
+    """How much of the study is there: stage, cell, name, wanted, finished, diverged (numbers of seeds), and missing,
+    the seeds of the file that neither finished nor diverged. A cell that is another stage's too shares its runs."""
+    return _covered(study, runs, quick).drop(columns="place")
+
+
+def lacking(
+    study: Study, runs: Runs, *, quick: bool = False, stages: Sequence[str] | None = None
+) -> dict[str, list[tuple[int, int]]]:
+    """The (cell, seed) that each sweep of the study (or these of them) must still make; a cell in two sweeps once."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    taken: set[tuple[str, int]] = set()
+    for row in _covered(study, runs, quick).to_dict("records"):
+        if row["place"] not in taken and (stages is None or row["stage"] in stages):
+            taken.add(row["place"])
+            found.setdefault(row["stage"], []).extend((row["cell"], seed) for seed in row["missing"])
+    return {stage: pairs for stage, pairs in found.items() if pairs}
+
+
+def _covered(study: Study, runs: Runs, quick: bool) -> pd.DataFrame:
+    """The coverage, and for each cell the place (stage, cell) where its runs count."""
     table = cells(study, quick=quick)
+    places = _Places(table)
     counts = {(str(stage), int(cell)): rows for (stage, cell), rows in runs.results.groupby(["stage", "cell"])}
-    finished, diverged = [], []
+    found = []
     for row in table.to_dict("records"):
-        rows = counts.get((row["stage"], row["cell"]), runs.results[:0])
-        finished.append(int((rows["state"] == "done").sum()))
-        diverged.append(int(rows["diverged"].astype(bool).sum()))
-    wanted = [len(seeds) for seeds in table["seeds"]]
-    return table[["stage", "cell", "name"]].assign(wanted=wanted, finished=finished, diverged=diverged)
+        at = places.of(row)
+        rows = counts.get(at, runs.results[:0])
+        is_done, has_diverged = rows["state"] == "done", rows["diverged"].astype(bool)
+        ended = set(rows.loc[is_done | has_diverged, "seed"])
+        missing = [seed for seed in row["seeds"] if seed not in ended]
+        found.append((len(row["seeds"]), int(is_done.sum()), int(has_diverged.sum()), missing, at))
+    counted = pd.DataFrame(found, columns=["wanted", "finished", "diverged", "missing", "place"], index=table.index)
+    return table[["stage", "cell", "name"]].join(counted)
 
 
 def _split(file: SweepFile) -> str:
@@ -104,11 +151,14 @@ def _key(knobs: dict[str, Any], data: str, split: str) -> str:
     return json.dumps([numbers, data, split], sort_keys=True)
 
 
-def _row(row: dict[str, Any], stage: str, cell: int, knobs: dict[str, Any]) -> dict[str, Any]:
+def _trained_together(folder: Path) -> bool:
     try:
-        together = bool(rundir.read_spec(Path(row["folder"])).together)
+        return bool(rundir.read_spec(folder).together)
     except (ValueError, OSError):  # deleted since the index was read
-        together = False
+        return False
+
+
+def _row(row: dict[str, Any], stage: str, cell: int, knobs: dict[str, Any], together: bool) -> dict[str, Any]:
     return knobs | {
         **{name: row[name] for name in ("run", "config_id", "seed", "state", "started_at", "ended_at", "created_at")},
         "stage": stage,

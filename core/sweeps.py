@@ -7,6 +7,7 @@ the supervisor starts its runs like any others.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,9 +66,11 @@ def start(
     stage: str = "",
     workers: int = 0,
     confirmed: bool = False,
+    only: Collection[tuple[int, int]] | None = None,
 ) -> str:
     """Plan a sweep, create and queue its runs; returns its id. It goes on without whoever called this.
 
+    `only` makes these of its (cell, seed) alone: the others are there already.
     ValueError for anything a user could get wrong, and above 10,000 cells unless `confirmed`.
     """
     made = opened(file, quick=quick, stage=stage)
@@ -98,6 +101,10 @@ def start(
         notes=[*design.notes, *made.warnings],
     )
     pairs = sweepruns.ordered([(cell, seed) for seed in made.seeds for cell in range(len(design.cells))], made)
+    if only is not None:
+        pairs = [pair for pair in pairs if pair in only]
+        left_out = len(design.cells) * len(made.seeds) - len(pairs)
+        record = replace(record, notes=[*record.notes, f"{left_out} of its runs were here already and are not made."])
     record = replace(record, entries=sweepruns.entries(record, pairs, made, trainer))
     flags = ("driver",) if made.design == "bayesian" else ()
     if made.design == "bayesian":  # its first mistake should not wait for its first trial

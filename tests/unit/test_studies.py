@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import config, rundir, studies, verdicts
+from core import config, rundir, studies, supervisor, sweeps, verdicts
+from core.executors import local
 from core.records import Spec, Status
 from core.store import Store, memory_store
 from trainers import toy
@@ -106,6 +107,41 @@ def test_runs_count_by_their_configuration_whoever_started_them(study: studies.S
     table = studies.coverage(study, found).set_index(["stage", "cell"])
     assert table.loc[("main", 1), ["wanted", "finished", "diverged"]].tolist() == [3, 2, 1]
     assert table.loc[("main", 0), "finished"] == 0 and table.loc[("slow", 0), "finished"] == 1
+
+
+def test_only_what_is_missing_is_started(study: studies.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    for seed in (1, 3):
+        run(seed)
+    run(2, state="failed")
+    run(1, knobs={"learning_rate": 0.01}, state="diverged")  # an outcome: it would diverge again
+    runs = studies.runs_of(memory_store(), study)
+    lacking = studies.lacking(study, runs)
+    assert lacking == {"main": [(0, 2), (0, 3), (1, 2)], "slow": [(0, 1), (0, 2), (0, 3)]}
+    (main,) = studies.start(study, runs, stages=["main"])
+    made = sweeps.progress(main)
+    assert made[["learning_rate", "seed"]].to_numpy().tolist() == [[0.01, 2], [0.01, 3], [0.1, 2]]
+    assert "3 of its runs were here already and are not made." in sweeps.read(main).notes
+    assert len(supervisor.waiting()) == 3 and len(studies.start(study, runs)) == 2
+    monkeypatch.setattr(studies, "lacking", lambda *_, **__: {})
+    assert studies.start(study, runs) == []
+
+
+def test_a_cell_of_two_stages_is_that_of_the_runs_that_train_as_it_says(study: studies.Study) -> None:
+    """Timed one by one, the grid that was trained together is another stage, though every knob is the same."""
+    again = '[[stages]]\nname = "alone"\ntogether = false\n[[stages]]\nname = "again"\n[published]'
+    study.path.write_text(TEXT.replace("[published]", again))
+    study = studies.read(study.path)
+    both, timed = run(1, together="group"), run(1)
+    runs = studies.runs_of(memory_store(), study)
+    assert runs.results.set_index("run")["stage"].to_dict() == {both: "main", timed: "alone"}
+    table = studies.coverage(study, runs).set_index(["stage", "cell"])
+    assert table["finished"].to_dict() == {
+        ("main", 0): 0, ("main", 1): 1, ("slow", 0): 0, ("alone", 0): 0, ("alone", 1): 1, ("again", 0): 0,
+        ("again", 1): 1,
+    }  # fmt: skip
+    assert list(studies.lacking(study, runs)) == ["main", "slow", "alone"]  # what `again` needs, `main` makes
+    assert studies.lacking(study, runs, stages=["again"]) == {"again": [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3)]}
 
 
 def test_of_two_runs_with_one_seed_the_one_that_trained_alone_counts(study: studies.Study) -> None:

@@ -1,0 +1,87 @@
+"""`lab.py study`: what is listed and told, mistakes, and one study run to its verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from core import paths
+
+Lab = Callable[..., CompletedProcess[str]]
+TEXT = """
+name = "NAME"
+title = "Does a larger step learn faster?"
+source = "nowhere"
+trainer = "toy"
+data = "toy"
+seeds = [1, 2]
+[set]
+epochs = 2
+[factors]
+learning_rate = [0.01, 0.1]
+[quick]
+seeds = [1]
+[[stages]]
+name = "slow"
+factors = { momentum = [0.5] }
+"""
+NAME = "test_of_the_study_command"
+
+
+@pytest.fixture
+def study() -> Iterator[str]:
+    """A study without claims, beside those that ship for as long as the test takes."""
+    file = paths.PROJECT / "studies" / f"{NAME}.toml"
+    file.write_text(TEXT.replace("NAME", NAME))
+    yield NAME
+    file.unlink()
+
+
+def test_studies_are_listed_and_judged_before_anything_ran(lab: Lab) -> None:
+    listed = json.loads(lab("study", "--json").stdout)
+    (shipped,) = [one for one in listed if one["study"] == "implicit_em"]
+    assert shipped["finished"] == 0 < shipped["wanted"] and shipped["claims"] > 9
+    found = lab("study", "implicit_em", "--json")
+    assert found.returncode == 0, found.stderr
+    told = json.loads(found.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert {claim["verdict"] for claim in told["claims"]} == {"cannot be told"}
+    assert len(told["claims"]) == shipped["claims"] and all(claim["sentence"] for claim in told["claims"])
+    published = {(row["optimizer"], row["learning_rate"], row["metric"]): row for row in told["published"]}
+    row = published["sgd", 0.01, "train/loss"]
+    assert (row["published"], row["published_sd"], row["measured"], row["n"]) == (-795, 29, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nothing",), "There is no study 'nothing'; there are"),
+        (("../implicit_em",), "There is no study '../implicit_em'; there are"),
+        (("implicit_em", "--run", "--stage", "nothing"), "There is no stage 'nothing'; there are main, width"),
+    ],
+)
+def test_a_mistake_is_one_line(lab: Lab, cache: Path, words: tuple[str, ...], said: str) -> None:
+    found = lab("study", *words)
+    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
+    assert said in found.stderr and not (cache / "sweeps").exists()
+
+
+@pytest.mark.slow
+def test_it_runs_what_it_needs_and_no_more(lab: Lab, study: str) -> None:
+    first = lab("study", study, "--run", "--stage", "main", "--quick", "--json")
+    assert first.returncode == 0, first.stderr
+    told = json.loads(first.stdout)
+    assert [(row["stage"], row["finished"], row["missing"]) for row in told["coverage"]] == [
+        ("main", 1, []),
+        ("main", 1, []),
+        ("slow", 0, [1]),
+    ]
+    started = lab("study", study, "--run", "--stage", "main", "--detach", "--json")
+    (sweep,) = json.loads(started.stdout)["started"]
+    counted = json.loads(lab("sweeps", "--json").stdout)
+    assert {one["id"]: one["n_runs"] for one in counted}[sweep] == 2  # seed 1 is here, of both cells
+    again = lab("study", study, "--run", "--stage", "main", "--quick")
+    assert "Every run that it needs is here." in again.stderr
