@@ -1,0 +1,136 @@
+"""What the views of a sweep share: its results, computed once for each state of its runs, and how findings are shown.
+
+Everything is kept by the sweep's id and a fingerprint of its runs, so that a click computes only what it asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import sweepboard, sweepends, sweeps, wording
+from core.sweepboard import Found
+from core.sweeprecord import Record
+from pages import palette, shared
+
+
+class Look:
+    """One sweep as one visitor looks at it now: the record, its fingerprint, what is known of its runs."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.index = shared.store()
+        self.mark = sweepboard.fingerprint(self.index, record)
+        self.found: Found = computed(_find, self)
+
+    @property
+    def colours(self) -> dict[str, Any]:
+        """The roles of the palette in the visitor's theme."""
+        return palette.ROLES[shared.theme()]
+
+    @property
+    def varied(self) -> list[str]:
+        """The factors that have two levels or more among the planned runs."""
+        results = self.found.results
+        return [name for name in self.found.factors if results[name].astype(str).nunique() > 1]
+
+    def effects(self, response: str) -> tuple[pd.DataFrame, str]:
+        """Results for tests of effects, and what was done to them."""
+        return computed(_with_thirds, self, response)
+
+    def curves(self, metric: str) -> pd.DataFrame:
+        """The curves of one number at whole epochs."""
+        return computed(_curves, self, metric)
+
+
+@st.cache_data(show_spinner="Computing …", max_entries=200)
+def _kept(name: str, sweep: str, mark: str, arguments: tuple[Any, ...], _make: Callable[[], Any]) -> Any:
+    return _make()
+
+
+def computed(make: Callable[..., Any], look: Look, *arguments: Any) -> Any:
+    """`make(look, *arguments)`, kept for as long as no run of the sweep says anything new.
+
+    The arguments must name everything the result depends on beside the sweep.
+    """
+    name = f"{make.__module__}.{make.__qualname__}"
+    return _kept(name, look.record.id, look.mark, arguments, lambda: make(look, *arguments))
+
+
+def _find(look: Look) -> Found:
+    return sweepboard.find(look.index, look.record)
+
+
+def _with_thirds(look: Look, response: str) -> tuple[pd.DataFrame, str]:
+    return sweepboard.with_thirds(look.found, response)
+
+
+def _curves(look: Look, metric: str) -> pd.DataFrame:
+    return sweepends.whole_epochs(sweeps.curves(look.index, look.record.id, metric))
+
+
+# ---- showing ----
+
+
+def choose_response(look: Look) -> str:
+    """The number that configurations are judged by, kept in the address."""
+    name = st.selectbox(
+        "Judged by",
+        look.found.responses,
+        key="metric",
+        bind="query-params",
+        help="The last value of each run. Choosing knobs by a test score makes it a second validation set.",
+    )
+    meaning = sweepboard.meaning(name)
+    direction = {"higher": "Higher is better. ", "lower": "Lower is better. "}.get(sweepboard.better(name), "")
+    st.caption(shared.plain(f"{direction}{meaning}"))
+    return str(name)
+
+
+def choose(label: str, options: Iterable[str], key: str, **more: Any) -> str:
+    """One of several names, shown as words, kept in the address."""
+    made = list(options)
+    return str(st.selectbox(label, made, key=key, bind="query-params", format_func=named, **more))
+
+
+def named(name: str) -> str:
+    """A column's name as words for a chooser."""
+    return wording.words(name) or "–"
+
+
+def quote(sentence: str) -> None:
+    """A result in a sentence that can be quoted as it stands."""
+    if sentence:
+        st.markdown(f"> {shared.plain(sentence)}")
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """What to keep in mind, each once."""
+    told = list(dict.fromkeys(warnings))
+    if told:
+        st.warning("  \n".join(shared.plain(one) for one in told), icon=":material/warning:")
+
+
+def chart(drawing: Any, how: str, **more: Any) -> None:
+    """A chart (its title and alt text are its own) and how it is read."""
+    if isinstance(drawing, dict):
+        st.echarts_chart(drawing, **more)
+    else:
+        st.altair_chart(drawing, **more)
+    st.caption(shared.plain(how))
+
+
+def table(frame: pd.DataFrame, columns: Mapping[str, Any] | None = None, **more: Any) -> Any:
+    """A table with numbers of four significant digits and column names as words."""
+    shown = frame.rename(columns={name: wording.words(str(name)) for name in frame.columns if str(name) not in ("p",)})
+    numeric = {
+        str(name): st.column_config.NumberColumn(format="%.4g")
+        for name in shown.columns
+        if pd.api.types.is_float_dtype(shown[name])
+    }
+    return st.dataframe(
+        shown, hide_index=True, column_config=numeric | dict(columns or {}), placeholder="–", width="stretch", **more
+    )

@@ -1,0 +1,77 @@
+"""What each knob does: along one axis, two together, all at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import sweepcharts
+from core.sweepcharts import READING
+from pages.sweep_found import Look, chart, choose, computed, warn
+
+MOST_PAIR_LEVELS = 400
+"""Combinations of two knobs that a heat map can still be read with."""
+
+
+def show(look: Look, response: str) -> None:
+    """Axis plots, interaction, heat map and parallel coordinates."""
+    factors = look.varied
+    if not factors:
+        st.info("This sweep varies no knob: its runs differ in their seeds alone.", icon=":material/tune:")
+        return
+    note = look.effects(response)[1]
+    warn([note] if note else [])
+    first, second = st.columns(2)
+    with first:
+        x = choose("Knob", factors, "knob")
+    others = [name for name in factors if name != x]
+    with second:
+        other = choose("Second knob", others, "second") if others else ""
+    left, right = st.columns(2)
+    with left:
+        _axis(look, response, x)
+    if not other:
+        st.caption("A second knob would show here whether one depends on the other.")
+        return
+    table = computed(_pair, look, response, x, other)
+    with right:
+        if table.empty:
+            st.caption("No finished runs share levels of these two knobs.")
+        else:
+            chart(sweepcharts.interaction_drawing(table, x, other, response, look.colours), READING["interaction"])
+    if 0 < len(table) <= MOST_PAIR_LEVELS:
+        chart(sweepcharts.heat_drawing(table, x, other, response), READING["heat"])
+    _parallel(look, response)
+
+
+def _axis(look: Look, response: str, x: str) -> None:
+    table = computed(_axis_table, look, response, x)
+    if table.empty:
+        st.caption("No two levels of this knob have finished runs.")
+        return
+    chart(sweepcharts.axis_drawing(table, x, response, look.colours), READING["axis"])
+
+
+def _axis_table(look: Look, response: str, x: str) -> pd.DataFrame:
+    results = look.effects(response)[0]
+    return sweepcharts.axis_table(results, response, look.found.factors, x)
+
+
+def _pair(look: Look, response: str, x: str, other: str) -> pd.DataFrame:
+    results = look.effects(response)[0]
+    return sweepcharts.pair_table(results, response, look.found.factors, x, other)
+
+
+def _parallel(look: Look, response: str) -> None:
+    option: dict[str, Any] = computed(_parallel_option, look, response, tuple(look.colours["runs"]))
+    if not option:
+        return
+    told = option["aria"]["description"]
+    chart(option, READING["parallel"], height=380, key=f"parallel.{look.record.id}.{response}", alt=told)
+
+
+def _parallel_option(look: Look, response: str, theme: tuple[str, ...]) -> dict[str, Any]:
+    table = sweepcharts.parallel_table(look.found.results, [response], look.found.factors)
+    return sweepcharts.parallel_drawing(table, [response], look.colours) if len(table) else {}

@@ -1,0 +1,197 @@
+"""The views of one sweep: empty, half-way, filled, one seed, all failed, diverged, equal scores; text as text."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core import many, paths, rundir, supervisor, sweepboard, sweeps
+from core.executors import local
+from core.store import memory_store
+from pages import sweep_read
+from tests.contract.test_pages import HOSTILE, assert_text, opened, seen
+
+TEXT = """name = "NAME"
+trainer = "toy"
+data = "toy"
+seeds = [1, 2]
+[set]
+epochs = 9
+[factors]
+learning_rate = [0.003, 0.1]
+momentum = [0.0, 0.5, 0.9]
+"""
+
+
+def started(place: Path, name: str, text: str = TEXT) -> str:
+    (place / f"{name}.toml").write_text(text.replace("NAME", name))
+    return sweeps.start(place / f"{name}.toml")
+
+
+def folders(sweep: str) -> list[Path]:
+    return [paths.runs() / run for run in sweeps.read(sweep).runs]
+
+
+def train(sweep: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for folder in folders(sweep):
+            supervisor.claim(folder)
+        many.main(folders(sweep))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with sweeps in every state, made once."""
+    folder = tmp_path_factory.mktemp("made")
+    about = {"EARSHOT_CACHE": str(folder / "cache"), "EARSHOT_STARTER": str(folder / "no-starter")}
+    with mock.patch.dict(os.environ, about), mock.patch.object(local, "start_supervisor", lambda: None):
+        full = TEXT.replace("trainer", f"title = {json.dumps(HOSTILE)}\ntrainer", 1)
+        train(started(folder, "full", full))
+        train(started(folder, "single", TEXT.replace("[1, 2]", "[1]").replace("epochs = 9", "epochs = 2")))
+        train(started(folder, "diverged", TEXT.replace("[0.003, 0.1]", "[0.1, 100.0]").replace("= 9", "= 40")))
+        train(started(folder, "level", TEXT.replace("[0.003, 0.1]", "[0.1]").replace("[0.0, 0.5, 0.9]", "[0.5]")))
+        drawn = TEXT.replace("seeds", 'design = "random"\nseeds', 1).partition("[factors]")[0]
+        drawn += '[factors]\nlearning_rate = {low = 0.001, high = 1.0, scale = "log"}\n[search]\ntrials = 15\n'
+        train(started(folder, "drawn", drawn))
+        equal = started(folder, "equal", TEXT.replace("epochs = 9", "epochs = 2"))
+        train(equal)
+        for one in folders(equal):  # every number the same in all runs, and one that is none
+            lines = [json.loads(line) for line in (one / "events.jsonl").read_text().splitlines()]
+            for line in lines:
+                line["values"] = {name: 0.25 for name in line.get("values", {})} | {"train/broken": "nan"}
+            (one / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        half = started(folder, "half")
+        train(half)
+        for one in folders(half)[5:]:
+            rundir.set_status(one, rundir.Status("stopped", ended_at=1.0))
+        failed = started(folder, "failed")
+        for one in folders(failed):
+            supervisor.claim(one)
+            rundir.set_status(one, rundir.Status("failed", reason="No.", ended_at=1.0))
+        started(folder, "waiting")
+    return folder / "cache"
+
+
+@pytest.fixture
+def filled(cache: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.delenv("EARSHOT_DATA", raising=False)
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    shutil.copytree(made, cache, dirs_exist_ok=True)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    yield cache
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def told(app: AppTest) -> str:
+    elements = [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    return "\n".join(element.value for element in elements).replace("\\", "")
+
+
+def every_view(sweep: str) -> Iterator[tuple[str, AppTest]]:
+    app = opened("pages/sweeps.py", sweep=sweep)
+    for view in sweep_read.VIEWS:
+        yield view, seen(app.segmented_control(key="view").set_value(view).run())
+
+
+@pytest.mark.parametrize("sweep", ["full", "single", "diverged", "level", "drawn", "equal", "half"])
+def test_every_view_of_every_sweep_opens(filled: Path, sweep: str) -> None:
+    for view, app in every_view(sweep):
+        assert [box.value for box in app.error] == [], view
+        assert app.selectbox(key="metric").value in app.selectbox(key="metric").options
+        assert len(told(app)) > 200, view
+        assert_text(app)
+        assert sweep != "full" or "DROP TABLE" in "".join(box.value for box in app.subheader)
+
+
+@pytest.mark.parametrize(("sweep", "why"), [("failed", "12 failed"), ("waiting", "no run has told a number yet")])
+def test_a_view_without_numbers_says_why(filled: Path, sweep: str, why: str) -> None:
+    for view, app in every_view(sweep):
+        assert [box.value for box in app.error] == [], view
+        (box,) = app.info
+        assert why in box.value
+        assert any("Progress" in str(link.proto) for link in app.get("page_link"))
+
+
+def test_the_board_is_what_the_runs_say(filled: Path) -> None:
+    app = opened("pages/sweeps.py", sweep="full", view="Results")
+    assert app.selectbox(key="metric").value == "validation/ccc"
+    table = app.dataframe[0].value
+    frame = sweeps.results(memory_store(), "full")
+    means = frame.groupby(["learning_rate", "momentum"])["validation/ccc"].mean().sort_values(ascending=False)
+    assert table["mean"].tolist() == pytest.approx(means.tolist())
+    assert table["learning rate"].astype(float).tolist() == [rate for rate, _ in means.index]
+    seen(app.selectbox(key="metric").set_value("train/loss").run())
+    assert app.dataframe[0].value["mean"].is_monotonic_increasing  # of a loss the lowest comes first
+
+
+def test_diverged_runs_are_counted_and_in_no_mean(filled: Path) -> None:
+    app = opened("pages/sweeps.py", sweep="diverged", view="Results", metric="train/loss")
+    table = app.dataframe[0].value
+    bad = table[table["learning rate"] == "100"]
+    assert (bad["diverged"] == 1).all() and (bad["n"] == 0).all() and bad["mean"].isna().all()
+    assert set(bad["outcomes"]) == {"2 diverged"} and (table.loc[table["learning rate"] == "0.1", "n"] == 2).all()
+    assert "6 diverged" in told(opened("pages/sweeps.py", sweep="diverged", view="Curves"))
+
+
+def test_effects_are_tested_again_as_asked(filled: Path) -> None:
+    app = opened("pages/sweeps.py", sweep="full", view="Effects")
+    assert "Learning rate changes the validation ccc" in told(app)
+    first = app.dataframe[0].value
+    seen(app.segmented_control(key="errors").set_value("HC3").run())
+    assert not app.dataframe[0].value.equals(first)
+    seen(app.segmented_control(key="ss").set_value("II").run())
+    assert "Type II," in told(app)
+    assert "Choose two levels and a margin" in told(app)
+    seen(app.number_input(key="margin").set_value(5.0).run())  # ccc cannot differ by more than 2
+    assert "differ by less than 5" in told(app)
+    seen(app.number_input(key="margin").set_value(1e-9).run())
+    assert "differ by more than" in told(app) or "cannot be told" in told(app)
+
+
+def test_one_seed_has_no_interval_and_equal_scores_nothing_to_explain(filled: Path) -> None:
+    assert "without a second seed there is no interval" in told(
+        opened("pages/sweeps.py", sweep="single", view="Results")
+    )
+    assert "One seed per cell" in told(opened("pages/sweeps.py", sweep="single", view="Effects"))
+    assert "the same" in told(opened("pages/sweeps.py", sweep="equal", view="Effects", metric="validation/loss"))
+    options = opened("pages/sweeps.py", sweep="equal", view="Results").selectbox(key="metric").options
+    assert "train/broken" not in options  # never a number
+
+
+def test_levels_from_a_range_are_cut_into_thirds(filled: Path) -> None:
+    app = opened("pages/sweeps.py", sweep="drawn", view="Effects")
+    assert "cut into thirds" in told(app) and "each of 15 configurations counts once" in told(app)
+    assert app.dataframe[0].value["df"].tolist()[:1] == [2]  # three thirds
+
+
+def test_a_sweep_that_goes_on_is_read_again(filled: Path) -> None:
+    store = memory_store()
+    record = sweeps.read("full")
+    before = sweepboard.fingerprint(store, record)
+    store.sync()
+    assert sweepboard.fingerprint(store, record) == before
+    rundir.set_status(paths.runs() / record.runs[0], rundir.Status("failed", reason="No.", ended_at=1.0))
+    store.sync()
+    assert sweepboard.fingerprint(store, record) != before
+
+
+def test_the_report_page_tells_its_sentences(filled: Path) -> None:
+    app = opened("pages/sweeps.py", sweep="full", view="Report")
+    seen(app.toggle(key="sentences").set_value(True).run())
+    assert "Learning rate changes the validation ccc" in told(app)
+    assert "WHERE r.sweep = '" in app.code[0].value
+    assert_text(app)
