@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,9 @@ SAID_ONCE = ("data_version", "input", "seconds", "items_per_s", "peak_memory_mb"
 
 RESTING = rundir.FINISHED
 """States that only a change of the files can end; the others end when a process, or a place in the queue, is gone."""
+
+WAITS = "waits "
+"""Begins the signature of a run that waits: it holds as long as the run has its place in the queue."""
 
 SETTLED_AFTER_NS = 2_000_000_000
 """Two writes within one tick of a file system's clock look like one: younger files are read again next time."""
@@ -70,16 +74,28 @@ def signature(folder: str) -> tuple[str, int]:
     return f"{directory.st_ino}:{times}:{log.st_size}", max(times)
 
 
-def read_run(place: str, seen: Seen | None, own: str) -> Found | Seen | str | None:
+def queued_runs() -> frozenset[str] | None:
+    """The runs that have a place in the queue, for `read_run`; None where there is no queue."""
+    try:
+        return rundir.queued_runs()
+    except OSError:
+        return None
+
+
+def read_run(place: str, seen: Seen | None, own: str, queued: Set[str] | None) -> Found | Seen | str | None:
     """What is new in the run directory `place` since `seen`; None where nothing is.
 
     Only a `Seen` where nothing is new but its files have come to rest; a sentence where it is too damaged to be shown:
-    it stays on the disk and out of the index. `own` is the folder of the user's runs.
+    it stays on the disk and out of the index. `own` is the folder of the user's runs, `queued` what `queued_runs` gave
+    before the first was looked at.
     """
     try:
         mark, newest_ns = signature(place)
-        if seen is not None and mark == seen.signature and place == seen.place:
-            return None
+        if seen is not None and seen.signature is not None and place == seen.place:
+            if mark == seen.signature:
+                return None
+            if queued and seen.signature == WAITS + mark and os.path.basename(place) in queued:
+                return None
         folder = Path(place)
         spec = replace(rundir.read_spec(folder), id=folder.name)  # a copied directory is a run of its own
         size = os.stat(f"{place}/events.jsonl").st_size
@@ -88,12 +104,14 @@ def read_run(place: str, seen: Seen | None, own: str) -> Found | Seen | str | No
     except OSError as error:
         name = os.path.basename(place)
         return f"Run {name} has no readable events.jsonl ({error.strerror})." if os.path.isdir(place) else None
-    status = rundir.read_status(folder)
+    status = rundir.read_status(folder, queued=queued)
     reports = _reports(f"{place}/evaluations")
     evaluated = max((written for _, written in reports), default=0.0) + status.heartbeat
     from_start = seen is None or seen.place != place or size < seen.bytes
     key = evaluated + _state_number(status.state)
-    is_settled = status.state in RESTING and time.time_ns() - newest_ns > SETTLED_AFTER_NS
+    is_waiting = queued is not None and status.state in rundir.WAITING and folder.name in queued
+    is_settled = (is_waiting or status.state in RESTING) and time.time_ns() - newest_ns > SETTLED_AFTER_NS
+    mark = WAITS + mark if is_waiting else mark
     if not from_start and seen is not None and size == seen.bytes and key == seen.evaluated:
         return seen._replace(signature=mark) if is_settled else None
     lines, offset = rundir.read_lines(folder, 0 if from_start or seen is None else seen.bytes)

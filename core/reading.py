@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Set
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,11 +27,12 @@ def read_spec(folder: Path) -> Spec:
         raise ValueError(f"Run {folder.name} has no readable spec.json ({error}).") from error
 
 
-def read_status(folder: Path, now: float | None = None) -> Status:
+def read_status(folder: Path, now: float | None = None, queued: Set[str] | None = None) -> Status:
     """Where the run stands. "lost" is derived: its process is gone, it has not beaten for LOST_AFTER_S, or it says that
     it waits, but is in no queue.
 
-    A pause outlives its process: such a run stays "paused", with pid 0 and a reason.
+    A pause outlives its process: such a run stays "paused", with pid 0 and a reason. `queued` is what `queued_runs`
+    gave, for whoever reads many at once.
     """
     try:
         status = _record(Status, json.loads((folder / "status.json").read_bytes()))
@@ -38,7 +40,7 @@ def read_status(folder: Path, now: float | None = None) -> Status:
             raise ValueError(f"there is no state {status.state!r}")
     except (OSError, ValueError, TypeError) as error:
         return Status("failed", reason=f"status.json cannot be read ({error}).")
-    if status.state in WAITING and _is_forgotten(folder):
+    if status.state in WAITING and _is_forgotten(folder, queued):
         return replace(status, state="lost", reason="It was waiting, but is in no queue any more.")
     if status.state not in ACTIVE or not liveness.is_dead(folder, status, now):
         return status
@@ -48,14 +50,39 @@ def read_status(folder: Path, now: float | None = None) -> Status:
     return replace(status, state="lost", reason="Its process ended without a word.")
 
 
-def _is_forgotten(folder: Path) -> bool:
+def _is_forgotten(folder: Path, queued: Set[str] | None) -> bool:
     """Whether a waiting run has no place in the queue: whoever put it there, or took it out, was killed meanwhile."""
     try:
         age_s = time.time() - (folder / "status.json").stat().st_mtime
-        queue = paths.cache() / "queue"
-        return age_s > liveness.LOST_AFTER_S and not any(name.endswith(f"-{folder.name}") for name in os.listdir(queue))
+        if age_s <= liveness.LOST_AFTER_S:
+            return False
+        return folder.name not in (queued_runs() if queued is None else queued)
     except OSError:  # no queue, so nothing that could take runs out of it; or the run was deleted just now
         return False
+
+
+_listed: tuple[str, int, frozenset[str]] = ("", -1, frozenset())
+"""The queue's folder, its time (ns), and the runs in it when it was last read and had been at rest."""
+
+LISTED_AFTER_NS = 1_000_000_000
+"""Two changes within one tick of a file system's clock look like one: a younger folder is read again next time."""
+
+
+def queued_runs() -> frozenset[str]:
+    """The runs that have a place in the queue. Raises OSError where there is no queue.
+
+    Read once per change of its folder: whoever looks at a thousand waiting runs asks for each of them.
+    """
+    global _listed
+    folder = str(paths.cache() / "queue")
+    changed_ns = os.stat(folder).st_mtime_ns  # before it is read: a change meanwhile shows next time
+    if (folder, changed_ns) == _listed[:2]:
+        return _listed[2]
+    was_at_rest = abs(time.time_ns() - changed_ns) > LISTED_AFTER_NS
+    runs = frozenset(name.partition("-")[2] for name in os.listdir(folder))
+    if was_at_rest:
+        _listed = (folder, changed_ns, runs)
+    return runs
 
 
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -31,7 +31,7 @@ import psutil
 from core import disk, liveness, paths
 from core.disk import share
 from core.liveness import LOST_AFTER_S, START_WITHIN_S
-from core.reading import read_event, read_events, read_lines, read_spec, read_status
+from core.reading import queued_runs, read_event, read_events, read_lines, read_spec, read_status
 from core.records import ACTIVE, FINISHED, VERSION, WAITING, Spec, Status
 
 __all__ = [  # said from here: a run directory has one door
@@ -43,6 +43,7 @@ __all__ = [  # said from here: a run directory has one door
     "WAITING",
     "Spec",
     "Status",
+    "queued_runs",
     "read_event",
     "read_events",
     "read_lines",

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from core import board_sql, paths, rundir, standings, tables, taking
-from core.ingest import Found, Seen, read_run
+from core.ingest import Found, Seen, queued_runs, read_run
 
 T = TypeVar("T")
 
@@ -166,7 +166,7 @@ class Store:
                 return len(self._seen)
 
     def _sync(self, only: Path | None) -> int:
-        own, changed, rested, size = str(paths.runs()), [], [], 0
+        own, queued, changed, rested, size = str(paths.runs()), queued_runs(), [], [], 0
         if only is None:
             folders = dict(reversed(list(rundir.places())))  # a run of the user's hides a starter run of that name
             self._forget([run for run in self._seen if run not in folders])
@@ -175,7 +175,7 @@ class Store:
             folders = {only.name: str(only)}
         taken = 0
         for run, place in folders.items():
-            found = read_run(place, self._seen.get(run), own)
+            found = read_run(place, self._seen.get(run), own, queued)
             if isinstance(found, str):
                 self.damaged[run] = found
                 self._forget([run] if run in self._seen else [])

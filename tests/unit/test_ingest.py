@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from core import ingest, rundir
+from core import ingest, reading, rundir, supervisor
 from core.store import Store, default_store, memory_store
 from tests.unit.test_rundir import spec
 from tests.unit.test_store import assert_same_index, finished, report
@@ -101,6 +101,50 @@ def test_a_run_under_way_is_never_at_rest(cache: Path) -> None:
     store = memory_store()
     assert store.runs()["state"].tolist() == ["lost"]
     assert store.query("SELECT signature FROM ingested")["signature"].isna().all()
+
+
+def waiting_at_rest(*names: str) -> list[Path]:
+    """Runs that have waited in the queue for a minute."""
+    folders = [rundir.create(spec(name)) for name in names]
+    supervisor.enqueue_all(folders)
+    for folder in folders:
+        os.utime(folder / "status.json", (time.time() - 60.0,) * 2)
+        rest(folder)
+    return folders
+
+
+def test_a_run_that_waits_is_not_read_again_while_it_has_its_place(cache: Path) -> None:
+    first, second = waiting_at_rest("run-a", "run-b")
+    store = memory_store()
+    with mock.patch.object(ingest.rundir, "read_status", side_effect=AssertionError("it was read again")):
+        assert store.sync() == 0
+    assert supervisor.claim(first)  # by somebody who was killed before it said so
+    assert store.sync() == 1
+    assert store.query("SELECT state FROM runs ORDER BY run")["state"].tolist() == ["lost", "queued"]
+    assert_same_index(store, memory_store())
+    supervisor.enqueue_all([first])
+    rundir.set_status(second, rundir.Status("starting", heartbeat=time.time()))
+    assert store.sync() == 2
+    assert store.query("SELECT state FROM runs ORDER BY run")["state"].tolist() == ["queued", "starting"]
+
+
+def test_the_queue_is_read_once_for_all_that_wait(cache: Path) -> None:
+    folders = waiting_at_rest("run-a", "run-b", "run-c")
+    os.utime(supervisor.queue(), (time.time() - 60.0,) * 2)
+    with mock.patch.object(reading.os, "listdir", wraps=os.listdir) as listed:
+        assert [rundir.read_status(folder).state for folder in folders] == ["queued"] * 3
+        assert listed.call_count == 1
+        supervisor.claim(folders[1])
+        assert [rundir.read_status(folder).state for folder in folders] == ["queued", "lost", "queued"]
+
+
+def test_two_changes_of_the_queue_within_a_tick_are_not_taken_for_one(cache: Path) -> None:
+    first, second = waiting_at_rest("run-a", "run-b")
+    then = supervisor.queue().stat().st_mtime_ns
+    assert rundir.read_status(first).state == "queued"
+    supervisor.claim(first)
+    os.utime(supervisor.queue(), ns=(then, then))  # what a coarse clock would say
+    assert [rundir.read_status(folder).state for folder in (first, second)] == ["lost", "queued"]
 
 
 def test_snapshots_stand_in_their_table_and_go_with_a_rewind(cache: Path) -> None:
