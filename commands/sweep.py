@@ -185,3 +185,38 @@ def add_seeds(sweep_id: str, seeds: list[int], as_json: Json = False) -> None:
 def add_levels(sweep_id: str, factor: str, levels: list[str], as_json: Json = False) -> None:
     """Add levels of a factor to a grid."""
     _tell(sweep_id, sweeps.add_levels(sweep_id, factor, levels), as_json)
+
+
+@app.command("report")
+def report_sweep(
+    sweep_id: str,
+    html: Annotated[bool, typer.Option("--html", help="As HTML (the default, or by the ending of --out).")] = False,
+    markdown: Annotated[bool, typer.Option("--md", help="As Markdown.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file; without it the report goes to stdout.")] = None,
+    metric: Annotated[str, typer.Option(help="The number to judge by, such as test/accuracy.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write the whole analysis of a sweep as one file that opens anywhere."""
+    from core import document, sweepreport
+    from core.store import memory_store
+
+    if html and markdown:
+        raise ValueError("Say either --html or --md; one file is one of them.")
+    is_markdown = markdown or (not html and out is not None and out.suffix.lower() in (".md", ".markdown"))
+    blocks = sweepreport.report(memory_store(), sweep_id, response=metric)
+    written = document.as_markdown(blocks) if is_markdown else document.as_html(blocks)
+    if out is not None:
+        try:
+            out.write_text(written, encoding="utf-8")
+        except OSError as error:
+            raise ValueError(
+                f"The report cannot be written to {out} ({error.strerror}); choose another file."
+            ) from error
+        typer.echo(f"Wrote {out}, {len(written.encode()):,} bytes.", err=True)
+    if as_json:
+        told = [block.text for block in blocks if block.kind == "quote"]
+        notes = [block.text for block in blocks if block.kind == "warning"]
+        about = {"sweep": sweeps.read(sweep_id).id, "file": None if out is None else str(out)}
+        typer.echo(json.dumps(about | {"sentences": told, "warnings": notes}))
+    elif out is None:
+        typer.echo(written)

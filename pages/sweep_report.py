@@ -13,8 +13,8 @@ from pages.sweep_found import Look, computed, quote
 
 HOLDS = (
     "One file that opens anywhere, also without a network: what was run, the board, each knob, the analysis of "
-    "variance with its warnings, the curves and how they ended, early prediction, a trade-off, every run, and the SQL and TOML "
-    "that give the same again. Figures are pictures within the file; some sites do not show those of Markdown."
+    "variance with its warnings, the curves and how they ended, early prediction, a trade-off, every run, and the SQL "
+    "and TOML that give the same again. Figures are pictures within the file; some sites do not show those of Markdown."
 )
 
 
