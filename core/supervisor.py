@@ -110,6 +110,28 @@ def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] |
         rundir.set_status(folder, replace(status, state="failed", reason=reason, ended_at=time.time()))
 
 
+def take_up(folder: Path, sweep: str) -> bool:
+    """Queue a run of a sweep whose process was killed, from its last checkpoint; whether it is.
+
+    Once in the life of a run, said as an event: what kills a process may do so every time. Not where the sweep is
+    paused or cancelled; the user may always resume it.
+    """
+    if not sweep or any(sweepflags.has(sweep, flag) for flag in ("paused", "cancelled")):
+        return False
+    status = rundir.read_status(folder)
+    if status.state != "lost" or any(event["kind"] == "taken_up" for event in rundir.read_events(folder)[0]):
+        return False
+    try:
+        writer = rundir.Writer(folder)
+    except ValueError:  # someone resumed it just now
+        return False
+    writer.event("taken_up", reason="Its process was killed; its sweep goes on with it from its last checkpoint.")
+    writer.close()
+    rundir.set_status(folder, replace(status, state="queued", pid=0, heartbeat=time.time()))
+    enqueue_all([folder])
+    return True
+
+
 def ensure() -> None:
     """Start a supervisor where runs wait, or a sweep looks for its next cells, and none is at work (it was killed)."""
     if not any(queue().iterdir()) and not sweepflags.driven():
@@ -187,6 +209,7 @@ class _Supervisor:
             for folder, status in zip(slot.folders, statuses, strict=True):
                 if folder.is_dir():
                     settle(folder, status, slot.child)  # raises where the disk is full: again in the next round
+                    take_up(folder, slot.need.sweep)
             self.running.pop(name)
             self.asked.pop(name, None)
             self.seen_queue = -1

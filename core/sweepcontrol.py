@@ -47,12 +47,12 @@ def resume(sweep: str) -> str:
             sweepflags.set_flag(record.id, flag, False)
         if record.design == "bayesian" and len(record.cells) < record.trials:
             sweepflags.set_flag(record.id, "driver", True)
-        able = {"lost", "paused"} | ({"stopped"} if was_cancelled else set())
+        able = {"lost", "paused", "queued"} | ({"stopped"} if was_cancelled else set())  # "queued", and in no queue
         again = []
         for entry, folder, status in _started(record):
-            if (status.state == "paused" and not status.is_finished) or rundir.is_asked(folder, "pause"):
+            if not status.is_finished and (status.state == "paused" or rundir.is_asked(folder, "pause")):
                 rundir.ask(folder, "resume")
-            elif status.state in able and status.is_finished and not entry.outcome:
+            elif status.state in able and (status.is_finished or status.state == "queued") and not entry.outcome:
                 _forget_wishes(folder)
                 again.append(folder)
         supervisor.enqueue_all(again)

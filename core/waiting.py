@@ -33,15 +33,20 @@ def queueing() -> Iterator[None]:
 
 
 def enqueue_all(folders: Sequence[Path]) -> None:
-    """Queue runs that exist, in this order, all at once; wakes nobody."""
+    """Queue runs that exist, in this order, all at once; wakes nobody. One that waits or is at work already is passed
+    over: two who ask at one moment must not start it twice."""
     data_folder, place = str(paths.data() or ""), queue()
     with queueing():
-        last = max((int(name.partition("-")[0]) for name in os.listdir(place) if name[0].isdigit()), default=0)
+        names = [name for name in os.listdir(place) if name[0].isdigit()]
+        last = max((int(name.partition("-")[0]) for name in names), default=0)
+        there = {name.partition("-")[2] for name in names}
         first = max(time.time_ns(), last + 1)  # last in the queue, also where the clock was set back
         for number, folder in enumerate(folders):
+            status = rundir.read_status(folder)
+            if folder.name in there or (status.state in rundir.ACTIVE and not status.is_finished):
+                continue
             making = place.parent / f".queueing-{folder.name}"  # appears in the queue complete
             making.write_text(data_folder)
-            status = rundir.read_status(folder)
             if status.state != "queued" or status.reason:
                 status = replace(status, state="queued", reason="", ended_at=0.0, heartbeat=time.time())
                 rundir.set_status(folder, status)

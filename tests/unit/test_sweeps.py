@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import signal
+import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core import many, paths, rundir, supervisor, sweepflags, sweeprecord, sweeps
+from core import many, paths, rundir, supervisor, sweepflags, sweepplan, sweeprecord, sweeps
 from core.executors import local
 from core.store import memory_store
 
@@ -190,7 +194,8 @@ def test_results_cope_with_runs_that_say_nothing(cache: Path, asleep: None, file
 
 
 def test_a_diverged_run_is_a_result(cache: Path, asleep: None, file: Path) -> None:
-    file.write_text(TEXT.replace("[0.01, 0.1]", "[0.1, 100.0]").replace("epochs = 2", "epochs = 60"))
+    text = TEXT.replace("[0.01, 0.1]", "[0.1, 100.0]").replace("epochs = 2", "epochs = 60")
+    file.write_text(text.replace("momentum = [0.0, 0.9]\n", ""))
     sweep = sweeps.start(file)
     assert train(folders(sweep)) == 1
     frame = sweeps.results(memory_store(), sweep)
@@ -213,3 +218,107 @@ def test_a_sweep_is_found_by_name_and_by_the_start_of_its_id(cache: Path, asleep
     with pytest.raises(ValueError, match="There is no sweep 'width'"):
         sweeprecord.find("width")
     assert not sweepflags.driven()
+
+
+def test_a_run_that_was_killed_is_taken_up_once(cache: Path, asleep: None, file: Path) -> None:
+    """Its process was killed and nobody looks: the sweep goes on by itself; killed once more it is for the user."""
+    sweep = sweeps.start(file)
+    lost, stopped, *others = folders(sweep)
+    for folder in (lost, stopped):
+        supervisor.claim(folder)
+        rundir.set_status(folder, rundir.Status("running", pid=2**22 + 1, host=socket.gethostname(), heartbeat=1.0))
+    rundir.ask(stopped, "stop")
+    assert rundir.read_status(lost).state == "lost"
+    slot = supervisor._Slot([lost, stopped], supervisor._Need("cpu", 1.0, "", sweep))
+    watcher = supervisor._Supervisor()
+    sweeps.pause(sweep)
+    assert not supervisor.take_up(lost, sweep)
+    sweepflags.set_flag(sweep, "paused", False)
+    watcher.running = {lost.name: slot}
+    watcher.watch(lost.name, slot)
+    assert rundir.read_status(stopped).state == "stopped"
+    assert supervisor.waiting() == [folder.name for folder in [*others, lost]]
+    assert [e["kind"] for e in rundir.read_events(lost)[0]].count("taken_up") == 1
+    supervisor.claim(lost)
+    rundir.set_status(lost, rundir.Status("running", pid=2**22 + 1, host=socket.gethostname(), heartbeat=1.0))
+    assert not supervisor.take_up(lost, sweep) and rundir.read_status(lost).state == "lost"
+    assert not supervisor.take_up(others[0], sweep)  # it waits
+    assert "1 runs go back into the queue" in sweeps.resume(sweep)
+
+
+def test_nothing_is_queued_twice(cache: Path, asleep: None, file: Path) -> None:
+    sweep = sweeps.start(file)
+    first, second, *_ = folders(sweep)
+    supervisor.claim(first)
+    writer = rundir.Writer(first)
+    supervisor.enqueue_all([first, second])
+    assert supervisor.waiting() == sweeps.read(sweep).runs[1:]
+    assert rundir.read_status(first).state == "starting"
+    writer.close()
+
+
+def test_a_run_lost_while_it_was_asked_to_pause_goes_on(cache: Path, asleep: None, file: Path) -> None:
+    sweep = sweeps.start(file)
+    first = folders(sweep)[0]
+    supervisor.claim(first)
+    rundir.set_status(first, rundir.Status("running", pid=2**22 + 1, host=socket.gethostname(), heartbeat=1.0))
+    rundir.ask(first, "pause")
+    assert "1 runs go back into the queue" in sweeps.resume(sweep)
+    assert first.name in supervisor.waiting() and not rundir.wishes(first)
+
+
+@pytest.mark.parametrize("factor", ["<b>momentum</b>", "momentum'; DROP TABLE runs; --", "../momentum"])
+def test_only_knobs_are_factors_whatever_their_names(cache: Path, asleep: None, file: Path, factor: str) -> None:
+    file.write_text(TEXT.replace("momentum =", f'"{factor}" ='))
+    with pytest.raises(ValueError, match="line 9: There is no knob"):
+        sweeps.start(file)
+    with pytest.raises(ValueError, match="There is no sweep"):
+        sweeps.read(factor)
+    assert not sweeprecord.ids() and not list(paths.runs().iterdir())
+
+
+def test_a_disk_that_fills_while_runs_are_made_loses_no_plan(
+    cache: Path, asleep: None, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is planned first: with room again, resuming makes the rest."""
+    create, made = rundir.create, []
+
+    def until_full(spec: rundir.Spec) -> Path:
+        if len(made) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        made.append(create(spec))
+        return made[-1]
+
+    monkeypatch.setattr(rundir, "create", until_full)
+    with pytest.raises(OSError, match="No space left"):
+        sweeps.start(file)
+    monkeypatch.setattr(rundir, "create", create)
+    (sweep,) = sweeprecord.ids()
+    assert sweeps.summary(sweep).n_runs == 8
+    sweeps.resume(sweep)
+    assert sorted(supervisor.waiting()) == sorted(sweeps.read(sweep).runs)
+
+
+def test_a_plan_warns_of_too_little_room(
+    cache: Path, asleep: None, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(cache)._replace(free=500_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert "Only 500 MB are free on the disk." in sweeps.plan(file).warnings
+    monkeypatch.setattr(sweepplan, "what_is_known", lambda *_: sweepplan.Known(1.0, 1.0, 100_000_000.0, 3))
+    (warning,) = sweeps.plan(file).warnings
+    assert "It would take about 800 MB and 500 MB are free" in warning
+
+
+def test_scores_that_are_no_numbers_and_scores_that_are_equal(cache: Path, asleep: None, file: Path) -> None:
+    sweep = sweeps.start(file)
+    for number, folder in enumerate(folders(sweep)):
+        supervisor.claim(folder)
+        writer = rundir.Writer(folder)
+        values = {"validation/loss": float("nan") if number % 2 else 0.5, "test/ccc": 0.5}
+        writer.event("metrics", step=1, epoch=1.0, values=values)
+        writer.end(state="done", ended_at=time.time())
+        writer.close()
+    frame = sweeps.results(memory_store(), sweep)
+    assert frame["test/ccc"].eq(0.5).all() and frame["validation/loss"].isna().sum() == 4
+    assert sweeps.summary(sweep).state == "done"
