@@ -7,7 +7,8 @@ import tomllib
 from typing import Any
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
-_KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+(?:\s*\.\s*[A-Za-z0-9_\"'-]+)*)\s*=")
+_PART = re.compile(r"\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+")
+_KEY = re.compile(rf"\s*((?:{_PART.pattern})(?:\s*\.\s*(?:{_PART.pattern}))*)\s*=")
 _OPEN = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -48,7 +49,7 @@ def lines(text: str) -> dict[str, int]:
 
 
 def _path(written: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in written.split("."))
+    return ".".join(part.strip("\"'") for part in _PART.findall(written))
 
 
 def _scan(line: str, depth: int, quote: str) -> tuple[int, str]:

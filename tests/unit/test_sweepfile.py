@@ -122,8 +122,8 @@ def test_a_search_may_not_look_at_the_test_part() -> None:
 
 def test_lines_of_keys() -> None:
     text = "a = 1\nb = '''\nc = 2\n[d]\n'''\ne = [\n[1, '#]'], # [x]\n]\n[f.g]\nh.i = 2\n"
-    text += "[[s]]\nk = 1\n[[s]]\nk = 2\n[s.t]\nu = 3\n"
+    text += "'x.y' . \"<b>\" = 1\n[[s]]\nk = 1\n[[s]]\nk = 2\n[s.t]\nu = 3\n"
     assert tomlplace.lines(text) == {
-        "a": 1, "b": 2, "e": 6, "f.g": 9, "f.g.h.i": 10, "s[0]": 11, "s[0].k": 12, "s[1]": 13, "s[1].k": 14,
-        "s[1].t": 15, "s[1].t.u": 16,
+        "a": 1, "b": 2, "e": 6, "f.g": 9, "f.g.h.i": 10, "f.g.x.y.<b>": 11, "s[0]": 12, "s[0].k": 13, "s[1]": 14,
+        "s[1].k": 15, "s[1].t": 16, "s[1].t.u": 17,
     }  # fmt: skip
