@@ -96,7 +96,7 @@ def _board(
     is_ranked = rows.pop("is_ranked").astype(bool)  # what is not stands below
     rows.insert(0, "rank", is_ranked.cumsum().where(is_ranked).astype("Int64"))
     rows["name"] = [_name(trainer, knobs) for trainer, knobs in _moved(rows)]
-    rows["note"] = [_note(row) for row in rows.to_dict("records")]
+    rows["note"] = [_note(row | {"split": split}) for row in rows.to_dict("records")]
     beside = [name for name in BESIDE.get(task, ()) if name != metric]
     groups = [list(pooled) for pooled in rows["runs"]]
     means = store.mean_scores(groups, data, split, "test", beside)
@@ -139,6 +139,8 @@ def _note(row: dict[Hashable, Any]) -> str:
     notes = []
     if row["leaky"] is True:
         notes.append("leak: groups cross this split, not ranked")
+    if row["split"] == "whole":
+        notes.append("no validation part, not ranked")
     if row["steered"] is True:
         notes.append("steered")
     unfinished = [state for state in row["states"] if state != "done"]
