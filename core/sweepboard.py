@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -219,6 +219,13 @@ def with_goals(found: Found) -> tuple[pd.DataFrame, tuple[str, ...]]:
             results[f"knob/{factor}"] = numeric.astype(float)
             more.append(f"knob/{factor}")
     return results, (*found.responses, *more)
+
+
+def cautions(goals: Iterable[str]) -> list[str]:
+    """What to keep in mind about goals that `with_goals` made."""
+    if not any(goal.startswith("spread/") for goal in goals):
+        return []
+    return ["A spread over few seeds is known badly, and its interval is rough: it may reach below 0."]
 
 
 def statement(record: Record, response: str) -> str:

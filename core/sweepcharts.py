@@ -185,6 +185,8 @@ def parallel_drawing(table: pd.DataFrame, responses: Sequence[str], colours: Map
             axis["data"] = list(dict.fromkeys(table[column]))
         elif is_log(at.to_numpy()):
             axis |= {"type": "log", "min": float(at.min()), "max": float(at.max())}
+            if is_result:  # its ends are no round numbers, and would be written with all digits
+                axis["axisLabel"] = {"showMinLabel": False, "showMaxLabel": False}
         else:
             axis["scale"] = True
         axes.append(axis | {"nameTextStyle": {"fontSize": 11}})

@@ -35,7 +35,7 @@ from core.sweeprecord import Record
 from core.usable import level_text
 
 MOST_KNOBS = 6
-PACKAGES = ("numpy", "scipy", "pandas", "duckdb", "statsmodels", "optuna", "torch")
+PACKAGES = ("numpy", "scipy", "pandas", "duckdb", "optuna", "torch")
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,12 @@ def _curves(told: _Sweep) -> Iterator[Block]:
         return
     by = next(iter(_several(told)), "")
     levels = told.results if by and not told.note else told.found.results
+    levels = levels[levels["state"] != "diverged"]
+    n_diverged = int((told.found.results["state"] == "diverged").sum())
+    if n_diverged:
+        yield Block("text", f"Not drawn: {wording.count_text(n_diverged, 'run')} that diverged.")
     level_of = {str(run): level_text(level) for run, level in zip(levels["run"], levels[by], strict=True)} if by else {}
-    level_of = level_of or dict.fromkeys(told.found.results["run"].astype(str), "all runs")
+    level_of = level_of or dict.fromkeys(levels["run"].astype(str), "all runs")
     table = sweepcurves.curves_table(sweepends.whole_epochs(curves), level_of)
     yield Block("figure", sweepcurves.READING["curves"], svg=sweepfigures.curves(table, by or "run", metric))
     kinds = sweepends.classes(told.found, curves, metric)
@@ -212,13 +216,14 @@ def _trade_off(told: _Sweep) -> Iterator[Block]:
     directions = {name: sweepboard.better(name) for name in names if name != told.response}
     bare = told.response.rpartition("/")[2]
     others = [n for n, d in directions.items() if d != "neither" and n.rpartition("/")[2] != bare]
-    wanted = next((n for n in ("seconds", f"spread/{told.response}", *others) if n in directions), "")
+    gaps = [n for n in others if n.startswith("gap/")]
+    wanted = next((n for n in ("seconds", *gaps, *others, f"spread/{told.response}") if n in directions), "")
     if not wanted or sweepboard.better(told.response) == "neither":
         yield Block("text", "There is no second number that is better in one direction.")
         return
     goals = {wanted: directions[wanted], told.response: sweepboard.better(told.response)}
     found = pareto.front(results, goals, told.found.factors)
-    yield from _quoted(found.sentence, found.warnings)
+    yield from _quoted(found.sentence, (*found.warnings, *sweepboard.cautions(goals)))
     table = effectcharts.front_table(found, wanted, told.response)
     yield Block("figure", effectcharts.READING["front"], svg=sweepfigures.front(table, wanted, told.response))
 

@@ -33,7 +33,11 @@ def show(look: Look, response: str) -> None:
     with right:
         by = choose("Coloured by", look.varied or ["all runs"], "by")
     is_log = last.toggle("Logarithmic", key="log", bind="query-params", help="What is not above 0 is left out.")
-    drawn = computed(_drawn, look, metric, by)
+    n_diverged = int((found.results["state"] == "diverged").sum())
+    has_diverged = n_diverged > 0 and st.toggle(
+        f"With the {n_diverged:,} that diverged", key="diverged", bind="query-params", help="They stretch the axis."
+    )
+    drawn = computed(_drawn, look, metric, by, has_diverged)
     if drawn.empty:
         st.caption(f"No finite value of {named(metric)} has been logged.")
     else:
@@ -48,8 +52,9 @@ def _how(drawn: pd.DataFrame, look: Look) -> str:
     return sweepcurves.READING["curves"] + some
 
 
-def _drawn(look: Look, metric: str, by: str) -> pd.DataFrame:
+def _drawn(look: Look, metric: str, by: str, has_diverged: bool) -> pd.DataFrame:
     results = look.found.results
+    results = results if has_diverged else results[results["state"] != "diverged"]
     levels = results[by].map(level_text) if by in results else pd.Series("all runs", index=results.index)
     if levels.nunique() > 12:  # drawn from a range: a colour for each third is as much as can be told apart
         numeric = pd.to_numeric(results[by], errors="coerce")
@@ -121,7 +126,9 @@ def _one(look: Look, metric: str, kinds: pd.DataFrame) -> None:
         st.caption("It has no finite value to draw.")
     else:
         how = "Shaded: the stretch that shows it. Dashed: the law that fits best, where it still improves."
-        drawing = curvecharts.classified(x, y, verdict, title=names[int(place)], y_title=wording.words(metric))
+        drawing = curvecharts.classified(
+            x, y, verdict, title=names[int(place)].rpartition(":")[0], y_title=wording.words(metric)
+        )
         first, second = st.columns(2)
         with first:
             chart(drawing.properties(height=260), how)

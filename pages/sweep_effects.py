@@ -13,10 +13,7 @@ from core.ranks import RankTests
 from core.usable import ordered_levels
 from pages.sweep_found import Look, chart, choose, computed, named, quote, table, warn
 
-KINDS = {
-    "III": "III: each term given all others",
-    "II": "II: each term given those that do not contain it",
-}
+KINDS = {"III": "type III", "II": "type II"}
 SHOWN = ("term", "df", "f", "p", "partial_eta2", "low", "high", "partial_omega2", "omega2")
 ERRORS = {"classical": "one scatter for all cells", "HC3": "each run its own (HC3)"}
 MOST_PAIRS_DRAWN = 60
@@ -37,7 +34,8 @@ def show(look: Look, response: str) -> None:
         key="ss",
         bind="query-params",
         format_func=KINDS.__getitem__,
-        help="With as many runs in every cell both are the same. Factors are sum coded, so that type III is sound.",
+        help="III: each term given all others. II: each given those that do not contain it. With as many runs in every "
+        "cell both are the same. Factors are sum coded, so that type III is sound.",
     )
     errors = right.segmented_control(
         "Scatter between seeds",

@@ -20,7 +20,8 @@ def show(look: Look, response: str) -> None:
         st.info("A trade-off needs a second number; these runs have logged one.", icon=":material/balance:")
         return
     bare = response.rpartition("/")[2]
-    others.sort(key=lambda name: (name != "seconds", not name.startswith("spread/"), name.rpartition("/")[2] == bare))
+    kinds = ["seconds", "gap"]
+    others.sort(key=lambda name: (name.partition("/")[0] not in kinds, name.rpartition("/")[2] == bare))
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         against = st.selectbox(
@@ -36,7 +37,7 @@ def show(look: Look, response: str) -> None:
         directions = {name: _direction(name) for name in (response, str(against))}
     found = computed(_front, look, response, str(against), tuple(directions.items()))
     quote(found.sentence)
-    warn(found.warnings)
+    warn([*found.warnings, *sweepboard.cautions((response, str(against)))])
     if found.table.empty:
         return
     drawn = effectcharts.front_table(found, str(against), response)
