@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from core import paths
+from tests.contract.test_cli import call
 
 Lab = Callable[..., CompletedProcess[str]]
 TEXT = """
@@ -41,13 +42,15 @@ def study() -> Iterator[str]:
     file.unlink()
 
 
-def test_studies_are_listed_and_judged_before_anything_ran(lab: Lab) -> None:
-    listed = json.loads(lab("study", "--json").stdout)
+def test_studies_are_listed_and_judged_before_anything_ran(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "study", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
     (shipped,) = [one for one in listed if one["study"] == "implicit_em"]
     assert shipped["finished"] == 0 < shipped["wanted"] and shipped["claims"] > 9
-    found = lab("study", "implicit_em", "--json")
-    assert found.returncode == 0, found.stderr
-    told = json.loads(found.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert call(monkeypatch, "study", "implicit_em", "--json") == 0
+    told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert {claim["verdict"] for claim in told["claims"]} == {"cannot be told"}
     assert len(told["claims"]) == shipped["claims"] and all(claim["sentence"] for claim in told["claims"])
     published = {(row["optimizer"], row["learning_rate"], row["metric"]): row for row in told["published"]}
@@ -63,10 +66,13 @@ def test_studies_are_listed_and_judged_before_anything_ran(lab: Lab) -> None:
         (("implicit_em", "--run", "--stage", "nothing"), "There is no stage 'nothing'; there are main, width"),
     ],
 )
-def test_a_mistake_is_one_line(lab: Lab, cache: Path, words: tuple[str, ...], said: str) -> None:
-    found = lab("study", *words)
-    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
-    assert said in found.stderr and not (cache / "sweeps").exists()
+def test_a_mistake_is_one_line(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    assert call(monkeypatch, "study", *words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1) and said in err
+    assert not (cache / "sweeps").exists()
 
 
 @pytest.mark.slow

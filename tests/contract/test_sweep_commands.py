@@ -9,6 +9,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from tests.contract.test_cli import call
+
 TEXT = """name = "small"
 trainer = "toy"
 data = "toy"
@@ -28,15 +30,17 @@ def file(tmp_path: Path) -> str:
     return str(tmp_path / "small.toml")
 
 
-def test_a_plan_and_mistakes(lab: Lab, file: str) -> None:
-    told = lab("sweep", file, "--plan", "--json")
-    assert told.returncode == 0 and "4 runs (2 cells × 2 seeds)" in told.stderr
-    assert json.loads(told.stdout)["n_runs"] == 4
+def test_a_plan_and_mistakes(
+    cache: Path, file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "sweep", file, "--plan", "--json") == 0
+    told = capsys.readouterr()
+    assert "4 runs (2 cells × 2 seeds)" in told.err and json.loads(told.out)["n_runs"] == 4
     Path(file).write_text(TEXT.replace("0.9", "9"))
-    told = lab("sweep", file)
-    assert told.returncode == 2 and "line 8: momentum must be 0 to 0.999, not 9" in told.stderr
-    told = lab("sweeps", "pause", "nothing")
-    assert told.returncode == 2 and "There is no sweep 'nothing'" in told.stderr
+    assert call(monkeypatch, "sweep", file) == 2
+    assert "line 8: momentum must be 0 to 0.999, not 9" in capsys.readouterr().err
+    assert call(monkeypatch, "sweeps", "pause", "nothing") == 2
+    assert "There is no sweep 'nothing'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
