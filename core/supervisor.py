@@ -22,7 +22,7 @@ from typing import Any
 from core import disk, paths, rundir, sweepflags
 from core.executors import local
 from core.machine import devices, resolve_device
-from core.waiting import claim, enqueue_all, look_again, position, queue, queueing, waiting
+from core.waiting import claim, enqueue_all, look_again, position, queue, queueing, take_up, waiting
 
 __all__ = [  # of core/machine.py and core/waiting.py, said from here
     "claim",
@@ -33,6 +33,7 @@ __all__ = [  # of core/machine.py and core/waiting.py, said from here
     "queue",
     "queueing",
     "resolve_device",
+    "take_up",
     "waiting",
 ]
 
@@ -108,28 +109,6 @@ def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] |
         how = "before it could start" if not status.pid else "and could not say why: the disk may have been full"
         reason = f"Its process ended (exit status {child.returncode}) {how}; see stdout.log."
         rundir.set_status(folder, replace(status, state="failed", reason=reason, ended_at=time.time()))
-
-
-def take_up(folder: Path, sweep: str) -> bool:
-    """Queue a run of a sweep whose process was killed, from its last checkpoint; whether it is.
-
-    Once in the life of a run, said as an event: what kills a process may do so every time. Not where the sweep is
-    paused or cancelled; the user may always resume it.
-    """
-    if not sweep or any(sweepflags.has(sweep, flag) for flag in ("paused", "cancelled")):
-        return False
-    status = rundir.read_status(folder)
-    if status.state != "lost" or any(event["kind"] == "taken_up" for event in rundir.read_events(folder)[0]):
-        return False
-    try:
-        writer = rundir.Writer(folder)
-    except ValueError:  # someone resumed it just now
-        return False
-    writer.event("taken_up", reason="Its process was killed; its sweep goes on with it from its last checkpoint.")
-    writer.close()
-    rundir.set_status(folder, replace(status, state="queued", pid=0, heartbeat=time.time()))
-    enqueue_all([folder])
-    return True
 
 
 def ensure() -> None:

@@ -22,6 +22,7 @@ MOST_TOGETHER = 128
 
 
 def ordered(pairs: list[tuple[int, int]], file: SweepFile) -> list[tuple[int, int]]:
+    """The (cell, seed) in the order in which the file wants them trained."""
     if file.order == "seeds":
         return pairs
     return [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]

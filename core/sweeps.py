@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
@@ -80,26 +81,7 @@ def start(
     trainer = load_trainer(made.trainer)
     ground = specs.prepare(trainer, data=made.data, split=made.split, device=made.device)
     design = designs.make(made, trainer.Config)
-    record = Record(
-        id="",
-        name=made.name,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        trainer=made.trainer,
-        data=ground.data,
-        split=ground.split,
-        device=ground.device,
-        seeds=list(made.seeds),
-        factors=sweeprecord.as_json(made.factors),
-        cells=list(design.cells),
-        entries=[],
-        title=made.title,
-        design=made.design,
-        is_quick=made.is_quick,
-        stage=made.stage,
-        trials=made.search.trials,
-        workers=sweepplan.workers(made, ground.device, trainer),
-        notes=[*design.notes, *made.warnings],
-    )
+    record = _record(made, trainer, ground, design)
     pairs = sweepruns.ordered([(cell, seed) for seed in made.seeds for cell in range(len(design.cells))], made)
     if only is not None:
         pairs = [pair for pair in pairs if pair in only]
@@ -117,6 +99,30 @@ def start(
     sweepruns.make_runs(record, record.entries, made, ground)
     supervisor.ensure()
     return record.id
+
+
+def _record(file: SweepFile, trainer: ModuleType, ground: specs.Ground, design: designs.Design) -> Record:
+    """What is planned, still without an id and without runs."""
+    return Record(
+        id="",
+        name=file.name,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        trainer=file.trainer,
+        data=ground.data,
+        split=ground.split,
+        device=ground.device,
+        seeds=list(file.seeds),
+        factors=sweeprecord.as_json(file.factors),
+        cells=list(design.cells),
+        entries=[],
+        title=file.title,
+        design=file.design,
+        is_quick=file.is_quick,
+        stage=file.stage,
+        trials=file.search.trials,
+        workers=sweepplan.workers(file, ground.device, trainer),
+        notes=[*design.notes, *file.warnings],
+    )
 
 
 # ---- reading ----

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from core import paths, rundir
+from core import paths, rundir, sweepflags
 
 
 def queue() -> Path:
@@ -51,6 +51,28 @@ def enqueue_all(folders: Sequence[Path]) -> None:
                 status = replace(status, state="queued", reason="", ended_at=0.0, heartbeat=time.time())
                 rundir.set_status(folder, status)
             os.replace(making, place / f"{first + number * 1000:020d}-{folder.name}")
+
+
+def take_up(folder: Path, sweep: str) -> bool:
+    """Queue a run of a sweep whose process was killed, from its last checkpoint; whether it is.
+
+    Once in the life of a run, said as an event: what kills a process may do so every time. Not where the sweep is
+    paused or cancelled; the user may always resume it.
+    """
+    if not sweep or any(sweepflags.has(sweep, flag) for flag in ("paused", "cancelled")):
+        return False
+    status = rundir.read_status(folder)
+    if status.state != "lost" or any(event["kind"] == "taken_up" for event in rundir.read_events(folder)[0]):
+        return False
+    try:
+        writer = rundir.Writer(folder)
+    except ValueError:  # someone resumed it just now
+        return False
+    writer.event("taken_up", reason="Its process was killed; its sweep goes on with it from its last checkpoint.")
+    writer.close()
+    rundir.set_status(folder, replace(status, state="queued", pid=0, heartbeat=time.time()))
+    enqueue_all([folder])
+    return True
 
 
 def claim(folder: Path) -> bool:
