@@ -37,8 +37,7 @@ class Reading:
     def missing(self, stage: str | None = None) -> int:
         """Runs that are not there, of one stage or of all."""
         table = self.coverage if stage is None else self.coverage[self.coverage["stage"] == stage]
-        there = table["finished"] + table["diverged"]
-        return int((table["wanted"] - there).clip(lower=0).sum())
+        return int(table["missing"].map(len).sum())
 
     def wanted(self, stage: str | None = None) -> int:
         """Runs that it asks for, of one stage or of all."""

@@ -88,7 +88,7 @@ def _row(found: Reading, stage: str, plan: Plan | str, sweep: sweeps.Summary | N
             for warning in () if isinstance(plan, str) else plan.warnings:
                 st.caption(f":material/warning: {shared.plain(warning)}")
             if 0 < found.missing(stage) < found.wanted(stage):
-                st.caption("It is started whole: the runs that are here already are made again.")
+                st.caption(f"Only the {found.missing(stage)} that are missing are made.")
     with action:
         start_button(found, stage, plan, sweep, where, is_primary=stage == MAIN)
 
@@ -121,20 +121,21 @@ def start_button(
         key=f"run.{where}.{found.study.name}.{stage}",
         type="primary" if is_primary else "secondary",
         icon=":material/play_arrow:",
-        width="stretch",
+        width="stretch" if is_primary else "content",
         disabled=not confirmed,
     ):
-        _start(found, stage, plan)
+        _start(found, stage)
 
 
-def _start(found: Reading, stage: str, plan: Plan) -> None:
+def _start(found: Reading, stage: str) -> None:
     try:
-        with st.spinner(f"Making {plan.n_runs:,} run directories …"):
-            sweep = sweeps.start(found.files[stage], confirmed=True)
+        with st.spinner(f"Making {found.missing(stage):,} run directories …"):
+            started = studies.start(found.study, found.runs, quick=found.is_quick, stages=[stage], confirmed=True)
     except ValueError as error:
         shared.failed(error)
         return
-    st.session_state[TOLD] = f"Started {stage_name(stage)}: {plan.n_runs} runs, sweep {sweep}. It goes on by itself."
+    sweep, runs = ", ".join(started), found.missing(stage)
+    st.session_state[TOLD] = f"Started {stage_name(stage)}: {runs} runs, sweep {sweep}. It goes on by itself."
     st.rerun()
 
 
@@ -143,7 +144,7 @@ def _everything(found: Reading, plans: dict[str, Plan | str], where: str) -> Non
     seconds = [plan.seconds for plan in wanted]
     known = sum(one for one in seconds if one is not None)
     time = "time unknown until the first run" if None in seconds else f"about {sweepplan.humanised(known)}"
-    runs = sum(plan.n_runs for plan in wanted)
+    runs = sum(found.missing(stage) for stage, plan in plans.items() if isinstance(plan, Plan))
     st.caption(f"All that is missing: {runs} runs in {len(wanted)} sweeps, {time}.")
     if any(plan.asks for plan in wanted):
         return
