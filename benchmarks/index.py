@@ -53,7 +53,7 @@ def spec(number: int) -> rundir.Spec:
     config = {"learning_rate": 1e-4 * (1 + number // 4), "epochs": 50}
     return rundir.Spec(
         id=f"20260101-{number:06d}-toy-0000", trainer="toy", config=config, data="toy", task="emotion",
-        split="grouped:0", seed=number % 4, device="cpu", created_at=f"2026-01-01T00:00:00.{number:06d}",
+        split="grouped:0", seed=number % 4, device="cpu", created_at=f"2026-01-01T00:00:00.{number:06d}+00:00",
     )  # fmt: skip
 
 
