@@ -205,7 +205,7 @@ def classes_drawing(table: pd.DataFrame, classes: str, factor: str) -> alt.Layer
         tooltip=["class:N", "level:N", "n:Q", *_numbers("expected")],
     )
     cells = base.mark_rect().encode(color=alt.Color("excess:Q", scale=scale, title="more than by chance"))
-    dark = 0.55 * reach  # the ends of the scheme are too dark for black
+    dark = 0.7 * reach  # the ends of the scheme are too dark for black
     is_dark = (alt.datum.excess > dark) | (alt.datum.excess < -dark)
     ink = alt.condition(is_dark, alt.value("white"), alt.value("black"))
     text = base.mark_text(fontSize=13).encode(text="n:Q", color=ink)

@@ -11,9 +11,7 @@ from html import escape
 
 import numpy as np
 
-from core.wording import number_text
-
-WIDTH, RIGHT, TOP, BOTTOM = 720, 18, 46, 44
+WIDTH, RIGHT, TOP, BOTTOM = 720, 18, 60, 44
 DASHES = ("", "6 3", "2 2", "8 3 2 3", "4 4", "1 3")
 LETTER = 6.3
 """Width of a letter of the labels, in pixels, about."""
@@ -157,14 +155,16 @@ def _axes(x: Axis, y: Axis, across: _Scale, up: _Scale, box: tuple[float, float,
         )
         parts.append(_text(left - 6, place + 4, text, anchor="end"))
     parts.append(_text((left + right) / 2, bottom + 34, x.title, anchor="middle"))
-    parts.append(_text(8, top - 10, y.title))
+    parts.append(_text(8, top - 9, y.title))
     return parts
 
 
 def _labels(axis: Axis, scale: _Scale) -> list[tuple[float, str]]:
     if axis.names:
         return [(float(scale.at(k)), _short(name)) for k, name in enumerate(axis.names)]
-    return [(float(scale.at(v)), number_text(v)) for v in ticks(scale.low, scale.high, is_log=scale.is_log)]
+    return [
+        (float(scale.at(v)), f"{v:,.6g}".replace("-", "−")) for v in ticks(scale.low, scale.high, is_log=scale.is_log)
+    ]
 
 
 def _marks(layer: Layer, across: _Scale, up: _Scale) -> list[str]:

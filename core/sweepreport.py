@@ -196,7 +196,7 @@ def _curves(told: _Sweep) -> Iterator[Block]:
         if len(crossed.counts) > 1:
             yield Block("table", table=crossed.counts.rename_axis(columns=None).reset_index())
     if len(kinds):
-        shown = kinds[[*told.found.factors, "seed", "kind", "sentence"]]
+        shown = _levelled(kinds[[*told.found.factors, "seed", "kind", "sentence"]], told.found)
         yield Block("table", f"How each curve of {wording.words(metric)} ended, and why it is said so.", table=shown)
 
 
@@ -236,7 +236,12 @@ def _again(told: _Sweep) -> Iterator[Block]:
 
 def _runs(found: Found, response: str = "") -> list[Block]:
     columns = ["run", *found.factors, "seed", "state", *([response] if response else [])]
-    return [Block("table", "Every run.", table=found.results[columns])]
+    return [Block("table", "Every run.", table=_levelled(found.results[columns], found))]
+
+
+def _levelled(table: pd.DataFrame, found: Found) -> pd.DataFrame:
+    """Levels as they were chosen: 0.1, and not 0.1000."""
+    return table.assign(**{name: table[name].map(level_text) for name in found.factors})
 
 
 def _versions(record: Record) -> list[Block]:

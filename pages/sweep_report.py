@@ -32,7 +32,7 @@ def show(look: Look, response: str) -> None:
         ):
             name = f"{look.record.id}.{ending}"
             st.download_button(label, made(write), name, mime, icon=":material/download:")
-    st.caption(f"`python lab.py sweeps report {shared.plain(look.record.id)}` writes the same.")
+    st.caption(f"`python lab.py sweeps report {look.record.id}` writes the same.")
     if st.toggle("Show its sentences here", key="sentences", bind="query-params"):
         for block in computed(_blocks, look, response):
             if block.kind == "heading":

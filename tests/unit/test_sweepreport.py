@@ -59,7 +59,7 @@ def test_a_board_has_students_interval_and_counts_what_diverged() -> None:
 
 
 def test_the_best_is_called_so_only_where_no_interval_overlaps() -> None:
-    apart = {("a", 1): 0.1, ("a", 2): 0.11, ("b", 1): 0.9, ("b", 2): 0.91}
+    apart: dict[tuple[str, int], float | None] = {("a", 1): 0.1, ("a", 2): 0.11, ("b", 1): 0.9, ("b", 2): 0.91}
     told = sweepboard.best_sentence(sweepboard.board(made(dict(apart)), "test/accuracy", ["knob"]), "test/accuracy")
     assert told.startswith("b has the highest mean test accuracy, 0.905 [") and "no other's interval overlaps" in told
     near = sweepboard.board(made(apart | {("a", 1): 0.89}), "test/accuracy", ["knob"])
