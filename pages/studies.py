@@ -31,7 +31,7 @@ def _card(name: str, listing: list[Summary]) -> None:
             st.markdown(shared.plain(_first_sentence(file.about)))
         newest = study_reading.sweeps_of(found, listing)
         _state(found, newest)
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(
                 "pages/studies.py",
                 label="Open",

@@ -52,8 +52,10 @@ def cards(found: Reading, results: list[Judged], newest: dict[str, sweeps.Summar
         st.subheader(heading, anchor=False)
         if whose == "published":
             st.caption("; ".join(f"**{word}**: {meaning}" for word, meaning in MEANINGS.items()) + ".")
-        for one in of:
-            _card(found, one, newest)
+        places = [st.container()] if len(found.runs) else st.columns(2)  # without numbers they need half the width
+        for at, one in enumerate(of):
+            with places[at % len(places)]:
+                _card(found, one, newest)
 
 
 def _card(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> None:
@@ -80,9 +82,10 @@ def _missing(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> 
     short = study_reading.is_short_of(found, one)
     plans = study_reading.plans(found) if short else {}
     for stage in short:
-        st.caption(f":material/hourglass_empty: {shared.plain(study_run.needs(found, stage, plans[stage]))}")
-        if len(found.runs):  # before, the one button above starts it
-            study_run.start_button(found, stage, plans[stage], newest.get(stage), one.claim.id)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f":material/hourglass_empty: {shared.plain(study_run.needs(found, stage, plans[stage]))}")
+            if len(found.runs):  # before, the one button above starts it
+                study_run.start_button(found, stage, plans[stage], newest.get(stage), one.claim.id)
 
 
 def _decided(found: Reading, one: Judged) -> None:
@@ -117,4 +120,4 @@ def drawing(chart: Any, height: int = 300) -> None:
     title, about = getattr(chart, "title", ""), getattr(chart, "description", "")
     if isinstance(about, str):
         read = about.removeprefix(title).lstrip(". ") if isinstance(title, str) else about
-        st.caption(shared.plain(f"How to read it: {read}"))
+        st.caption(shared.plain(f"How to read it: {read.replace('_', ' ')}"))

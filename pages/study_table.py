@@ -13,6 +13,15 @@ from core.studies import Published
 from pages import shared, study_reading
 from pages.study_reading import Reading
 
+COLUMNS = {
+    "published": st.column_config.Column(width=105),
+    "measured [95 %]": st.column_config.Column(width=185, help="Mean over seeds and its t interval."),
+    "n": st.column_config.Column(width=40, help="Seeds that finished."),
+    "difference": st.column_config.Column(width=80, help="Measured less published."),
+    "in sd": st.column_config.Column(width=60, help="The difference in published standard deviations."),
+    "published ±": st.column_config.Column(width=90, help="Where the measured mean lies beside published ± sd."),
+    "our interval": st.column_config.Column(width=95, help="Whether our 95 % interval holds the published value."),
+}
 SHOWN_RUNS = 12
 INSIDE, ABOVE, BELOW, NO_RUN, NO_SD = "✓ within", "▲ above", "▼ below", "— no run", "— none printed"
 HOLDS, LEFT_OUT, ONE_SEED = "✓ holds it", "✗ does not", "— one seed"
@@ -44,6 +53,7 @@ def beside(found: Reading) -> None:
         on_select="rerun",
         selection_mode="multi-row",
         key=f"published.{metric}",
+        column_config=COLUMNS | {name: st.column_config.Column(name, width=95) for name in published.factors},
         width="stretch",
         placeholder="—",
         alt=f"{metric}: published beside measured",
@@ -71,7 +81,11 @@ def _read(published: Published, metric: str) -> None:
 
 def _printed(value: float, digit: float) -> str:
     """A number with as many decimals as were printed."""
-    return f"{value:.{max(0, -int(np.floor(np.log10(digit))))}f}"
+    return f"{value:.{max(0, -int(np.floor(np.log10(digit))))}f}".replace("-", "−")
+
+
+def _signed(value: float, digit: float) -> str | None:
+    return None if pd.isna(value) else ("+" if value >= 0 else "") + _printed(value, digit)
 
 
 def within(row: pd.Series) -> str:
@@ -110,9 +124,11 @@ def shown(rows: pd.DataFrame, published: Published, metric: str) -> pd.DataFrame
         for _, row in rows.iterrows()
     ]
     table["n"] = rows["n"].astype(int)
-    table["difference"] = [None if pd.isna(v) else f"{v:+.3g}" for v in rows["difference"]]
+    table["difference"] = [_signed(v, finer) for v in rows["difference"]]
     has_sd = rows["published_sd"].notna() & rows["in_sd"].notna()
-    table["in published sd"] = [f"{v:+.1f}" if yes else None for v, yes in zip(rows["in_sd"], has_sd, strict=True)]
+    table["in sd"] = [
+        f"{v:+.1f}".replace("-", "−") if yes else None for v, yes in zip(rows["in_sd"], has_sd, strict=True)
+    ]
     table["published ±"] = [within(row) for _, row in rows.iterrows()]
     table["our interval"] = [holds(row) for _, row in rows.iterrows()]
     return table

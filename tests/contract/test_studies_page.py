@@ -169,7 +169,7 @@ def test_a_mean_beyond_the_published_deviation_or_interval_is_marked(app: Any, m
         expected = study_table.INSIDE if abs(gap) <= sd else study_table.ABOVE if gap > 0 else study_table.BELOW
         shown = table.loc[(row["optimizer"], f"{row['learning_rate']:g}")]
         assert shown["published ±"] == expected
-        assert float(shown["in published sd"]) == pytest.approx(gap / sd, abs=0.06)
+        assert float(shown["in sd"].replace("−", "-")) == pytest.approx(gap / sd, abs=0.06)
     assert {study_table.INSIDE, study_table.ABOVE} & set(table["published ±"])
 
 
