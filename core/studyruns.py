@@ -26,8 +26,13 @@ ABOUT = ["run", "stage", "cell", "config_id", "seed", "state", "diverged", "seco
 
 def variants(study: Study, *, quick: bool = False) -> dict[str, SweepFile]:
     """Its sweeps by stage, the main one first; ValueError where `quick` is asked and the file has no [quick]."""
-    found = {MAIN: sweepfile.read(study.path, quick=quick)}
-    return found | {name: sweepfile.read(study.path, quick=quick, stage=name) for name in study.file.stage_names}
+    return dict(_variants(study.path, study.path.stat().st_mtime_ns, study.file.stage_names, quick))
+
+
+@functools.lru_cache(maxsize=16)
+def _variants(path: Path, changed_ns: int, stages: tuple[str, ...], quick: bool) -> dict[str, SweepFile]:
+    found = {MAIN: sweepfile.read(path, quick=quick)}
+    return found | {name: sweepfile.read(path, quick=quick, stage=name) for name in stages}
 
 
 def cells(study: Study, *, quick: bool = False) -> pd.DataFrame:
