@@ -50,6 +50,8 @@ class Fits:
 
     all: tuple[Fit, ...]
     sentence: str
+    ends: tuple[float, float]
+    """The best law at the first and the last x, in the unit of y."""
 
     @property
     def best(self) -> Fit:
@@ -63,9 +65,12 @@ class Fits:
 
     @property
     def has_no_limit(self) -> bool:
-        """Whether the logarithm beats both laws that end in a limit."""
-        by_law = {fit.law: fit.aicc for fit in self.all}
-        return by_law[LOGARITHM] < min(by_law[POWER_LIMIT], by_law[EXPONENTIAL])
+        """Whether no limit is in sight: the logarithm beats both laws that end in one, or the better of these ends
+        farther away than the whole curve has come (a − b·x^−c with a small c is a logarithm that bends a little)."""
+        limited = next(fit for fit in self.all if fit.limit is not None and fit.law != POWER)
+        assert limited.limit is not None
+        first, last = self.ends
+        return self.of(LOGARITHM).aicc < limited.aicc or abs(limited.limit - last) > abs(last - first)
 
     def of(self, law: str) -> Fit:
         """The fit of one law."""
@@ -88,7 +93,8 @@ def fit(x: np.ndarray, y: np.ndarray) -> Fits:
         raise ValueError(f"A law needs at least 6 points beyond 0, this curve has {len(x)}.")
     laws = [_logarithm(x, y), _power(x, y), _power_limit(x, y), _exponential(x, y)]
     ordered = tuple(sorted(laws, key=lambda law: law.aicc))
-    return Fits(ordered, _sentence(ordered))
+    first, last = ordered[0].at(np.array([x.min(), x.max()]))
+    return Fits(ordered, _sentence(ordered), (float(first), float(last)))
 
 
 @dataclass(frozen=True)

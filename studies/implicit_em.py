@@ -113,7 +113,7 @@ def sgd_converges_at_one_epoch(
     unlimited = np.mean([_has_no_limit(*curve) for curve in per_epoch(frame).values()])
     said = (
         f"By its own criterion it does (epoch {over_all.text()} runs). The epoch goes with the threshold to the power "
-        f"−{exponent.text('.2f')}, and {unlimited:.0%} of the curves have no limit (a logarithm fits best)"
+        f"−{exponent.text('.2f')}, and {unlimited:.0%} of the curves have no limit in sight"
     )
     if place == "across" or exponent.where(0.5, np.inf) == "across":
         return unknown(f"{said}: too uncertain to tell.", table, chart)
@@ -121,6 +121,8 @@ def sgd_converges_at_one_epoch(
         return Verdict(
             ARTEFACT, f"{said}: it measures the threshold, twice of which halves it, and not the network.", table, chart
         )
+    if exponent.low > 0.5:
+        return unknown(f"{said}: the threshold decides where they cross, and yet a limit may lie ahead.", table, chart)
     return Verdict(REPRODUCED, f"{said}: the threshold hardly matters.", table, chart)
 
 

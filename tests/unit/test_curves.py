@@ -93,3 +93,11 @@ def test_what_is_not_finite_is_left_out() -> None:
 def test_a_constant_curve_breaks_nothing() -> None:
     found = curves.fit(X, np.full(100, 3.0))
     assert np.isfinite([one.aicc for one in found.all]).all()
+
+
+def test_a_limit_farther_away_than_the_curve_has_come_is_none_in_sight() -> None:
+    """5700·x^−0.012 − 6000 falls by 300 in 100 epochs and has 5,400 to go; e^(−x/15) is nearly there."""
+    x = np.arange(1.0, 101.0)
+    bent = curves.fit(x, 5700 * x**-0.012 - 6000)
+    assert bent.best.law == curves.POWER_LIMIT and bent.has_no_limit
+    assert not curves.fit(x, np.exp(-x / 15)).has_no_limit
