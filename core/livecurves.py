@@ -19,6 +19,24 @@ from core import charts, rundir
 
 TOLD = ("changed", "branched")
 """Kinds of events that are drawn on the curves."""
+PACES = ((1_000, 1.0, 1.0), (5_000, 2.0, 5.0), (10**12, 2.0, 10.0))
+"""Up to so many lines of numbers: seconds from tick to tick of what is said, and of what is drawn.
+
+Where a second of training is less than a pixel wide, drawing every second shows nothing more."""
+
+
+def pace(points: int) -> tuple[float, float]:
+    """Seconds from tick to tick of what is said and of what is drawn, where the longest run has `points` lines."""
+    return next((said_s, drawn_s) for most, said_s, drawn_s in PACES if points <= most)
+
+
+def lines(folder: Path) -> int:
+    """How many lines the log of a run has by now; 0 where there is none. Counted, not read: 3 ms for 10,000."""
+    try:
+        with (folder / "events.jsonl").open("rb") as log:
+            return sum(part.count(b"\n") for part in iter(lambda: log.read(2**20), b""))
+    except OSError:
+        return 0
 
 
 class Curve:

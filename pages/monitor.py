@@ -1,7 +1,7 @@
 """Runs as they happen: state, progress, curves, log, and what can be done with them.
 
-Everything ticks once a second while curves are short. Where a second of training is less than a pixel wide, curves are
-drawn every few seconds, and the newest loss stands in words above them (`benchmarks/live.py` says what watching costs).
+Everything ticks once a second while curves are short, less often later (`livecurves.PACES`); the newest loss stands in
+words above the curves. `benchmarks/live.py` says what watching costs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from pages import actions, palette, shared
 
 LOG_LINES = 30
 MOST_TOGETHER = 6
-PACES = ((1_000, 1.0, 1.0), (5_000, 2.0, 5.0), (10**12, 2.0, 10.0))
-"""Up to so many steps of the longest run: seconds from tick to tick of what is said, and of what is drawn."""
 STRETCHES = {"all of it": 0, "the last 1,000 steps": charts.POINTS_PER_CURVE, "the last 100": 100}
 
 
@@ -65,12 +63,11 @@ def _pace(folders: list[Path], followers: list[Follower]) -> tuple[float | None,
     st.session_state["monitor.shown"] = _sign(folders, followers)
     if all(rundir.read_status(folder).is_finished for folder in folders):
         return None, None
-    return PACES[_class(followers)][1:]
+    return _pace_now(followers)
 
 
-def _class(followers: list[Follower]) -> int:
-    longest = max(follower.points for follower in followers)
-    return next(place for place, pace in enumerate(PACES) if longest <= pace[0])
+def _pace_now(followers: list[Follower]) -> tuple[float, float]:
+    return livecurves.pace(max(follower.points for follower in followers))
 
 
 def _followers(folders: list[Path]) -> list[Follower]:
@@ -92,7 +89,7 @@ def _followers(folders: list[Path]) -> list[Follower]:
 def _sign(folders: list[Path], followers: list[Follower]) -> list[Any]:
     """What buttons and pace depend on; where it moves the whole page is drawn again."""
     asked = [[rundir.is_asked(folder, kind) for kind in ("stop", "pause")] for folder in folders]
-    return [_class(followers), asked, *(rundir.read_status(folder).state for folder in folders)]
+    return [_pace_now(followers), asked, *(rundir.read_status(folder).state for folder in folders)]
 
 
 def _stay(folders: list[Path], followers: list[Follower]) -> None:

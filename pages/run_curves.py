@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import metrics, runcurves, rundir, runview
+from core import livecurves, metrics, runcurves, rundir, runview
 from core.runcurves import Mark
 from pages import palette, shared
 
 TICK_S = 2.0
+"""Seconds from one drawing to the next while a run is short; later `livecurves.pace` says it."""
 MOST_MARKS_NAMED = 30
 HOW_TO_READ = (
     "Training is solid, validation dashed. The thin line is always the raw one; smoothing draws a running mean over "
@@ -22,12 +23,21 @@ HOW_TO_READ = (
 
 
 def curves(folder: Path, spec: rundir.Spec) -> None:
-    """Controls and panels; while the run trains they are drawn again every two seconds."""
-    is_over = rundir.read_status(folder).is_finished
-    st.fragment(_curves, run_every=None if is_over else TICK_S)(folder, spec)
+    """Controls and panels; while the run trains they are drawn again every two to ten seconds, by its length."""
+    every_s = _every_s(folder)
+    st.fragment(_curves, run_every=every_s)(folder, spec, every_s)
 
 
-def _curves(folder: Path, spec: rundir.Spec) -> None:
+def _every_s(folder: Path) -> float | None:
+    """Seconds from one drawing to the next, None where the run is over."""
+    if rundir.read_status(folder).is_finished:
+        return None
+    return max(TICK_S, livecurves.pace(livecurves.lines(folder))[1])
+
+
+def _curves(folder: Path, spec: rundir.Spec, every_s: float | None) -> None:
+    if every_s is not None and _every_s(folder) != every_s:
+        st.rerun()  # the whole page, once: it is over, which its head should say, too, or it has become long
     index = shared.store(folder)
     rows = index.curves([spec.id])
     if rows.empty:
@@ -42,8 +52,15 @@ def _curves(folder: Path, spec: rundir.Spec) -> None:
     panels = runcurves.panels(rows, primary, wanted["more"], x=wanted["x"])
     _panels(spec, panels, found, wanted)
     _told(rows, found)
-    stem = f"{spec.id}-curves.csv"
-    st.download_button("Curves as CSV", runcurves.csv(rows), stem, "text/csv", icon=":material/download:")
+    # Written when it is asked for: with 10,000 steps it was half the cost of every drawing.
+    st.download_button(
+        "Curves as CSV",
+        lambda: runcurves.csv(rows),
+        f"{spec.id}-curves.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )
 
 
 def marks(index: Any, spec: rundir.Spec, rows: pd.DataFrame) -> list[Mark]:

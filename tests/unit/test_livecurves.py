@@ -122,3 +122,16 @@ def test_a_gap_is_no_extreme_and_a_growing_curve_keeps_its_points() -> None:
     assert len(kept) <= charts.POINTS_PER_CURVE and np.nanmin(kept) == 3.5
     before, _ = charts.thin(steps[:-5], values[:-5])
     assert set(before[:-3]) <= set(kept_steps)
+
+
+def test_lines_are_counted_as_they_are_written(tmp_path: Path) -> None:
+    assert livecurves.lines(tmp_path) == 0
+    write(tmp_path, *(numbers(step, train_loss=1.0) for step in range(1, 8)))
+    with (tmp_path / "events.jsonl").open("a") as log:
+        log.write('{"n": 8')  # a line that is not over is none yet
+    assert livecurves.lines(tmp_path) == 7
+
+
+def test_longer_runs_are_drawn_less_often() -> None:
+    paces = [livecurves.pace(points) for points in (0, 1_000, 1_001, 5_000, 5_001, 10**7)]
+    assert paces == [(1.0, 1.0), (1.0, 1.0), (2.0, 5.0), (2.0, 5.0), (2.0, 10.0), (2.0, 10.0)]
