@@ -14,11 +14,11 @@ from pages import shared, study_reading
 from pages.study_reading import Reading
 
 COLUMNS = {
-    "published": st.column_config.Column(width=105),
-    "measured [95 %]": st.column_config.Column(width=185, help="Mean over seeds and its t interval."),
+    "published": st.column_config.Column(width=100),
+    "measured [95 %]": st.column_config.Column(width=205, help="Mean over seeds and its t interval."),
     "n": st.column_config.Column(width=40, help="Seeds that finished."),
-    "difference": st.column_config.Column(width=80, help="Measured less published."),
-    "in sd": st.column_config.Column(width=60, help="The difference in published standard deviations."),
+    "difference": st.column_config.Column(width=72, help="Measured less published."),
+    "in sd": st.column_config.Column(width=53, help="The difference in published standard deviations."),
     "published ±": st.column_config.Column(width=90, help="Where the measured mean lies beside published ± sd."),
     "our interval": st.column_config.Column(width=95, help="Whether our 95 % interval holds the published value."),
 }
