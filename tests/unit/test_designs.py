@@ -80,6 +80,8 @@ def test_columns_are_orthogonal_and_aliases_are_true(k: int, resolution: int) ->
     table = np.array([list(cell.values()) for cell in found.cells])
     assert np.array_equal(table.T @ table, len(table) * np.eye(k))  # all main effects, independent of each other
     columns = {f"f{i}": table[:, i] for i in range(k)}
+    for name, of in found.generators.items():  # the principal fraction: the product itself, not its opposite
+        assert np.array_equal(columns[name], np.prod([columns[one] for one in of], axis=0))
     columns |= {f"f{i} × f{j}": table[:, i] * table[:, j] for i, j in itertools.combinations(range(k), 2)}
     same = {
         frozenset((a, b)) for a, b in itertools.combinations(columns, 2) if abs(columns[a] @ columns[b]) == len(table)
