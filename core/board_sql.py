@@ -1,4 +1,4 @@
-"""The statements behind a board: configurations with seeds pooled and 95 % intervals, and what stands beside them."""
+"""The statements behind a board: configurations with seeds pooled, 95 % intervals, and what stands beside them."""
 
 from __future__ import annotations
 

@@ -15,14 +15,6 @@ from pages import actions, run_about, run_checkpoints, run_curves, run_scores, s
 VIEWS = ("Curves", "Checkpoints", "Scores", "Family", "Snapshots", "Log", "About")
 NEWEST = 200
 LISTED = 20
-STYLE = """
-<style>
-  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] { background: none; }
-  [data-testid="stMain"] [data-testid="stPageLink-NavLink"]:hover { background: rgb(128 128 128 / 0.15); }
-  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] * { font-weight: inherit; }
-</style>
-"""
-"""A link to another run is one to this page, and would be shown as the place where the reader is."""
 
 
 def _words(row: dict[str, object]) -> str:
@@ -157,7 +149,6 @@ def _page() -> None:
     st.page_link("pages/run.py", label="Another run", icon=":material/list:", query_params={})
 
 
-st.html(STYLE)
 st.title("Run", anchor=False)
 st.caption(
     "One run, all there is: how it learned, what any of its epochs hears, what it scored, and how to make it again."

@@ -104,6 +104,10 @@ STYLE = """
   [data-testid="stSidebar"] { min-width: 19rem; }
   [data-testid="stSidebarHeader"] { height: 2.2rem; }
   [data-testid="stMain"] { font-variant-numeric: tabular-nums; }
+  /* a link to another run or sweep is one to this page, and would be shown as the place where the reader is */
+  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] { background: none; }
+  [data-testid="stMain"] [data-testid="stPageLink-NavLink"]:hover { background: rgb(128 128 128 / 0.15); }
+  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] * { font-weight: inherit; }
 </style>
 """
 
