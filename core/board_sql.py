@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 # A run that has not read its data yet stands on the newest board of its data set and split.
-_PLACED = """SELECT run, task, data, coalesce(data_version, last, '') AS data_version, split, config_id, leaky, created_at
+_PLACED = """SELECT run, task, data, coalesce(data_version, last, '') AS data_version, split, config_id, leaky,
+    created_at
 FROM runs JOIN (SELECT task, data, split, arg_max(data_version, created_at) AS last FROM runs GROUP BY ALL)
     USING (task, data, split)"""
 

@@ -92,9 +92,10 @@ def deck(
     """Mount the player.
 
     `audio` is a 16-bit WAV, sent once per mount (mono halves it), or the path of an Ogg file that the browser streams.
-    `peaks` [n, 2] are the lowest and highest sample of n equal stretches, full scale 1. `spectrogram_db` [rows, columns]
-    spans the whole clip, row r at `spectrogram_hz[r]`, ascending in any spacing. `markers` are (seconds, text). `height`
-    is the time panels' height in pixels; None is natural. `start_s` counts the first time this audio is mounted.
+    `peaks` [n, 2] are the lowest and highest sample of n equal stretches, full scale 1. `spectrogram_db` [rows,
+    columns] spans the whole clip, row r at `spectrogram_hz[r]`, ascending in any spacing. `markers` are (seconds,
+    text). `height` is the time panels' height in pixels; None is natural. `start_s` counts the first time this audio
+    is mounted.
 
     With `rating` the plane takes a listener's rating: `clip` (SHA-256 of the file), `rater`, and `saved` (take →
     moments on the disk). Then `st.session_state[key]["takes"]` holds what was last sent, `on_takes` is called when it
