@@ -215,7 +215,7 @@ def _page() -> None:
         name = _choose(names)
     _undo()
     if not shelf.added():
-        st.caption(
+        st.info(
             "Your own folders will be listed here. None has been added yet: press Add a folder, or run "
             "`python lab.py data add NAME PATH`."
         )

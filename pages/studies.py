@@ -14,7 +14,8 @@ VARIANTS = ("full", "quick")
 PANEL = "studies.panel"
 
 
-def _card(name: str, listing: list[Summary]) -> None:
+def _card(name: str, listing: list[Summary]) -> bool:
+    """Draw the card of a study; whether any run of it is here."""
     with st.container(border=True):
         try:
             study = study_reading.study(name)
@@ -22,7 +23,7 @@ def _card(name: str, listing: list[Summary]) -> None:
         except ValueError as error:
             st.markdown(f"**{shared.plain(name)}**")
             shared.failed(error)
-            return
+            return False
         file = study.file
         st.subheader(shared.plain(file.title or name), anchor=False)
         if file.source:
@@ -44,6 +45,7 @@ def _card(name: str, listing: list[Summary]) -> None:
             _run_panel(
                 found if quick == found.is_quick else study_reading.reading(study, quick, shared.store()), listing
             )
+        return bool(len(found.runs))
 
 
 def _toggle(name: str) -> None:
@@ -104,8 +106,12 @@ def _overview(listing: list[Summary]) -> None:
         )
         st.page_link("pages/sweeps.py", label="Run a sweep of your own", icon=":material/grid_view:")
         return
-    for name in names:
-        _card(name, listing)
+    if not any([_card(name, listing) for name in names]):
+        st.info(
+            "What we measure will stand here beside what was published, with a verdict on each claim. No run of a "
+            "study is here yet: open one to see what it claims, or run its quick variant.",
+            icon=":material/science:",
+        )
 
 
 def _one(name: str, listing: list[Summary]) -> None:
