@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # uv links files from its cache and takes seconds where pip takes minutes; it is used where it is installed. Told to, it
-# compiles them as pip does: else the first start compiles 3,000 modules while somebody waits.
+# compiles them as pip does: else the first start compiles 1,200 modules while somebody waits.
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --compile-bytecode --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 PORT ?= 8501
 # one test process per core; a file stays in one of them, since its tests may share a server

@@ -7,14 +7,13 @@ import streamlit as st
 from core import control, machine, paths, rundir, supervisor
 from pages import shared
 
-EVERY_S = 5.0
 SHOWN = 12
 GIB = 2**30
 
 
 def panel() -> None:
     """Devices, what runs, and the queue; ticks by itself."""
-    st.fragment(_panel, run_every=EVERY_S)()
+    st.fragment(_panel, run_every=shared.side_s())()
 
 
 def _panel() -> None:
