@@ -14,14 +14,14 @@ from core import datasets, rundir, runner, supervisor
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES, Dataset
 from core.events import Part
 
-SHAPES = {"lib164": (164,), "lib73": (73,), "logmel": (128, 94), "opensmile260": (260,)}
+SHAPES = {"lib164": (164,), "lib73": (73,), "logmel": (128, 94), "opensmile260": (260,), "pixels": (49,)}
 """What one row of an input looks like; 94 frames are three seconds of log-mel."""
 
 
 def stand_in(name: str, task: str, input: str, window_s: float, n: int = 40, *, is_broken: bool = False) -> Dataset:
     """A data set of random rows (not numbers where `is_broken`), two items a group."""
     random = np.random.default_rng(7)
-    labels = EMOTION_LABELS if task == "emotion" else IRMAS_CLASSES
+    labels = {"emotion": EMOTION_LABELS, "digits": tuple("0123456789")}.get(task, IRMAS_CLASSES)
     values = random.standard_normal((n, *SHAPES[input])).astype(np.float32)
     if is_broken:
         values[:] = np.nan

@@ -13,7 +13,8 @@ from core import audio, listening, paths
 
 STARTER = paths.PROJECT / "starter"
 CLIPS = sorted((STARTER / "clips").glob("*.ogg"))
-RUNS = sorted(folder.name for folder in (STARTER / "runs").iterdir())
+RUNS = sorted(folder.name for folder in (STARTER / "runs").iterdir() if (folder / "checkpoints").is_dir())
+"""Those of studies ship without weights."""
 AGAIN = "make them again with `python -m starter.make predictions`"
 
 

@@ -39,7 +39,7 @@ NAMES = [  # what bends another run is solved at once, as ridge is, and needs th
 ]
 SLOW = [name for name in NAMES if "wave16k" in trainers.constant(name, "INPUTS")]
 SMALL = {"width": 4, "kernel": 3, "batch_size": 16, "patience": 0, "learning_rate": 0.1, "dropout": 0.1, "n_mels": 40}
-INPUT_OF = {"emotion": "lib164", "instruments": "logmel"}
+INPUT_OF = {"emotion": "lib164", "instruments": "logmel", "digits": "pixels"}
 MOVED = {"learning_rate": 0.0123, "noise_db": -20.0, "reverberation": 0.5, "time_shift": 0.05}
 """Values far from the defaults that matter on excerpts of 0.3 s; other hot knobs go to the middle of their range."""
 
@@ -80,15 +80,18 @@ def settings(name: str, epochs: int = 3) -> dict[str, Any]:
     about = config.knobs(trainers.load(name).Config)
     if "epochs" in about and about["epochs"].unit == "rounds":
         epochs *= 9
+    if trainers.load(name).MONITOR.startswith("train/"):  # it tells of whole epochs only
+        epochs *= 6
     below = [knob for knob, one in about.items() if one.kind == "run" and not one.optional]
     runs = {knob: made_runs.emotion("deam", "lib73", 45.0).name for knob in below}
     return {knob: value for knob, value in (SMALL | {"epochs": epochs} | runs).items() if knob in about}
 
 
 def new(name: str, values: dict[str, Any] | None = None) -> Path:
-    spec = supervisor.new_spec(
-        trainers.load(name), settings(name) | (values or {}), data="cues-small", split="grouped:0", device="cpu"
-    )
+    module = trainers.load(name)
+    data = "mnist" if "digits" in module.TASKS and "emotion" not in module.TASKS else "cues-small"
+    knobs = settings(name) | (values or {})
+    spec = supervisor.new_spec(module, knobs, data=data, split="grouped:0", device="cpu")
     return rundir.create(spec)
 
 

