@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +18,7 @@ import psutil
 import pytest
 import soundfile
 
-from core import audio, decoding, library
+from core import audio, decoding, library, paths
 from core.longclip import LongClip
 from tests.soak import fuzz_audio
 
@@ -36,7 +39,11 @@ def test_a_hundred_mutants_decode_or_are_refused_in_a_sentence() -> None:
 
 
 def test_a_few_mutants_in_children() -> None:
-    report = fuzz_audio.campaign(12, seed=3)
+    # In a process of its own: after a page test `__main__` is that page here, and every spawned child would open it.
+    campaign = "import json; from tests.soak import fuzz_audio; print(json.dumps(fuzz_audio.campaign(12, seed=3)))"
+    told = subprocess.run([sys.executable, "-c", campaign], capture_output=True, text=True, cwd=paths.PROJECT)
+    assert told.returncode == 0, told.stderr
+    report = json.loads(told.stdout.splitlines()[-1])
     assert report["failures"] == []
     assert sum(report["outcomes"].values()) == 12
     assert set(report["by_kind"]) >= {"wav", "flac", "ogg", "mp3"}
