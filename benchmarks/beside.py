@@ -4,8 +4,8 @@
     /tmp/beside/bin/python benchmarks/beside.py [--events 100] [--runs 10000]
 
 Ten processes log `--events` × 10 scalars each: MLflow by log_batch, one call an event, which is its way to say what is
-known at a step; trackio by log. Then MLflow's search_runs for the best 300 of `--runs` finished runs, which were written into its database straight.
-Not yet run to its end: no figure of ours rests on it.
+known at a step; trackio by log. Then MLflow's search_runs for the best 300 of `--runs` finished runs, which were
+written into its database straight. Not yet run to its end: no figure of ours rests on it.
 """
 
 from __future__ import annotations
