@@ -21,6 +21,7 @@ from tests.soak import sweeps
 
 
 def main() -> None:
+    """Run the campaign and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--apart", type=int, default=40)

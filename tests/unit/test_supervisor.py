@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import trainers
-from core import control, rundir, supervisor
+from core import control, paths, rundir, supervisor
 from core.executors import local
 from tests.conftest import eventually, processes_of
 
@@ -293,12 +293,13 @@ def test_waiting_runs_cost_nothing_while_nothing_happens(
     watcher.tick()
     os.utime(supervisor.queue(), (2, 2))  # long ago: what happens now would show
     watcher.tick()
-    monkeypatch.setattr(rundir, "read_spec", lambda _: pytest.fail("a spec was read again"))
-    real = os.listdir
-    monkeypatch.setattr(
-        os, "listdir", lambda path: pytest.fail("it was listed") if "queue" in str(path) else real(path)
-    )
+    looked: list[str] = []
+    read, listing = rundir.read_spec, os.listdir
+    monkeypatch.setattr(rundir, "read_spec", lambda folder: (looked.append(str(folder)), read(folder))[1])
+    monkeypatch.setattr(os, "listdir", lambda path: (looked.append(str(path)), listing(path))[1])
     watcher.tick()
+    of_running = {str(slot / "control") for slot in paths.runs().iterdir()}  # what runs is asked for its wishes
+    assert [place for place in looked if str(cache) in place and place not in of_running | {str(paths.runs())}] == []
 
 
 # ---- real processes ----
