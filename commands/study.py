@@ -43,9 +43,11 @@ def study(
     if len(table):
         shown = table.drop(columns=["sd"]).to_string(index=False, na_rep="—", float_format=lambda v: f"{v:.5g}")
         typer.echo(f"{shown}\n")
+    for fault in table.attrs.get("faults", ()):
+        typer.echo(fault, err=True)
     for claim, verdict in judged:
         whose = "" if claim.whose == "published" else " (ours)"
-        typer.echo(f"{verdict.verdict.upper()}{whose}: {claim.text}\n    {verdict.sentence}")
+        typer.echo(f"{verdict.word.upper()}{whose}: {claim.text}\n    {verdict.sentence}")
 
 
 def _start(chosen: Any, runs: Any, quick: bool, stages: list[str] | None) -> list[str]:
@@ -68,7 +70,11 @@ def _list(names: list[str], store: Any, quick: bool, as_json: bool) -> None:
 
     rows = []
     for name in names:
-        chosen = studies.load(name)
+        try:
+            chosen = studies.load(name)
+        except ValueError as error:  # the others are listed all the same
+            typer.echo(str(error), err=True)
+            continue
         runs = studies.runs_of(store, chosen, quick=quick)
         finished, wanted = _counts(studies.coverage(chosen, runs, quick=quick))
         rows.append({"study": name, "title": chosen.file.title, "source": chosen.file.source,
@@ -94,12 +100,14 @@ def _report(chosen: Any, runs: Any, judged: list[Any], table: Any, quick: bool, 
         "started": started,
         "coverage": studies.coverage(chosen, runs, quick=quick).to_dict("records"),
         "published": [plain(row) for row in table.to_dict("records")],
+        "faults": list(table.attrs.get("faults", ())),
         "claims": [
             {
                 "id": claim.id,
                 "text": claim.text,
                 "whose": claim.whose,
                 "verdict": verdict.verdict,
+                "check_failed": verdict.has_failed,
                 "sentence": verdict.sentence,
                 "evidence": json.loads(verdict.evidence.to_json(orient="records")),
             }

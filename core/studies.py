@@ -18,11 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from core import paths, sweepfile, verdicts
-from core.stats import t_interval
+from core import paths, studyfaults, sweepfile, verdicts
+from core.studybeside import compare
 from core.studyruns import coverage, lacking, runs_of, variants
 from core.sweepfile import SweepFile
 from core.verdicts import Runs, Verdict
@@ -121,6 +120,9 @@ def read(path: Path) -> Study:
     file = sweepfile.read(path)
     try:
         module = _module(path.stem)
+    except Exception as error:  # its functions are a file that anybody may write: whatever an import can raise
+        raise ValueError(studyfaults.sentence(error)) from error
+    try:
         claims = tuple(_claim(raw, number, module, file) for number, raw in enumerate(file.claims))
         for number, claim in enumerate(claims):
             if claim.id in {other.id for other in claims[:number]}:
@@ -131,42 +133,21 @@ def read(path: Path) -> Study:
 
 
 def judge(study: Study, runs: Runs) -> list[Judged]:
-    """Each claim's verdict, in the order of the file. A check that finds its numbers unusable cannot tell, and why."""
-    found = []
-    for claim in study.claims:
-        try:
-            verdict = study.function(claim.check)(runs, **claim.args)
-        except ValueError as error:
-            verdict = verdicts.unknown(f"The check gave up: {error}")
-        found.append(Judged(claim, verdict))
-    return found
+    """Each claim's verdict, in the order of the file. A check that finds its numbers unusable cannot tell, and why; one
+    that falls over is no verdict (`has_failed`), and leaves the others as they are."""
+    return [Judged(claim, _judged(study, claim, runs)) for claim in study.claims]
 
 
-def compare(study: Study, runs: Runs) -> pd.DataFrame:
-    """Published beside measured: a row per published row and metric.
-
-    Columns: the factors, metric, published, published_sd (NaN where none is printed), measured (mean over seeds), low
-    and high (its 95 % t interval; NaN for one seed), sd, n, difference, and in_sd: the difference in published standard
-    deviations, each taken as half the last printed digit or more, for "± 0" is a rounding. Metrics without seconds of
-    their own, or without a run, are NaN with n = 0.
-    """
-    table = study.published
-    if table is None:
-        return pd.DataFrame()
-    main = runs.main
-    values = {name: main.column(name) for name in table.metrics if name not in table.derived}
-    values |= {name: study.function(name)(main) for name in table.derived}
-    about = main.results.set_index("run")
-    rows = []
-    for printed in table.frame.to_dict("records"):
-        keep = np.ones(len(about), dtype=bool)
-        for factor in table.factors:
-            keep &= (about[factor] == printed[factor]).to_numpy() if factor in about else False
-        members = list(about.index[keep])
-        for metric in table.metrics:
-            seen = values[metric].reindex(members).dropna().to_numpy(float)
-            rows.append({name: printed[name] for name in table.factors} | _beside(table, printed, metric, seen))
-    return pd.DataFrame(rows)
+def _judged(study: Study, claim: Claim, runs: Runs) -> Verdict:
+    try:
+        verdict = study.function(claim.check)(runs, **claim.args)
+    except ValueError as error:
+        return verdicts.unknown(f"The check gave up: {error}")
+    except Exception as error:  # a check is a file that anybody may write: whatever a slip in it can raise
+        return verdicts.failed(claim.check, studyfaults.sentence(error))
+    if not isinstance(verdict, Verdict):
+        return verdicts.failed(claim.check, f"it returned {type(verdict).__name__}, not a Verdict.")
+    return verdict
 
 
 def start(
@@ -270,22 +251,3 @@ def _published(file: SweepFile, module: ModuleType | None) -> Published | None:
     frame[columns[len(factors) :]] = frame[columns[len(factors) :]].apply(pd.to_numeric, errors="coerce")
     note = str(raw.get("note", ""))
     return Published(frame, factors, metrics, dict(digits), derived, note, dict(raw.get("figures", {})))
-
-
-def _beside(table: Published, printed: dict[str, Any], metric: str, seen: np.ndarray) -> dict[str, Any]:
-    sd = float(printed.get(f"{metric}{SD}", np.nan))
-    floor = table.digits[metric] / 2
-    mean, low, high = t_interval(seen)
-    gap = mean - float(printed[metric])
-    return {
-        "metric": metric,
-        "published": float(printed[metric]),
-        "published_sd": sd,
-        "measured": mean,
-        "low": low,
-        "high": high,
-        "sd": float(seen.std(ddof=1)) if len(seen) > 1 else float("nan"),
-        "n": len(seen),
-        "difference": gap,
-        "in_sd": gap / max(sd if np.isfinite(sd) else 0.0, floor),
-    }

@@ -13,6 +13,7 @@ from core.stats import t_interval
 
 REPRODUCED, NOT_REPRODUCED, ARTEFACT, CANNOT_TELL = "reproduced", "not reproduced", "artefact", "cannot be told"
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, ARTEFACT, CANNOT_TELL)
+CHECK_FAILED = "check failed"
 MAIN = "main"
 
 
@@ -21,8 +22,8 @@ class Runs:
     """The runs of a study.
 
     `results` has one row per run: run, stage ("main" or a stage's name), cell, config_id, seed, state, diverged,
-    seconds (NaN where runs trained together), together, started_at, ended_at, a column per knob and one per final
-    metric. `curves(metric)` has run, cell, seed, step, epoch, value. `factors` are those of the main grid.
+    seconds and epoch_seconds (of the whole run, and the median from one epoch to the next; NaN where runs trained
+    together), together, started_at, ended_at, a column per knob and one per final metric. `curves(metric)` has run, cell, seed, step, epoch, value. `factors` are those of the main grid.
     """
 
     results: pd.DataFrame
@@ -71,15 +72,24 @@ class Runs:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found: one of VERDICTS, a sentence with the numbers, the table behind it, and a chart or None."""
+    """What a check found: one of VERDICTS, a sentence with the numbers, the table behind it, and a chart or None.
+
+    `has_failed` says that the check itself fell over: that is a mistake in a file, and nothing about the claim.
+    """
 
     verdict: str
     sentence: str
     evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
     chart: Any = None
+    has_failed: bool = False
 
     def __post_init__(self) -> None:
         assert self.verdict in VERDICTS, self.verdict
+
+    @property
+    def word(self) -> str:
+        """The verdict as it is shown: one of VERDICTS, or CHECK_FAILED, which is none."""
+        return CHECK_FAILED if self.has_failed else self.verdict
 
 
 class Interval(NamedTuple):
@@ -141,6 +151,11 @@ def too_few(runs: Runs, cells: int, seeds: int = 2) -> str:
 def unknown(why: str, evidence: pd.DataFrame | None = None, chart: Any = None) -> Verdict:
     """The verdict "cannot be told", and why."""
     return Verdict(CANNOT_TELL, why, pd.DataFrame() if evidence is None else evidence, chart)
+
+
+def failed(check: str, why: str) -> Verdict:
+    """What stands where a verdict would, for a check that fell over."""
+    return Verdict(CANNOT_TELL, f"The check {check} failed, so nothing was judged: {why}", has_failed=True)
 
 
 def by_place(place: str) -> str:

@@ -8,24 +8,26 @@ from typing import Any, Literal
 import streamlit as st
 
 from core import sweeps
-from core.verdicts import ARTEFACT, CANNOT_TELL, NOT_REPRODUCED, REPRODUCED
+from core.verdicts import ARTEFACT, CANNOT_TELL, CHECK_FAILED, NOT_REPRODUCED, REPRODUCED
 from pages import shared, study_reading, study_run, study_table
 from pages.study_reading import Judged, Reading
 
-Colour = Literal["green", "red", "orange", "gray"]
+Colour = Literal["green", "red", "orange", "gray", "violet"]
 MARKS: dict[str, tuple[Colour, str]] = {
     REPRODUCED: ("green", ":material/check_circle:"),
     NOT_REPRODUCED: ("red", ":material/cancel:"),
     ARTEFACT: ("orange", ":material/straighten:"),
     CANNOT_TELL: ("gray", ":material/help:"),
+    CHECK_FAILED: ("violet", ":material/bug_report:"),
 }
-"""Colour and sign of each verdict; the word always stands beside them."""
+"""Colour and sign of each verdict, and of a check that failed, which is none; the word always stands beside them."""
 
 MEANINGS = {
     REPRODUCED: "our runs say the same, and their interval excludes that it is not so",
     NOT_REPRODUCED: "our runs exclude it",
     ARTEFACT: "the number comes again, but it is the measure's, not the network's",
     CANNOT_TELL: "runs are missing, or their interval holds both",
+    CHECK_FAILED: "the study's own function fell over, which says nothing about the claim",
 }
 HEADINGS = {"published": "What was claimed", "ours": "What explains the numbers"}
 
@@ -51,7 +53,8 @@ def cards(found: Reading, results: list[Judged], newest: dict[str, sweeps.Summar
             continue
         st.subheader(heading, anchor=False)
         if whose == "published":
-            st.caption("; ".join(f"**{word}**: {meaning}" for word, meaning in MEANINGS.items()) + ".")
+            words = [word for word in MEANINGS if word != CHECK_FAILED or any(v.has_failed for _, v in results)]
+            st.caption("; ".join(f"**{word}**: {MEANINGS[word]}" for word in words) + ".")
         places = [st.container()] if len(found.runs) else st.columns(2)  # without numbers they need half the width
         for at, one in enumerate(of):
             with places[at % len(places)]:
@@ -66,7 +69,7 @@ def _card(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> Non
         has_chart = is_run and chart is not None
         text, picture = st.columns([4, 5], gap="medium") if has_chart else (st.container(), None)
         with text:
-            badge(verdict.verdict, is_run=is_run)
+            badge(verdict.word, is_run=is_run)
             st.markdown(f"**{shared.plain(claim.text)}**")
             if is_run:
                 st.markdown(shared.plain(verdict.sentence))
@@ -115,7 +118,10 @@ def _own_chart(found: Reading, one: Judged) -> Any:
 
 
 def drawing(chart: Any, height: int = 300) -> None:
-    """A chart, and under it how to read it (the axes and series, as its alt text says them)."""
+    """A chart, and under it how to read it (the axes and series, as its alt text says them); or why there is none."""
+    if isinstance(chart, str):
+        st.error(shared.plain(chart), icon=":material/bug_report:")
+        return
     st.altair_chart(chart, height=height)
     title, about = getattr(chart, "title", ""), getattr(chart, "description", "")
     if isinstance(about, str):

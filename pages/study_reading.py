@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import studies, sweeps, verdicts
+from core import studies, studyfaults, sweeps, verdicts
 from core.store import Store
 from core.studies import Judged, Runs, Study
 from core.sweepfile import SweepFile
@@ -57,20 +56,10 @@ def study(name: str) -> Study:
         return _study(name, changed)
     except ValueError as error:
         raise ValueError(_short(str(error))) from None
-    except Exception as error:  # its functions are a file that anybody may write: whatever an import can raise
-        raise ValueError(_short(f"{_where(error)}{type(error).__name__}: {error}.")) from error
 
 
 def _short(text: str) -> str:
     return " ".join(text.replace(f"{studies.folder().parent}/", "").split())
-
-
-def _where(error: Exception) -> str:
-    """File and line of an error in a study's functions: "studies/x.py, line 3: "."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}, line {error.lineno}: "
-    ours = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).parent == studies.folder()]
-    return f"{ours[-1].filename}, line {ours[-1].lineno}: " if ours else ""
 
 
 @st.cache_resource(max_entries=100, show_spinner="Reading the study …")
@@ -122,18 +111,14 @@ def judged(found: Reading) -> list[Judged]:
 @st.cache_resource(max_entries=400, show_spinner="Judging the claims …")
 def _judged(name: str, is_quick: bool, claim: str, key: Key, _found: Reading) -> Judged:
     only = next(one for one in _found.study.claims if one.id == claim)
-    try:
-        (result,) = studies.judge(replace(_found.study, claims=(only,)), _found.runs)
-    except Exception as error:  # a check is a file that anybody may write; the other claims go on
-        why = _short(f"Its check fell over: {_where(error)}{type(error).__name__}: {error}.")
-        return Judged(only, verdicts.unknown(why))
+    (result,) = studies.judge(replace(_found.study, claims=(only,)), _found.runs)
     return result
 
 
 def counts(results: Sequence[Judged]) -> dict[str, int]:
-    """How many claims have each verdict, those that none has left out."""
-    seen = Counter(verdict.verdict for _, verdict in results)
-    return {name: seen[name] for name in verdicts.VERDICTS if seen[name]}
+    """How many claims have each verdict, or a check that failed; those that none has left out."""
+    seen = Counter(verdict.word for _, verdict in results)
+    return {name: seen[name] for name in (*verdicts.VERDICTS, verdicts.CHECK_FAILED) if seen[name]}
 
 
 @st.cache_resource(max_entries=20, show_spinner="Comparing with the published table …")
@@ -148,11 +133,14 @@ def compared(found: Reading) -> pd.DataFrame:
 
 @st.cache_resource(max_entries=20, show_spinner="Drawing …")
 def _figure(name: str, is_quick: bool, key: Key, figure: str, _found: Reading) -> Any:
-    return _found.study.function(figure)(_found.runs)
+    try:
+        return _found.study.function(figure)(_found.runs)
+    except Exception as error:  # a study's functions are a file that anybody may write; the rest of the page goes on
+        return f"The figure {figure} cannot be drawn: {studyfaults.sentence(error)}"
 
 
 def figure(found: Reading, function: str) -> Any:
-    """One of the study's own figures."""
+    """One of the study's own figures; a sentence where its function fell over."""
     return _figure(found.study.name, found.is_quick, found.key, function, found)
 
 
@@ -186,6 +174,6 @@ def sweeps_of(found: Reading, listing: Sequence[sweeps.Summary]) -> dict[str, sw
 def is_short_of(found: Reading, result: Judged) -> list[str]:
     """The stages in which a claim that cannot be told lacks runs."""
     claim, verdict = result
-    if verdict.verdict != verdicts.CANNOT_TELL:
+    if verdict.word != verdicts.CANNOT_TELL:
         return []
     return [stage for stage in claim.needs if found.missing(stage)]

@@ -77,6 +77,7 @@ def _table(found: Reading) -> list[Block]:
     whole = study_reading.compared(found)
     blocks = [Block("heading", "Published beside measured")]
     blocks += [Block("text", published.note)] if published.note else []
+    blocks += [Block("warning", fault) for fault in whole.attrs.get("faults", ())]
     for metric in published.metrics:
         rows = whole[whole["metric"] == metric].reset_index(drop=True)
         if len(found.runs):
@@ -87,7 +88,7 @@ def _table(found: Reading) -> list[Block]:
 
 def _claim(found: Reading, one: Judged) -> list[Block]:
     claim, verdict = one
-    said = verdict.verdict if len(found.runs) else f"{verdict.verdict} yet"
+    said = verdict.word if len(found.runs) else f"{verdict.word} yet"
     blocks = [Block("subheading", claim.text), Block("quote", f"{said.capitalize()}: {verdict.sentence}")]
     blocks += [Block("text", part) for part in study_claims.how(found, one).split("\n\n")]
     return blocks + ([Block("table", table=verdict.evidence)] if len(verdict.evidence) else [])

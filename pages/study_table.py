@@ -34,6 +34,8 @@ def beside(found: Reading) -> None:
         return
     st.subheader("Published beside measured", anchor=False)
     whole = study_reading.compared(found)
+    for fault in whole.attrs.get("faults", ()):
+        st.error(shared.plain(fault), icon=":material/bug_report:")
     names = list(published.metrics)
     if len(found.runs):
         st.markdown("  \n".join(shared.plain(summary(whole, name)) for name in names))

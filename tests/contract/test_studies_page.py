@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core import datasets, paths, studies, sweeps
-from core.verdicts import ARTEFACT, CANNOT_TELL, NOT_REPRODUCED, REPRODUCED, Runs, Verdict
+from core.verdicts import ARTEFACT, CANNOT_TELL, CHECK_FAILED, NOT_REPRODUCED, REPRODUCED, Runs, Verdict
 from pages import study_claims, study_reading, study_report, study_table
 from tests import made_runs
 from tests.synthetic import implicit_em
@@ -253,7 +253,8 @@ def test_checks_that_fall_over_leave_the_others(app: Any, folder: Path, monkeypa
     checks(monkeypatch, "toy_study", loss_is=loss_is, falls=falls)
     made_runs.finished("toy", datasets.load("toy", "emotion"), {"epochs": 3, "learning_rate": 0.1}, 0)
     text = words(app(study="toy_study")).replace("\\", "")
-    assert "Its check fell over" in text and "no such thing" in text and "1 reproduced" in text
+    assert "The check falls failed" in text and "no such thing" in text and "1 reproduced" in text
+    assert "1 check failed" in text and "1 cannot be told" not in text  # a slip in a file is no verdict on the claim
 
 
 def test_functions_that_cannot_be_imported_are_told_with_their_line(
@@ -288,5 +289,6 @@ def test_hostile_words_are_text(app: Any, folder: Path, monkeypatch: pytest.Monk
 
 def test_every_verdict_has_a_word_and_a_sign_of_its_own() -> None:
     signs = [icon for _, icon in study_claims.MARKS.values()]
-    assert set(study_claims.MARKS) == set(study_claims.MEANINGS) == {REPRODUCED, NOT_REPRODUCED, ARTEFACT, CANNOT_TELL}
+    words = {REPRODUCED, NOT_REPRODUCED, ARTEFACT, CANNOT_TELL, CHECK_FAILED}
+    assert set(study_claims.MARKS) == set(study_claims.MEANINGS) == words
     assert len(set(signs)) == len(signs)

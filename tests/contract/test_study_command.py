@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
-from core import paths
+from core import paths, studies
 from tests.contract.test_cli import call
 
 Lab = Callable[..., CompletedProcess[str]]
@@ -29,6 +30,37 @@ seeds = [1]
 [[stages]]
 name = "slow"
 factors = { momentum = [0.5] }
+"""
+SLIPS = """from core.verdicts import REPRODUCED, Verdict
+
+__all__ = ["slips", "holds", "tells_nothing", "falls"]
+def slips(runs):
+    return runs.results["no such column"]
+def holds(runs):
+    return Verdict(REPRODUCED, "It does.")
+def tells_nothing(runs):
+    pass
+def falls(runs):
+    return 1 / 0
+"""
+SLIPPING = """
+[published]
+columns = ["learning_rate", "falls"]
+digits = { falls = 1 }
+derived = ["falls"]
+rows = [[0.01, 2]]
+[[claims]]
+id = "a"
+text = "It slips."
+check = "slips"
+[[claims]]
+id = "b"
+text = "It holds."
+check = "holds"
+[[claims]]
+id = "c"
+text = "It says nothing."
+check = "tells_nothing"
 """
 NAME = "test_of_the_study_command"
 
@@ -73,6 +105,33 @@ def test_a_mistake_is_one_line(
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1) and said in err
     assert not (cache / "sweeps").exists()
+
+
+def test_a_check_that_falls_over_is_one_sentence_and_no_verdict(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two claims, the first one's check with a slip in it; and a column whose function has one."""
+    module = types.ModuleType("studies.slips")
+    file = tmp_path / "studies" / "slips.py"
+    file.parent.mkdir()
+    file.write_text(SLIPS)
+    exec(compile(SLIPS, str(file), "exec"), module.__dict__)
+    monkeypatch.setattr(studies, "_module", lambda name: module)
+    monkeypatch.setattr(studies, "folder", lambda: file.parent)
+    (file.parent / "slips.toml").write_text(TEXT.replace("NAME", "slips") + SLIPPING)
+    assert call(monkeypatch, "study", "slips") == 0
+    out, err = capsys.readouterr()
+    said = "The check slips failed, so nothing was judged: studies/slips.py, line 5: KeyError: 'no such column'."
+    assert f"CHECK FAILED: It slips.\n    {said}\n" in out and "REPRODUCED: It holds.\n" in out
+    assert "The check tells_nothing failed, so nothing was judged: it returned NoneType, not a Verdict." in out
+    assert "Traceback" not in out + err
+    assert "falls cannot be measured: its function failed: studies/slips.py, line 11: ZeroDivisionError" in err
+    assert call(monkeypatch, "study", "slips", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(claim["verdict"], claim["check_failed"]) for claim in told["claims"]] == [
+        ("cannot be told", True), ("reproduced", False), ("cannot be told", True),
+    ]  # fmt: skip
+    assert len(told["faults"]) == 1
 
 
 @pytest.mark.slow
