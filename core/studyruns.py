@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 ENDED = ("done", "diverged", "failed")
 ABOUT = ["run", "stage", "cell", "config_id", "seed", "state", "diverged", "seconds", "together", "started_at",
          "ended_at"]  # fmt: skip
+EPOCH_SECONDS = """
+    SELECT run, median(t - before) AS epoch_seconds
+    FROM (SELECT run, t, lag(t) OVER (PARTITION BY run, name ORDER BY step) AS before, name FROM metrics
+          WHERE run IN (SELECT unnest(?)) AND name = 'train/loss')
+    GROUP BY run"""
+"""A median, since an epoch with a probe takes longer, and one that shares the machine, or spans a restart, longest."""
 
 
 def variants(study: Study, *, quick: bool = False) -> dict[str, SweepFile]:
@@ -100,7 +106,8 @@ def runs_of(store: Store, study: Study, *, quick: bool = False) -> Runs:
             rows.append(_row(row, *_Places.chosen(alike, together), knobs, together))
     frame = _one_per_seed(pd.DataFrame(rows))
     frame = frame.drop(columns=["created_at"], errors="ignore").reindex(columns=[*ABOUT, *defaults])
-    return Runs(_with_metrics(store, frame), _curves(store, frame), tuple(study.file.factors))
+    measured = _with_metrics(store, _with_epoch_seconds(store, frame))
+    return Runs(measured, _curves(store, frame), tuple(study.file.factors))
 
 
 def coverage(study: Study, runs: Runs, *, quick: bool = False) -> pd.DataFrame:
@@ -185,6 +192,13 @@ def _one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _main_first(column: pd.Series) -> pd.Series:
     return column.map(lambda stage: "" if stage == MAIN else stage) if column.name == "stage" else column
+
+
+def _with_epoch_seconds(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
+    """Seconds from one epoch to the next, the median of each run; NaN where it trained with others."""
+    told = store.query(EPOCH_SECONDS, [frame["run"].tolist()]).astype({"run": str}).set_index("run")["epoch_seconds"]
+    together = frame["together"].astype(bool)
+    return frame.assign(epoch_seconds=frame["run"].astype(str).map(told).where(~together).astype(float))
 
 
 def _with_metrics(store: Store, frame: pd.DataFrame) -> pd.DataFrame:

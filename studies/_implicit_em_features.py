@@ -27,7 +27,7 @@ ALONE = "alone"
 
 
 def sgd_is_faster(runs: Runs, cells: int = 8, margin: float = 0.03) -> Verdict:
-    """Claim: a run with SGD takes less time than one with Adam.
+    """Claim: training with SGD takes less time than with Adam, by seconds from one epoch to the next.
 
     Only runs that trained alone, one after another, in an order that mixes the optimisers can tell: together they have
     no seconds of their own, and a machine that gets slower by the hour would make the second optimiser slow. A main
@@ -41,14 +41,14 @@ def sgd_is_faster(runs: Runs, cells: int = 8, margin: float = 0.03) -> Verdict:
         said = f"{len(alone) - len(timed)} of {len(alone)} runs trained in one process with others and have no seconds."
         return unknown(f"{said} Run the stage {ALONE}: one after another, in random order.")
     lacking = too_few(alone, cells) or _order_trouble(timed)
-    table = timed.groupby(["optimizer", "learning_rate"])["seconds"].agg(["mean", "std", "count"]).reset_index()
+    table = timed.groupby(["optimizer", "learning_rate"])["epoch_seconds"].agg(["mean", "std", "count"]).reset_index()
     if lacking:
         return unknown(lacking, table)
-    sgd, adam = (np.log(timed.loc[timed["optimizer"] == name, "seconds"]) for name in ("sgd", "adam"))
+    sgd, adam = (np.log(timed.loc[timed["optimizer"] == name, "epoch_seconds"]) for name in ("sgd", "adam"))
     gap = difference(sgd, adam)
     mean, low, high = (1 - float(np.exp(end)) for end in (gap.mean, gap.high, gap.low))
     less = Interval(mean, low, high, gap.n)
-    said = f"A run with SGD takes {less.text('.1%')} runs each, less time than one with Adam"
+    said = f"An epoch with SGD takes {less.text('.1%')} runs each, less time than one with Adam"
     if less.low > 0:
         return Verdict(REPRODUCED, f"{said}.", table)
     if less.high < margin:
@@ -58,7 +58,7 @@ def sgd_is_faster(runs: Runs, cells: int = 8, margin: float = 0.03) -> Verdict:
 
 def _timed(runs: Runs) -> pd.DataFrame:
     """Those that have seconds of their own."""
-    timed = runs.results[np.isfinite(runs.column("seconds").to_numpy())]
+    timed = runs.results[np.isfinite(runs.column("epoch_seconds").to_numpy())]
     return timed[~timed["together"].fillna(False).astype(bool)] if "together" in timed else timed
 
 

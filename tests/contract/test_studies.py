@@ -53,7 +53,7 @@ def test_no_check_falls_over_nothing_or_damage(name: str, claim: Any) -> None:
     """No runs, all diverged, metrics that are not there or not numbers: cannot be told, never an error."""
     full = next(iter(cases(name).values()))["true"]
     nothing = replace(full, results=full.results[:0], curves=lambda metric: full.curves(metric)[:0])
-    metrics = ["seconds", *(column for column in full.results if "/" in column)]
+    metrics = ["seconds", "epoch_seconds", *(column for column in full.results if "/" in column)]
     bare = replace(full, results=full.results.drop(columns=metrics), curves=lambda metric: full.curves(metric)[:0])
     blank = replace(
         full,

@@ -94,6 +94,7 @@ def made(
                 {"run": run, "stage": stage, "cell": number, "config_id": f"c{number}", "seed": seed,
                  "state": "diverged" if len(rows) in diverged else "done", "diverged": len(rows) in diverged,
                  "seconds": np.nan if together else seconds, "together": together, "optimizer": optimizer,
+                 "epoch_seconds": np.nan if together else seconds / epochs,
                  "learning_rate": rate, "hidden_units": k, "schedule": "constant", **last}
             )  # fmt: skip
             for name, curve in values.items():

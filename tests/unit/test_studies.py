@@ -153,6 +153,20 @@ def test_of_two_runs_with_one_seed_the_one_that_trained_alone_counts(study: stud
     assert results.loc[together, "together"] and np.isnan(results.loc[together, "seconds"])
 
 
+def test_seconds_an_epoch_are_the_usual_ones(study: studies.Study) -> None:
+    """Epochs of 2 s, but one with a probe of 30 s: 2 s; of a run among others, whose epochs are everybody's: none."""
+    for seed, together in ((1, ""), (2, "a group")):
+        folder = rundir.find(run(seed, together=together))
+        told_at = [10.0, 12.0, 14.0, 46.0, 48.0]
+        lines = [
+            {"n": n, "t": t, "kind": "metrics", "step": n, "epoch": float(n), "values": {"train/loss": 1.0, "other": t}}
+            for n, t in enumerate(told_at, 1)
+        ]
+        (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = studies.runs_of(memory_store(), study).results.set_index("seed")["epoch_seconds"]
+    assert found[1] == 2.0 and np.isnan(found[2])
+
+
 def test_the_quick_variant_has_runs_of_its_own(study: studies.Study) -> None:
     full, quick = run(1), run(1, knobs={"epochs": 2})
     assert list(studies.runs_of(memory_store(), study).results["run"]) == [full]
