@@ -34,13 +34,14 @@ starter: $(VENV)/.run
 bench: $(VENV)/.run
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
-# the long campaigns: half an hour
+# the long campaigns: an hour and more
 soak: $(VENV)/.test
 	$(BIN)/python -m tests.soak.killer --rounds 204
 	$(BIN)/python -m tests.soak.killer --rounds 24 --trainer instrunet
 	$(BIN)/python -m tests.soak.fuzz_audio --mutants 2000
 	$(BIN)/python -m tests.soak.long_clip
 	$(BIN)/python -m tests.soak.long_clip --seconds 1700 --kind wav
+	$(BIN)/python -m tests.soak.sweeps --runs 1000 --apart 40
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit('Earshot needs Python 3.11 or newer.' if sys.version_info < (3, 11) else 0)"
