@@ -77,7 +77,8 @@ def card(name: str) -> Card:
     try:
         found = datasets.load(name)
     except datasets.Missing as error:
-        return Card(name, "missing", about, str(error), tasks, added=added, **facts)
+        held = _held(_where(_place(name), added), getattr(module, "PARTS", ()))
+        return Card(name, "missing", about, str(error), tasks, added=added, parts=held, **facts)
     except ValueError as error:
         return Card(name, "wrong", about, str(error), tasks, added=added, **facts)
     facts["licence"] = found.licence
@@ -122,8 +123,11 @@ def problems_with(name: str, place: str) -> list[str]:
     parts = _parts(name)
     if parts:
         absent = _absent(where, parts)
-        # A set that is known by name only comes as several archives: one of them is enough to say where it lies.
-        is_enough = not absent or (name not in datasets.names() and len(absent) < len(parts))
+        if name in datasets.names():
+            needed = parts[: getattr(datasets.module(name), "NEEDED_PARTS", len(parts))]
+            is_enough = not _absent(where, needed)
+        else:  # it comes as several archives, and one of them is enough to say where it lies
+            is_enough = len(absent) < len(parts)
         return found if is_enough else found + [f"{where} holds {sentence}" for sentence in absent]
     if is_own:
         what = "is made by the lab itself" if datasets.is_made_here(name) else "is a data set of the lab"
@@ -156,13 +160,21 @@ def _parts(name: str) -> Sequence[tuple[str, int, str]]:
 
 def _absent(where: Path, parts: Sequence[tuple[str, int, str]]) -> list[str]:
     """A sentence for each part that the folder does not hold in full."""
-    counts = [(max(_count(where, pattern), _count(where / WRAPPER, pattern)), wanted, what, pattern)
-              for pattern, wanted, what in parts]  # fmt: skip
     return [
-        f"{there:,} of {wanted:,} files of {what} ({pattern})."
-        for there, wanted, what, pattern in counts
-        if there < wanted
+        f"{part['files']:,} of {part['wanted']:,} files of {part['what']} ({part['pattern']})."
+        for part in _held(where, parts)
+        if part["files"] < part["wanted"]
     ]
+
+
+def _held(where: Path | None, parts: Sequence[tuple[str, int, str]]) -> list[dict[str, Any]]:
+    """How much of each part a folder holds."""
+    places = (where, where / WRAPPER) if where else ()
+    return [
+        {"what": what, "pattern": pattern, "wanted": wanted,
+         "files": max((_count(place, pattern) for place in places), default=0)}
+        for pattern, wanted, what in parts
+    ]  # fmt: skip
 
 
 def _count(where: Path, pattern: str) -> int:
@@ -172,16 +184,18 @@ def _count(where: Path, pattern: str) -> int:
         return 0
 
 
-def _known_card(name: str, added: str) -> Card:
-    facts = FACTS[name]
+def _where(name: str, added: str) -> Path | None:
+    """The folder of a data set that comes from elsewhere, where there is one."""
     root = paths.data()
     places = [Path(added)] if added else []
     places += [root / name, root / name.upper()] if root else []
-    where = next((place for place in places if place.is_dir()), None)
-    parts: list[dict[str, Any]] = [
-        {"what": what, "pattern": pattern, "files": _count(where, pattern) if where else 0, "wanted": wanted}
-        for pattern, wanted, what in facts.parts
-    ]
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _known_card(name: str, added: str) -> Card:
+    facts = FACTS[name]
+    where = _where(name, added)
+    parts = _held(where, facts.parts)
     whole = [part for part in parts if part["files"] >= part["wanted"]]
     if where is None:
         sentence = f"It is not here: get it from {facts.homepage} and run python lab.py data add {name} PATH."

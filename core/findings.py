@@ -58,8 +58,8 @@ class Report:
 
 
 LEFT_OUT = {
-    "missing": ("missing", "serious", "Copy the file to where it is expected, or delete its row."),
-    "label": ("wrong label", "serious", "Correct the row; until then the data set cannot be used."),
+    "missing": ("missing", "serious", "Copy the file to where it is expected, or delete what names it."),
+    "label": ("wrong label", "serious", "Correct it; until then the data set cannot be used."),
     "twice": ("listed twice", "serious", "Delete all rows of this file but one."),
 }
 
@@ -70,10 +70,9 @@ def left_out_findings(left_out: Sequence[tuple[str, str, str]], unlisted: Sequen
     for item, reason, why in left_out:
         kind, severity, remedy = LEFT_OUT[reason]
         found.append(Finding(kind, item, severity, why, 1, "row", remedy))
-    remedy = "Add a row for it, or move it away; a model never hears it."
+    remedy = "Label it (a row in the CSV, a label file), or move it away; a model never hears it."
     found += [
-        Finding("no label", item, "note", "This audio file has no row in the CSV.", 1, "file", remedy)
-        for item in unlisted
+        Finding("no label", item, "note", "This audio file has no label.", 1, "file", remedy) for item in unlisted
     ]
     return found
 

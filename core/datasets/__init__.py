@@ -13,6 +13,8 @@ A data set module has
     PLACE: str                                  the name under which its folder is added: its own, unless several sets
                                                 share one (optional)
     PARTS: tuple[tuple, ...]                    (pattern, files, what): what that folder must hold (optional)
+    NEEDED_PARTS: int                           how many of them, from the first, it cannot do without, where that is
+                                                not all (optional)
     def load(task, progress) -> Dataset         raises Missing when its files are not on this machine
 
 `progress(fraction, sentence)` is called while something slow is made. A module may take a folder after a colon in
@@ -79,6 +81,7 @@ class Dataset:
     targets   [n, labels], in `unit` (valence and arousal 1–9; instruments 0 or 1, several may be 1).
     sources   n names of where an item comes from, for `leave-source:NAME`; empty strings where unknown.
     official  item → "train" or "test" where the publisher gave a split (validation is cut from train), else {}.
+    is_test_sealed  whether the publisher's test items are test or nothing: no split trains or validates on them.
     ceiling   metric name → best value that label noise allows (`r2_valence` …), {} where unknown.
     raters    one row per rating (item, rater, then a column per label), None where there are none.
     traces    item → (times_s [t], values [t, labels]) where labels move in time, {} where they do not.
@@ -105,6 +108,7 @@ class Dataset:
     has_groups: bool = True
     sources: np.ndarray | None = None
     official: Mapping[str, str] = field(default_factory=dict)
+    is_test_sealed: bool = False
     ceiling: Mapping[str, float] = field(default_factory=dict)
     raters: pd.DataFrame | None = None
     traces: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)

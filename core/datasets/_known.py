@@ -34,24 +34,4 @@ FACTS = {
         tasks=("images",),
         about="60,000 colour pictures of 32 × 32 in ten classes, 50,000 of them for training.",
     ),
-    "irmas": Facts(
-        homepage="https://www.upf.edu/web/mtg/irmas",
-        size="several GB: training part and three test parts, each a zip",
-        licence="CC BY-NC-SA 3.0",
-        layout=(
-            "irmas/\n"
-            "├─ IRMAS-TrainingData/        cel/ cla/ … voi/, 6,705 wav of 3 s\n"
-            "├─ IRMAS-TestingData-Part1/   807 wav, each with a txt of its labels\n"
-            "├─ IRMAS-TestingData-Part2/   1,305\n"
-            "└─ IRMAS-TestingData-Part3/   762"
-        ),
-        parts=(
-            ("IRMAS-TrainingData/*/*.wav", 6705, "training excerpts"),
-            ("*Part1/**/*.wav", 807, "test excerpts of part 1"),
-            ("*Part2/**/*.wav", 1305, "test excerpts of part 2"),
-            ("*Part3/**/*.wav", 762, "test excerpts of part 3"),
-        ),
-        tasks=("instruments",),
-        about="Excerpts of real recordings with the predominant one of eleven instruments.",
-    ),
 }

@@ -7,12 +7,15 @@ cv10:S.F            ten folds by group: fold F is test, the next one validation;
 leave-source:NAME   everything from one source is test, the rest 90 / 10 by group
 random:S            80 / 10 / 10 by item, groups ignored: a leak wherever items share a group
 all                 everything is test: to score a run on data it never saw
+
+Where a publisher's test set is sealed (IRMAS: other music, other labels than the training clips), the splits that
+divide items anew divide the rest, and leave it out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,6 +77,8 @@ def assign(dataset: Dataset, split_name: str) -> np.ndarray:
     name it cannot read, a split this data set has not, and fewer groups than parts.
     """
     split = parse(split_name)
+    if dataset.is_test_sealed and split.kind not in ("all", "official", "whole"):
+        return _without_sealed(dataset, split_name)
     groups = np.asarray(dataset.groups, dtype=str)
     everywhere = np.ones(len(groups), dtype=bool)
     if split.kind == "all":
@@ -134,6 +139,18 @@ def check_for_training(dataset: Dataset, assignment: np.ndarray, monitor: str = 
     if not has_classes and constant.any():
         label = dataset.labels[int(np.flatnonzero(constant)[0])]
         raise ValueError(f"Every item in the training part of {dataset.name} has the same {label}: nothing to learn.")
+
+
+def _without_sealed(dataset: Dataset, split_name: str) -> np.ndarray:
+    is_open = np.array([dataset.official.get(str(item)) != "test" for item in dataset.items], dtype=bool)
+    sources = None if dataset.sources is None else np.asarray(dataset.sources)[is_open]
+    rest = replace(
+        dataset, items=dataset.items[is_open], groups=dataset.groups[is_open], targets=dataset.targets[is_open],
+        sources=sources, is_test_sealed=False,
+    )  # fmt: skip
+    parts = np.full(len(is_open), "", dtype="<U10")
+    parts[is_open] = assign(rest, split_name)
+    return parts
 
 
 def _official(dataset: Dataset, groups: np.ndarray, kind: str) -> np.ndarray:
