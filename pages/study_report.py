@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from core import document, rundir, specs
+import pandas as pd
+
+from core import document, rundir, specs, studycharts
 from core.document import Block
-from core.studies import Study
+from core.studies import Published, Study
 from pages import study_claims, study_reading, study_table
 from pages.study_reading import Judged, Reading
 
@@ -83,6 +85,16 @@ def _table(found: Reading) -> list[Block]:
         if len(found.runs):
             blocks.append(Block("text", study_table.summary(whole, metric)))
         blocks += [Block("subheading", metric), Block("table", table=study_table.shown(rows, published, metric))]
+        blocks += _pictures(rows, published, metric) if len(found.runs) else []
+    return blocks
+
+
+def _pictures(rows: pd.DataFrame, published: Published, metric: str) -> list[Block]:
+    """The table as pictures, as the page draws it."""
+    table = studycharts.beside_table(rows, published.factors, published.digits[metric])
+    blocks = [Block("figure", studycharts.READING["beside"], svg=studycharts.beside_figure(table, metric))]
+    if len(studycharts.told_in_sd(table)):
+        blocks.append(Block("figure", studycharts.READING["in sd"], svg=studycharts.sd_figure(table, metric)))
     return blocks
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import metrics
+from core import metrics, studycharts
 from core.studies import Published
-from pages import shared, study_reading
+from pages import palette, shared, study_reading
 from pages.study_reading import Reading
 
 COLUMNS = {
@@ -49,6 +49,8 @@ def beside(found: Reading) -> None:
         label_visibility="collapsed",
     )
     rows = whole[whole["metric"] == metric].reset_index(drop=True)
+    if len(found.runs):
+        _pictures(rows, published, str(metric))
     event = st.dataframe(
         shown(rows, published, str(metric)),
         hide_index=True,
@@ -66,6 +68,19 @@ def beside(found: Reading) -> None:
         return
     chosen = [rows.iloc[at] for at in event["selection"]["rows"] if at < len(rows)]
     _runs_behind(found, published, chosen)
+
+
+def _pictures(rows: pd.DataFrame, published: Published, metric: str) -> None:
+    """The metric in its own unit, and beside it in published standard deviations where such are printed."""
+    colours = palette.ROLES[shared.theme()]
+    table = studycharts.beside_table(rows, published.factors, published.digits[metric])
+    drawn = [(studycharts.beside_drawing(table, metric, colours), "beside")]
+    if len(studycharts.told_in_sd(table)):
+        drawn.append((studycharts.sd_drawing(table, metric, colours), "in sd"))
+    for place, (drawing, kind) in zip(st.columns(len(drawn), gap="medium"), drawn, strict=True):
+        with place:
+            st.altair_chart(drawing)
+            st.caption(shared.plain(f"How to read it: {studycharts.READING[kind]}"))
 
 
 def _read(published: Published, metric: str) -> None:

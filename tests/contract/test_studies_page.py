@@ -15,7 +15,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import datasets, paths, studies, sweeps
+from core import datasets, paths, studies, studycharts, sweeps
 from core.verdicts import ARTEFACT, CANNOT_TELL, CHECK_FAILED, NOT_REPRODUCED, REPRODUCED, Runs, Verdict
 from pages import study_claims, study_reading, study_report, study_table
 from tests import made_runs
@@ -196,6 +196,8 @@ def test_real_runs_of_a_quick_study(app: Any, folder: Path, monkeypatch: pytest.
     table = page.dataframe[0].value
     assert table["n"].tolist() == [1, 1] and table["published ±"].tolist() == [study_table.INSIDE, study_table.BELOW]
     assert set(table["our interval"]) == {study_table.ONE_SEED}
+    assert charts(page) == 4  # a claim's two, and the table as two pictures
+    assert all(how in words(page).replace("\\", "") for how in studycharts.READING.values())
     found = study_reading.first(study_reading.study("toy_study"), studies_store())
     row = studies.compare(found.study, found.runs).iloc[0]
     assert study_table.members(found, row) == names[:1]
@@ -203,6 +205,7 @@ def test_real_runs_of_a_quick_study(app: Any, folder: Path, monkeypatch: pytest.
     assert (
         "Reproduced: The mean loss is" in text and 'name = "toy\\_study"' not in text and 'name = "toy_study"' in text
     )
+    assert text.count("data:image/svg+xml") == 2
     assert "Judged at revision" in text and "## Published beside measured" in text
 
 
