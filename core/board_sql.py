@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 # A run that has not read its data yet stands on the newest board of its data set and split.
-_PLACED = """SELECT run, task, data, coalesce(data_version, last, '') AS data_version, split, config_id, leaky,
-    created_at
-FROM runs JOIN (SELECT task, data, split, arg_max(data_version, created_at) AS last FROM runs GROUP BY ALL)
+_PLACED = """SELECT task, data, coalesce(data_version, last, '') AS data_version, split, {columns}
+FROM {table} JOIN (SELECT task, data, split, arg_max(data_version, {time}) AS last FROM {table} GROUP BY ALL)
     USING (task, data, split)"""
 
 NEWEST = "SELECT arg_max(data_version, created_at) FROM runs WHERE task = $task AND data = $data AND split = $split"
@@ -70,24 +69,44 @@ TOUCHED = _POOLED.format(
 )
 """Those of which a run changed since `$tick`."""
 
+_CONFIGURATIONS = """
+INSERT INTO placed BY NAME
+SELECT task, data, data_version, split, config_id, count(*) AS runs, bool_or(leaky) AS leaky,
+    max(created_at) AS newest, bool_or(scored.run IS NOT NULL) AS is_scored
+FROM runs LEFT JOIN (SELECT DISTINCT run FROM evaluations WHERE {whose}) scored USING (run) WHERE {which}
+GROUP BY task, data, data_version, split, config_id
+"""
+
+PLACED_WHOLE = _CONFIGURATIONS.format(which="true", whose="true")
+"""Fills the table placed, which is four times shorter than runs where each configuration has four seeds."""
+
+_SINCE = "config_id IN (SELECT config_id FROM touched WHERE tick > $tick)"
+PLACED_TOUCHED = _CONFIGURATIONS.format(which=_SINCE, whose=f"run IN (SELECT run FROM runs WHERE {_SINCE})")
+"""Brings in the configurations of which a run changed since `$tick`."""
+
+_BOARDS_FROM = _PLACED.format(table="placed", time="newest", columns="runs, config_id, leaky, newest, is_scored")
 BOARDS = f"""
-SELECT task, data, data_version, split, count(*) AS runs, count(DISTINCT config_id) AS configurations,
-    bool_or(leaky) AS leaky, max(created_at) AS newest, bool_or(run IN (SELECT run FROM evaluations)) AS is_scored
-FROM ({_PLACED}) GROUP BY task, data, data_version, split ORDER BY newest DESC, data, split
+SELECT task, data, data_version, split, sum(runs)::BIGINT AS runs, count(DISTINCT config_id) AS configurations,
+    bool_or(leaky) AS leaky, max(newest) AS newest, bool_or(is_scored) AS is_scored
+FROM ({_BOARDS_FROM}) GROUP BY task, data, data_version, split ORDER BY newest DESC, data, split
 """
 
 TOLD_BOARDS = f"""
-SELECT DISTINCT task, data, data_version, split FROM ({_PLACED})
-WHERE run IN (SELECT run FROM metrics WHERE name LIKE 'validation/%')
+SELECT DISTINCT task, data, data_version, split
+FROM ({_PLACED.format(table="runs", time="created_at", columns="run")})
+WHERE run IN (SELECT run FROM metrics WHERE name LIKE 'validation/%'
+    AND run IN (SELECT run FROM runs WHERE run NOT IN (SELECT run FROM evaluations)))
 """
-"""Boards whose runs told a validation score while they trained; slow, since metrics is the longest table."""
+"""Boards of which a run without a report told a validation score while it trained."""
 
 ANCHORS = """
-SELECT kind, part, metric, arg_max(e.value, r.created_at) AS value, any_value(n_items) AS n_items
-FROM evaluations e JOIN runs r USING (run)
-WHERE r.task = ? AND r.data = ? AND r.data_version = ? AND r.split = ? AND e.data = r.data
-    AND e.data_version = r.data_version AND e.split = r.split AND kind IN ('baseline', 'ceiling')
-GROUP BY ALL
+SELECT kind, part, metric, arg_max(value, created_at) AS value FROM (
+    SELECT run, kind, part, metric, value FROM evaluations
+    WHERE kind IN ('baseline', 'ceiling') AND data = $data AND data_version = $version AND split = $split
+) JOIN (
+    SELECT run, created_at FROM runs
+    WHERE task = $task AND data = $data AND data_version = $version AND split = $split
+) USING (run) GROUP BY kind, part, metric
 """
 
 MEAN_SCORES = """
@@ -96,9 +115,10 @@ WHERE kind = 'model' AND data = ? AND split = ? AND part = ? AND metric IN (SELE
 """
 
 BEST_RUNS = """
-SELECT r.run, r.trainer, r.data, r.split, r.input, r.starter, r.state, r.created_at, e.value AS validation
+SELECT r.run, r.trainer, r.data, r.split, r.input, r.starter, r.state, r.created_at, e.value AS validation,
+    coalesce(r.leaky, false) AS is_leaky
 FROM runs r LEFT JOIN evaluations e ON e.run = r.run AND e.data = r.data AND e.split = r.split
     AND e.part = 'validation' AND e.kind = 'model' AND e.metric = ?
 WHERE r.task = ? AND r.state IN ('done', 'stopped')
-ORDER BY validation DESC NULLS LAST, r.created_at DESC
+ORDER BY is_leaky, validation DESC NULLS LAST, r.created_at DESC
 """

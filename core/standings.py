@@ -11,9 +11,12 @@ from collections.abc import Iterable
 
 import duckdb
 
-from core.board_sql import NEWEST, TOUCHED, WHOLE
+from core.board_sql import NEWEST, PLACED_TOUCHED, PLACED_WHOLE, TOUCHED, WHOLE
 
-_TICK = "SELECT coalesce(max(tick), 0) FROM touched"
+MANY = 1000
+"""Configurations: pooling more of them again is for the background."""
+
+_BOARD = "task = $task AND data = $data AND data_version = $version AND split = $split AND metric = $metric"
 
 _PAGE = """
 SELECT * EXCLUDE (board) FROM standings
@@ -32,13 +35,53 @@ def touch(connection: duckdb.DuckDBPyConnection, runs: list[str], configs: Itera
 
     `configs` are the configurations that they will belong to, by id.
     """
-    if not connection.execute("FROM standings_kept LIMIT 1").fetchall():
-        return  # nobody has asked for a board yet
+    last = now(connection)
+    if not connection.execute("SELECT 1 FROM standings_kept UNION ALL FROM placed_kept LIMIT 1").fetchall():
+        connection.execute("DELETE FROM touched")  # nobody has asked for a board yet: that something changed is enough
+        connection.execute("INSERT INTO touched VALUES ('', ?)", [last + 1])
+        return
     found = connection.execute("SELECT DISTINCT config_id FROM runs WHERE run IN (SELECT unnest(?))", [runs]).fetchall()
     touched = list({config for (config,) in found} | set(configs))
-    (last,) = connection.execute(_TICK).fetchall()[0]
     connection.execute("DELETE FROM touched WHERE config_id IN (SELECT unnest(?))", [touched])
     connection.execute("INSERT INTO touched SELECT unnest(?::VARCHAR[]), ?", [touched, last + 1])
+
+
+def now(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number of the last change: what was read from the index holds as long as it stays."""
+    (tick,) = connection.execute("SELECT coalesce(max(tick), 0) FROM touched").fetchall()[0]
+    return int(tick)
+
+
+def place(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring the table placed up to date, inside the caller's transaction."""
+    tick, kept = now(connection), connection.execute("SELECT tick FROM placed_kept").fetchone()
+    if kept is None:
+        connection.execute(PLACED_WHOLE)
+    elif kept[0] != tick:
+        since = "config_id IN (SELECT config_id FROM touched WHERE tick > ?)"
+        connection.execute(f"DELETE FROM placed WHERE {since}", [kept[0]])
+        connection.execute(PLACED_TOUCHED, {"tick": kept[0]})
+    if kept is None or kept[0] != tick:
+        connection.execute("DELETE FROM placed_kept")
+        connection.execute("INSERT INTO placed_kept VALUES (?)", [tick])
+
+
+def is_long_work(connection: duckdb.DuckDBPyConnection, *board: str) -> bool:
+    """Whether `refresh` would have to pool the whole board, or `MANY` of its index's configurations."""
+    kept = connection.execute(f"SELECT newest, tick FROM standings_kept WHERE {_BOARD}", _named(*board)).fetchone()
+    if kept is None or kept[0] != _newest(connection, _named(*board)):
+        return True
+    found = connection.execute("SELECT count(*) FROM touched WHERE tick > ?", [kept[1]]).fetchall()
+    return bool(found[0][0] > MANY)
+
+
+def _named(task: str, data: str, version: str, split: str, metric: str) -> dict[str, str]:
+    return {"task": task, "data": data, "version": version, "split": split, "metric": metric}
+
+
+def _newest(connection: duckdb.DuckDBPyConnection, place: dict[str, str]) -> str | None:
+    found = connection.execute(NEWEST, {key: place[key] for key in ("task", "data", "split")}).fetchall()
+    return found[0][0]
 
 
 def refresh(connection: duckdb.DuckDBPyConnection, task: str, data: str, version: str, split: str, metric: str) -> int:
@@ -46,15 +89,14 @@ def refresh(connection: duckdb.DuckDBPyConnection, task: str, data: str, version
 
     Needs the table t_quantiles to be filled.
     """
-    place = {"task": task, "data": data, "version": version, "split": split, "metric": metric}
-    where = "task = $task AND data = $data AND data_version = $version AND split = $split AND metric = $metric"
-    kept = connection.execute(f"SELECT board, newest, tick FROM standings_kept WHERE {where}", place).fetchone()
-    (tick,) = connection.execute(_TICK).fetchall()[0]
+    place = _named(task, data, version, split, metric)
+    kept = connection.execute(f"SELECT board, newest, tick FROM standings_kept WHERE {_BOARD}", place).fetchone()
+    tick = now(connection)
     if kept is not None and kept[2] == tick:
         return int(kept[0])
-    (newest,) = connection.execute(NEWEST, {key: place[key] for key in ("task", "data", "split")}).fetchall()[0]
+    newest = _newest(connection, place)
     if kept is None:
-        (board,) = connection.execute("SELECT coalesce(max(board), 0) + 1 FROM standings_kept").fetchall()[0]
+        (board,) = connection.execute("SELECT nextval('board_numbers')").fetchall()[0]
     else:
         board = kept[0]
     values = {**place, "board": board, "newest": newest}

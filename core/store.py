@@ -1,15 +1,15 @@
 """The index of all runs, in DuckDB. It can be thrown away: everything in it comes from the run directories.
 
 One process owns `index.duckdb` while it is open; any other builds the same index in memory. The connection is locked
-from the start (no file access, no settings), rows go in as Arrow tables. The lab's SQL lives in this file and the ones
-it imports (tables, taking, numbers, standings, board_sql); what a user writes runs in `core/sqlbox.py`.
+from the start (no file access, no settings: `core/indexfile.py`), rows go in as Arrow tables. The lab's SQL lives in
+this file and the ones it imports (tables, taking, numbers, standings, board_sql); what a user writes runs in
+`core/sqlbox.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,36 +18,20 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from core import board_sql, paths, rundir, standings, tables, taking
+from core import board_sql, indexfile, paths, rundir, standings, taking
+from core.beside import Beside
+from core.indexfile import IndexFile
 from core.ingest import Found, Seen, queued_runs, read_run
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 4
-LOCKED: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
-    "lock_configuration": "true",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",  # a name in a statement is a table, never a variable of ours
-    "memory_limit": "4GB",
-    "max_temp_directory_size": "0GB",  # a statement that wants more is told so, and fills no disk
-}
-BROKEN = (
-    duckdb.IOException,
-    duckdb.FatalException,
-    duckdb.InternalException,
-    duckdb.SerializationException,
-    duckdb.TransactionException,
-)
-"""What a statement of ours raises where the file is damaged, or the disk full; a good one gives none of these."""
-
 LINES_AT_ONCE = 64_000_000
 """Bytes of log taken in one go: an index of long runs must not be in memory twice."""
 
+KEPT_ANSWERS = 200
 
-_OPEN: weakref.WeakValueDictionary[str, Store] = weakref.WeakValueDictionary()
-"""Index files that this process has open."""
+PLACED = ("placed",)
+"""Stands for the list of boards among the things that are brought up to date."""
 
 
 class Store:
@@ -59,97 +43,60 @@ class Store:
         A file that cannot be read is moved aside and built again; `note` says so.
         """
         self._lock = threading.RLock()
-        self._path = path
-        self._told = ""
+        self._file = IndexFile(path)
         self.damaged: dict[str, str] = {}
         """Run → a sentence: what of it cannot be read and is left out."""
         self._n_broken: dict[str, int] = {}
         self._seen: dict[str, Seen] = {}
-        self._open()
+        self._told_at: dict[tuple[str, ...], tuple[int, pd.DataFrame]] = {}
+        """Answers, and the number of the last change that they know of."""
+        self._beside = Beside(self._lock)
+        self.closed = threading.Event()
+        self.looked_at: set[tuple[str, ...]] = set()
+        """Boards (task, data, version, split) that somebody asked for."""
+        self.on_change: Callable[[], object] = lambda: None
+        """Called where a look found something new, or a board was asked for the first time."""
+        self._begin(self._file.open(self))
 
     @property
     def note(self) -> str:
         """What the user should know about the index and the runs behind it; empty where all is well."""
-        told = [self._told] if self._told else []
+        told = [self._file.told] if self._file.told else []
         if self.damaged:
             told.append(next(iter(self.damaged.values())))
         if len(self.damaged) > 1:
             told.append(f"So it is with {len(self.damaged) - 1} more; lab.py doctor names them.")
         return " ".join(told)
 
-    def _open(self) -> None:
-        if self._path is None:
-            return self._begin(None)
-        if str(self._path) in _OPEN:  # DuckDB would share the file within a process, and each row would come in twice
-            self._told = "This process has the index open already; this one reads the run directories itself."
-            return self._begin(None)
-        try:
-            self._begin(self._path)
-            _OPEN[str(self._path)] = self
-            return None
-        except duckdb.Error as error:
-            if "could not set lock" in str(error).lower():  # not just "lock": errors speak of blocks, too
-                self._told = "Another process has the index open; this one reads the run directories itself."
-                return self._begin(None)
-            self._set_aside(error)
-
-    def _begin(self, path: Path | None) -> None:
-        """Connect, and read how far the runs were read; raises duckdb.Error where the file cannot be read."""
-        connection = duckdb.connect(":memory:" if path is None else str(path), config=LOCKED)
-        try:
-            connection.execute(tables.create())
-            versions = connection.execute("SELECT version FROM schema_version").fetchall()
-            self._connection = connection
-            if versions != [(SCHEMA_VERSION,)]:
-                self._start_over()
-            rows = connection.execute("FROM ingested").fetchall()
-        except duckdb.Error:
-            connection.close()
-            raise
+    def _begin(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._told_at.clear()
+        rows = connection.execute("FROM ingested").fetchall()
         self._seen = {row[0]: Seen(*row[1:]) for row in rows}
-
-    def _set_aside(self, error: Exception) -> None:
-        """Move a file that cannot be read away and begin anew; in memory where there is no room for a file."""
-        assert self._path is not None
-        if "no space left" in str(error).lower():
-            self._told = "The disk is full: the index is kept in memory, and nothing of the runs is lost."
-            return self._begin(None)
-        broken = self._path.with_suffix(".broken")
-        for suffix in ("", ".wal"):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{self._path}{suffix}").replace(f"{broken}{suffix}")
-        said = f"The index could not be read ({str(error).splitlines()[0]:.300})"
-        self._told = f"{said}; it is now {broken.name}, and built again from the runs."
-        try:
-            self._begin(self._path)
-        except duckdb.Error:
-            self._told = f"{said} and not be made anew; it is kept in memory."
-            self._begin(None)
 
     def _heal(self, error: duckdb.Error) -> None:
         """After an error that a good file does not give: an index as new. Any other error is raised again."""
-        if not isinstance(error, BROKEN) and "corrupt" not in str(error).lower():  # which has no class of its own
+        if not indexfile.is_broken(error):
             raise error
+        broken = self._connection
+        self._beside.hush()
+        if self._connection is not broken:  # while it was waited for, another thread has done this
+            return
         with contextlib.suppress(duckdb.Error):
             self._connection.close()
-        if self._path is None:
+        if self._file.path is None:
             raise error
-        self._set_aside(error)
+        self._begin(self._file.set_aside(error))
         self._sync(None)
         self._fill_quantiles()
-
-    def _start_over(self) -> None:
-        for (table,) in self._connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            self._connection.execute(f'DROP TABLE "{table}"')
-        self._connection.execute(tables.create())
-        self._connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
 
     def close(self) -> None:
         """Close the file, so that another process may own it."""
         with self._lock:
+            self.closed.set()
+            self._beside.hush()
             self._connection.close()
-            if _OPEN.get(str(self._path)) is self:
-                del _OPEN[str(self._path)]
+            self._file.release(self)
 
     # ---- in ----
 
@@ -160,10 +107,13 @@ class Store:
         """
         with self._lock:
             try:
-                return self._sync(only)
+                n_changed = self._sync(only)
             except duckdb.Error as error:
                 self._heal(error)
-                return len(self._seen)
+                n_changed = len(self._seen)
+        if n_changed:
+            self.on_change()
+        return n_changed
 
     def _sync(self, only: Path | None) -> int:
         own, queued, changed, rested, size = str(paths.runs()), queued_runs(), [], [], 0
@@ -262,12 +212,29 @@ class Store:
 
     def boards(self) -> pd.DataFrame:
         """What can be compared: task, data, data_version, split, with the number of runs and configurations."""
-        found = self.query(board_sql.BOARDS)
+        return self._kept(("boards",), self._boards).copy()
+
+    def _boards(self) -> pd.DataFrame:
+        self._beside.await_end_of(PLACED)
+        with self._transaction():
+            standings.place(self._connection)
+        found = self._connection.execute(board_sql.BOARDS).df()
         if not found["is_scored"].all():
-            told = self.query(board_sql.TOLD_BOARDS).assign(is_told=True)
+            told = self._connection.execute(board_sql.TOLD_BOARDS).df().assign(is_told=True)
             found = found.merge(told, how="left", on=["task", "data", "data_version", "split"])
             found = found[found["is_scored"] | found.pop("is_told").notna()].reset_index(drop=True)
         return found.drop(columns="is_scored")
+
+    def _kept(self, key: tuple[str, ...], work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """What `work` gives, or gave since the last change to the index; not to be written to."""
+        with self._lock:
+            tick = self._mended(lambda: standings.now(self._connection))
+            if key not in self._told_at or self._told_at[key][0] != tick:
+                if len(self._told_at) >= KEPT_ANSWERS:
+                    self._told_at.clear()
+                found = self._mended(work)
+                self._told_at[key] = (standings.now(self._connection), found)
+            return self._told_at[key][1]
 
     def leaderboard(
         self,
@@ -303,7 +270,31 @@ class Store:
 
     def _standing(self, *place: str) -> int:
         self._fill_quantiles()
+        self._beside.await_end_of(place)
+        if place[:4] not in self.looked_at:
+            self.looked_at.add(place[:4])
+            self.on_change()
         return self._mended(lambda: self._refreshed(*place))
+
+    def ready(self, *place: str) -> None:
+        """Bring a board (task, data, version, split, metric), or without one the list of boards, up to date.
+
+        For a thread in the background: others go on asking meanwhile, but for those who ask for the same; they wait.
+        Where something is in the way nothing is done: whoever asks next has it made.
+        """
+        self._fill_quantiles()
+
+        def begin() -> duckdb.DuckDBPyConnection | None:
+            try:
+                is_due = not self.closed.is_set() and (not place or standings.is_long_work(self._connection, *place))
+                return self._connection.cursor() if is_due else None
+            except duckdb.Error:
+                return None
+
+        if place:
+            self._beside.work(place, begin, lambda cursor: standings.refresh(cursor, *place))
+        else:
+            self._beside.work(PLACED, begin, standings.place)
 
     def _refreshed(self, *place: str) -> int:
         with self._transaction():
@@ -320,7 +311,9 @@ class Store:
 
     def anchors(self, task: str, data: str, version: str, split: str) -> pd.DataFrame:
         """The baseline and ceiling rows of a board: kind, part, metric, value (the newest run's)."""
-        return self.query(board_sql.ANCHORS, [task, data, version, split])
+        place = {"task": task, "data": data, "version": version, "split": split}
+        anchors = self._kept(("anchors", *place.values()), lambda: self.query(board_sql.ANCHORS, place))
+        return anchors.copy()
 
     def scores(self, runs: list[str]) -> pd.DataFrame:
         """All evaluation scores of the models of these runs."""

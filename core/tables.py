@@ -151,6 +151,24 @@ INTERNAL: dict[str, Table] = {
             Column("tick", "BIGINT", "", "Changes up to this one are in it."),
         ),
     ),
+    "placed_kept": Table(
+        "How far the table placed is up to date; empty where it never was.",
+        (Column("tick", "BIGINT", "", "Changes up to this one are in it."),),
+    ),
+    "placed": Table(
+        "One row per configuration and place where its runs can be compared.",
+        (
+            Column("task", "VARCHAR", "", "What was learned."),
+            Column("data", "VARCHAR", "", "Data set."),
+            Column("data_version", "VARCHAR", "", "Its version; empty for runs that have not read it."),
+            Column("split", "VARCHAR", "", "Named split."),
+            Column("config_id", "VARCHAR", "", "The configuration."),
+            Column("runs", "BIGINT", "runs", "Its runs there."),
+            Column("leaky", "BOOLEAN", "", "Whether groups lie on both sides of the split."),
+            Column("newest", "VARCHAR", "ISO 8601, UTC", "When the newest of them was asked for."),
+            Column("is_scored", "BOOLEAN", "", "Whether one of them was scored."),
+        ),
+    ),
     "touched": Table(
         "Configurations of which a run changed.",
         (
@@ -201,11 +219,12 @@ INTERNAL: dict[str, Table] = {
 
 
 def create() -> str:
-    """The statements that make all tables."""
+    """The statements that make all tables, and the numbers that boards get."""
     statements = []
     for name, table in (TABLES | INTERNAL).items():
         columns = ", ".join(f"{column.name} {column.type}" for column in table.columns)
         statements.append(f"CREATE TABLE IF NOT EXISTS {name} ({columns});")
+    statements.append("CREATE SEQUENCE IF NOT EXISTS board_numbers;")  # no two connections are given one twice
     return "\n".join(statements)
 
 

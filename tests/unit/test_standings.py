@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,8 +13,25 @@ import pytest
 
 from core import standings
 from core.ingest import Found, Seen
+from core.keeping import Keeper
 from core.store import Store
 from core.tables import TABLES
+
+BOARDS = """
+WITH last AS (
+    SELECT task, data, split, arg_max(data_version, created_at) AS last FROM runs GROUP BY ALL
+), placed AS (
+    SELECT runs.* REPLACE (coalesce(data_version, last, '') AS data_version)
+    FROM runs JOIN last USING (task, data, split)
+)
+SELECT task, data, data_version, split, count(*) AS runs, count(DISTINCT config_id) AS configurations,
+    bool_or(leaky) AS leaky, max(created_at) AS newest
+FROM placed GROUP BY task, data, data_version, split
+HAVING bool_or(run IN (SELECT run FROM evaluations))
+    OR bool_or(run IN (SELECT run FROM metrics WHERE name LIKE 'validation/%'))
+ORDER BY newest DESC, data, split
+"""
+"""The list of boards, from the runs in one go."""
 
 REFERENCE = """
 WITH here AS (SELECT * FROM runs WHERE task = $task AND data = $data AND split = $split),
@@ -109,6 +127,7 @@ def assert_same_boards(store: Store) -> int:
         columns = list(reference.columns)
         pd.testing.assert_frame_equal(tidy(kept)[columns], tidy(reference)[columns], check_dtype=False)
         compared += len(kept)
+    pd.testing.assert_frame_equal(store.boards(), store.query(BOARDS), check_dtype=False)
     return compared
 
 
@@ -147,9 +166,10 @@ def test_a_change_that_is_undone_leaves_the_board_as_it_was() -> None:
     store, random_ = Store(), random.Random(2)
     store._take([found(random_, f"run-{place:02d}", place) for place in range(9)], [])
     assert_same_boards(store)
+    noted = store.query("FROM touched")
     with mock.patch("core.numbers.take", side_effect=OSError("full")), pytest.raises(OSError, match="full"):
         store._take([found(random_, "run-03", 3)], [])
-    assert len(store.query("FROM touched")) == 0
+    pd.testing.assert_frame_equal(store.query("FROM touched"), noted)
     assert_same_boards(store)
 
 
@@ -181,3 +201,108 @@ def test_boards_survive_a_restart(cache: Path) -> None:
     assert len(store.query("FROM standings")) > 0
     assert_same_boards(store)
     store.close()
+
+
+BOARD = ("emotion", "toy", "1", "grouped:0", "ccc")
+
+
+def test_what_is_pooled_in_the_background_is_what_a_look_would_pool(cache: Path) -> None:
+    store, random_ = Store(cache / "index.duckdb"), random.Random(5)
+    store._take([found(random_, f"run-{place:02d}", place) for place in range(30)], [])
+    assert Keeper(store).wait(60)
+    with mock.patch.object(standings, "TOUCHED", "no statement"), mock.patch.object(standings, "WHOLE", "nor this"):
+        assert len(store.leaderboard(*BOARD)) > 3
+    assert_same_boards(store)
+    store._take([found(random_, f"run-{place:02d}", place) for place in range(20, 40)], [])
+    with mock.patch.object(standings, "MANY", 2):
+        assert Keeper(store).wait(60)
+    with mock.patch.object(standings, "TOUCHED", "no statement"), mock.patch.object(standings, "WHOLE", "nor this"):
+        store.leaderboard(*BOARD)
+    assert_same_boards(store)
+    store.close()
+
+
+def test_other_metrics_of_a_board_are_pooled_once_somebody_looked(cache: Path) -> None:
+    store, random_ = Store(), random.Random(6)
+    store._take([found(random_, f"run-{place:02d}", place) for place in range(9)], [])
+    keeper = Keeper(store)
+    assert keeper.wait(60)
+    metrics = "SELECT DISTINCT metric FROM standings_kept WHERE data_version = '1' AND split = 'grouped:0' ORDER BY ALL"
+    assert store.query(metrics)["metric"].tolist() == ["ccc"]
+    store.leaderboard(*BOARD)
+    assert keeper.wait(60)
+    assert store.query(metrics)["metric"].tolist() == ["ccc", "ccc_arousal", "ccc_valence", "r2_arousal", "r2_valence"]
+
+
+def test_a_change_while_a_board_is_pooled_is_not_lost() -> None:
+    """The background works on what it saw when it began; what came since is taken in at the next look."""
+    store, random_, refresh = Store(), random.Random(7), standings.refresh
+    store._take([found(random_, f"run-{place:02d}", place) for place in range(20)], [])
+    store.boards()
+
+    def slowly(cursor: Any, *board: str) -> int:
+        standings.now(cursor)  # from here on it sees the index as it is now
+        store._take([found(random_, "run-07", 70), found(random_, "run-30", 71)], [])
+        store.leaderboard("emotion", "toy", "1", "grouped:0", "r2")  # others look meanwhile
+        return refresh(cursor, *board)
+
+    store._beside.work(BOARD, store.cursor, lambda cursor: slowly(cursor, *BOARD))
+    assert len(store.query("SELECT * FROM standings_kept WHERE metric = 'ccc'")) == 1
+    assert_same_boards(store)
+
+
+def test_whoever_needs_what_is_being_pooled_waits_for_it_and_others_do_not() -> None:
+    store, random_ = Store(), random.Random(8)
+    store._take([found(random_, f"run-{place:02d}", place) for place in range(20)], [])
+    has_begun, may_end, told = threading.Event(), threading.Event(), list[int]()
+
+    def work(cursor: Any) -> None:
+        has_begun.set()
+        assert may_end.wait(60)
+        standings.refresh(cursor, *BOARD)
+
+    background = threading.Thread(target=store._beside.work, args=(BOARD, store.cursor, work))
+    background.start()
+    assert has_begun.wait(60)
+    asks = threading.Thread(target=lambda: told.append(len(store.leaderboard(*BOARD))))
+    asks.start()
+    assert len(store.leaderboard(*BOARD[:4], "r2")) and not told
+    may_end.set()
+    asks.join(60)
+    background.join(60)
+    assert told == [len(store.leaderboard(*BOARD))]
+    assert store.query("SELECT count(*) AS n FROM standings_kept WHERE metric = 'ccc'")["n"].tolist() == [1]
+
+
+def test_an_index_is_closed_while_a_board_is_pooled(cache: Path) -> None:
+    """The statement is ended, nothing of it stays, and the file can be opened again at once."""
+    store, random_ = Store(cache / "index.duckdb"), random.Random(9)
+    store._take([found(random_, f"run-{place:02d}", place) for place in range(20)], [])
+    store.boards()
+    has_begun = threading.Event()
+
+    def work(cursor: Any) -> None:
+        standings.refresh(cursor, *BOARD)
+        has_begun.set()
+        cursor.execute("SELECT count(*) FROM range(1000000) a, range(1000000) b").fetchall()  # for days
+
+    background = threading.Thread(target=store._beside.work, args=(BOARD, store.cursor, work))
+    background.start()
+    assert has_begun.wait(60)
+    store.close()
+    background.join(60)
+    again = Store(cache / "index.duckdb")
+    assert not again.note and len(again.query("FROM standings")) == 0
+    assert_same_boards(again)
+    again.close()
+
+
+def test_work_beside_that_fails_leaves_nothing() -> None:
+    store = Store()
+
+    def work(cursor: Any) -> None:
+        cursor.execute("INSERT INTO touched VALUES ('config', 7)")
+        cursor.execute("SELECT nothing FROM nowhere")
+
+    store._beside.work(("any",), store.cursor, work)
+    assert len(store.query("FROM touched")) == 0
