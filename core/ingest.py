@@ -90,20 +90,29 @@ def read_run(place: str, seen: Seen | None, own: str, queued: Set[str] | None) -
     before the first was looked at.
     """
     try:
-        mark, newest_ns = signature(place)
-        if seen is not None and seen.signature is not None and place == seen.place:
-            if mark == seen.signature:
-                return None
-            if queued and seen.signature == WAITS + mark and os.path.basename(place) in queued:
-                return None
-        folder = Path(place)
-        spec = replace(rundir.read_spec(folder), id=folder.name)  # a copied directory is a run of its own
-        size = os.stat(f"{place}/events.jsonl").st_size
-    except ValueError as error:
-        return str(error)
+        return _read_run(place, seen, own, queued)
     except OSError as error:
         name = os.path.basename(place)
         return f"Run {name} has no readable events.jsonl ({error.strerror})." if os.path.isdir(place) else None
+    except (TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        name = os.path.basename(place)
+        return f"Run {name} holds something else than a run does ({error})." if os.path.isdir(place) else None
+
+
+def _read_run(place: str, seen: Seen | None, own: str, queued: Set[str] | None) -> Found | Seen | str | None:
+    """The same; raises whatever its files give rise to."""
+    mark, newest_ns = signature(place)
+    if seen is not None and seen.signature is not None and place == seen.place:
+        if mark == seen.signature:
+            return None
+        if queued and seen.signature == WAITS + mark and os.path.basename(place) in queued:
+            return None
+    folder = Path(place)
+    try:
+        spec = replace(rundir.read_spec(folder), id=folder.name)  # a copied directory is a run of its own
+    except ValueError as error:
+        return str(error) if os.path.isdir(place) else None
+    size = os.stat(f"{place}/events.jsonl").st_size
     status = rundir.read_status(folder, queued=queued)
     reports = _reports(f"{place}/evaluations")
     evaluated = max((written for _, written in reports), default=0.0) + status.heartbeat
@@ -117,10 +126,7 @@ def read_run(place: str, seen: Seen | None, own: str, queued: Set[str] | None) -
     lines, offset = rundir.read_lines(folder, 0 if from_start or seen is None else seen.bytes)
     last_step = None if from_start or seen is None else seen.last_step
     now_seen = Seen(place, offset, key, last_step, mark if is_settled else None)
-    try:
-        return _found(folder, spec, status, lines, reports, now_seen, from_start, own)
-    except (TypeError, ValueError, OverflowError, AttributeError) as error:
-        return f"Run {folder.name} holds something else than a run does ({error})."
+    return _found(folder, spec, status, lines, reports, now_seen, from_start, own)
 
 
 def _found(
@@ -158,7 +164,7 @@ def _found(
         try:
             report = json.loads(Path(path).read_text())
             found.evaluations += _evaluation_rows(spec.id, report)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             found.n_broken += 1
             continue  # a damaged report costs its own scores, not the index
         found.row["leaky"] = found.row["leaky"] or bool(report.get("is_leaky"))
@@ -248,7 +254,7 @@ def _run_row(
         "steered": is_steered or None,
         "starter": is_starter,
         "sweep": spec.sweep or None,
-        "leaky": None,
+        "leaky": True if data.get("is_leaky") is True else None,
         "folder": str(folder),
     }
 

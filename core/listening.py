@@ -262,14 +262,14 @@ def choices(store: Store, task: str) -> list[str]:
     """Runs that can listen for `task`, in the order they are offered: pinned, then the best of each board.
 
     Among boards those whose models learned from short windows come first, since only their curves move with the
-    music; the rest follows by validation score.
+    music; the rest follows by validation score. What was chosen on a split that leaks comes last, as on its board.
     """
     frame = store.best_runs(task, metrics.primary(task))
     frame = frame[frame["input"].isin(AUDIO_INPUTS) & (frame["data"] != "toy")]
     frame = frame.assign(is_song_level=frame["input"] == "lib73")
     leaders = frame.drop_duplicates(["data", "split", "is_song_level"])
-    leaders = leaders.sort_values(["is_song_level", "validation"], ascending=[True, False])
-    order = [*pins().get(task, []), *leaders["run"], *frame["run"]]
+    leaders = leaders.sort_values(["is_leaky", "is_song_level", "validation"], ascending=[True, True, False])
+    order = [*pins().get(task, []), *leaders.loc[~leaders["is_leaky"], "run"], *frame["run"]]
     usable = {run for run in frame["run"] if _has_weights(run)}
     return [run for run in dict.fromkeys(order) if run in usable]
 

@@ -163,6 +163,7 @@ class Run:
         sizes = {f"n_{part}": int((assignment == part).sum()) for part in ("train", "validation", "test")}
         rows = {"train_rows": len(data.train), "validation_rows": len(data.validation)}
         self.check_version(dataset.version)
+        sizes["is_leaky"] = bool(splits.shared_groups(dataset, assignment))  # known of a run that is never scored, too
         self.writer.event("data", version=dataset.version, input=data.input, window_s=data.window_s, **sizes, **rows)
 
     def check_version(self, version: str) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from core import checkpoints, datasets, rundir, runner
+import trainers
+from core import checkpoints, config, datasets, rundir, runner, supervisor
+from core.datasets import splits
 from tests import made_runs
 
 
@@ -34,3 +36,16 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_best(cache: Path) -> None:
     with pytest.raises(checkpoints.Damaged, match=r"best\.safetensors"):
         runner.Run(folder, writer).newest_checkpoint()
     writer.close()
+
+
+@pytest.mark.parametrize(("split", "is_leaky"), [("random:0", True), ("grouped:0", False)])
+def test_a_run_says_from_its_start_whether_its_split_leaks(cache: Path, split: str, is_leaky: bool) -> None:
+    dataset = datasets.load("toy", "emotion")
+    values = config.different_from_default(config.make(trainers.load("toy").Config, {"epochs": 1}))
+    spec = supervisor.new_spec(trainers.load("toy"), values, data="toy", split=split, seed=0, device="cpu")
+    folder = rundir.create(spec)
+    writer = rundir.Writer(folder)
+    runner.Run(folder, writer).fit_data(dataset, splits.assign(dataset, split))
+    writer.close()
+    (told,) = (event for event in rundir.read_events(folder)[0] if event["kind"] == "data")
+    assert told["is_leaky"] is is_leaky

@@ -305,6 +305,27 @@ def test_leaky_splits_are_not_ranked(cache: Path) -> None:
     assert "leak" in row["note"]
 
 
+def test_a_run_that_was_stopped_on_a_leaky_split_is_not_ranked_either(cache: Path) -> None:
+    for is_leaky in (False, True):
+        folder = rundir.create(spec(f"run-{is_leaky}", split=f"random:{is_leaky:d}"))
+        writer = rundir.Writer(folder)
+        writer.event("data", version="1", input="toy12", is_leaky=is_leaky)
+        writer.event("metrics", step=1, epoch=1.0, values={"validation/ccc": 0.9})
+        writer.set(state="stopped")
+        writer.close()
+    store = memory_store()
+    assert boards.table(store, "emotion", split="random:0").iloc[0]["rank"] == 1
+    row = boards.table(store, "emotion", split="random:1").iloc[0]
+    assert pd.isna(row["rank"]) and row["validation"] == 0.9 and "leak: groups cross this split" in row["note"]
+    assert store.best_runs("emotion", "ccc")["is_leaky"].tolist() == [False, True]
+
+
+def test_the_best_run_to_listen_with_is_not_one_that_a_leak_flatters(cache: Path) -> None:
+    finished("leaky", 0.9, 0.9, split="random:3")
+    finished("honest", 0.5, 0.5)
+    assert memory_store().best_runs("emotion", "ccc")["run"].tolist() == ["honest", "leaky"]
+
+
 def test_a_stopped_run_is_listed_with_its_last_validation_value(cache: Path) -> None:
     folder = rundir.create(spec())
     writer = rundir.Writer(folder)
