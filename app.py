@@ -26,6 +26,6 @@ page = st.navigation(
     ]
 )
 st.set_page_config(page_title=f"{page.title} · Earshot")
-shared.frame()
+shared.frame(page.title)
 page.run()
 shared.warm()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -18,6 +20,7 @@ from tests.unit.test_rundir import spec
 def fresh(cache: Path) -> Path:
     """A cache that the app has not seen yet."""
     shared._store.clear()
+    shared._last_look.clear()
     return cache
 
 
@@ -59,6 +62,78 @@ def test_a_run_made_by_the_page_itself_is_seen_by_it(fresh: Path) -> None:
 def test_after_the_script_what_ticks_looks_for_itself(fresh: Path) -> None:
     app = AppTest.from_function(script).run(timeout=60)
     assert shared.LOOKED not in app.session_state
+
+
+def opened() -> None:
+    """The page that the address names, which tells the states of all runs; or, without a name, the sidebar's tick."""
+    import streamlit as st
+
+    from pages import shared
+
+    if not st.query_params.get("page"):
+        shared._activity()
+    shared.frame(st.query_params.get("page", "tick"))
+    st.write(" ".join(shared.store().runs()["state"]))
+    shared.warm()
+
+
+@pytest.fixture
+def one_at_rest(fresh: Path) -> tuple[AppTest, Path]:
+    """A page that has shown one finished run, and the run's directory."""
+    folder = rundir.create(spec("run-a"))
+    rundir.set_status(folder, rundir.Status("done"))
+    app = AppTest.from_function(opened)
+    app.query_params["page"] = "first"
+    assert told(app.run(timeout=60)) == "done"
+    return app, folder
+
+
+def test_opening_a_page_does_not_wait_for_the_runs_at_rest(one_at_rest: tuple[AppTest, Path]) -> None:
+    app, folder = one_at_rest
+    rundir.set_status(folder, rundir.Status("failed"))
+    with mock.patch.object(shared._LookLater, "start"):
+        app.query_params["page"] = "second"
+        assert told(app.run()) == "done"
+        assert told(app.run()) == "failed", "the same page again looks at all"
+
+
+def test_what_the_look_after_opening_finds_is_shown_with_the_next_tick(one_at_rest: tuple[AppTest, Path]) -> None:
+    app, folder = one_at_rest
+    rundir.set_status(folder, rundir.Status("failed"))
+    app.query_params["page"] = "second"
+    app.run()
+    later = app.session_state[shared.LATER]
+    later.join(60)
+    assert later.n_changed == 1
+    app.session_state["activity.ticks"] = 0
+    del app.query_params["page"]
+    with mock.patch("streamlit.rerun") as shown_again:
+        app.run()
+    shown_again.assert_called_once_with()
+
+
+def test_a_tick_shows_nothing_again_where_the_look_found_nothing(one_at_rest: tuple[AppTest, Path]) -> None:
+    app, _ = one_at_rest
+    app.query_params["page"] = "second"
+    app.run()
+    app.session_state[shared.LATER].join(60)
+    app.session_state["activity.ticks"] = 0
+    del app.query_params["page"]
+    with mock.patch("streamlit.rerun") as shown_again:
+        app.run()
+    shown_again.assert_not_called()
+
+
+def test_opening_a_page_sees_runs_that_came_and_those_under_way(one_at_rest: tuple[AppTest, Path]) -> None:
+    app, _ = one_at_rest
+    folder = rundir.create(spec("run-b"))
+    rundir.set_status(folder, rundir.Status("running", pid=os.getpid(), heartbeat=time.time()))
+    app.query_params["page"] = "second"
+    with mock.patch.object(shared._LookLater, "start"), mock.patch("streamlit.page_link"):  # there is one page here
+        assert sorted(told(app.run()).split()) == ["done", "running"]
+        rundir.set_status(folder, rundir.Status("stopped"))
+        app.query_params["page"] = "third"
+        assert sorted(told(app.run()).split()) == ["done", "stopped"]
 
 
 def test_a_time_without_a_zone_is_read_as_universal() -> None:
