@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 
 import duckdb
@@ -24,12 +25,14 @@ REST, LONGEST_REST_S = 10.0, 60.0
 class Keeper:
     """Keeps the boards of one index ready, from now on until the index is closed."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, after_s: float = 0.0) -> None:
+        """The first pass begins after `after_s`: the page that opened the index goes first."""
+        self._store = weakref.ref(store)  # an index that nobody uses any more must not live on for its boards
+        self._closed = store.closed
         self._lock = threading.Lock()
         self._is_due = False
         self._thread: threading.Thread | None = None
-        self._not_before_s = 0.0
+        self._not_before_s = time.monotonic() + after_s
         store.on_change = self.wake
         self.wake()
 
@@ -50,15 +53,18 @@ class Keeper:
         return thread is None or not thread.is_alive()
 
     def _run(self) -> None:
-        while self._is_asked_for():
-            if self._store.closed.wait(max(0.0, self._not_before_s - time.monotonic())):
-                return
+        while self._is_asked_for() and not self._closed.wait(max(0.0, self._not_before_s - time.monotonic())):
             began_s = time.monotonic()
-            with contextlib.suppress(duckdb.Error):  # closed meanwhile, or damaged: whoever asks next has it mended
-                for board in self._wanted():
-                    self._store.ready(*board)
+            self._pass()
             ended_s = time.monotonic()
             self._not_before_s = ended_s + min(REST * (ended_s - began_s), LONGEST_REST_S)
+
+    def _pass(self) -> None:
+        store = self._store()
+        if store is not None:
+            with contextlib.suppress(duckdb.Error):  # closed meanwhile, or damaged: whoever asks next has it mended
+                for board in _wanted(store):
+                    store.ready(*board)
 
     def _is_asked_for(self) -> bool:
         """Whether there was a call since the last pass; where there was none the thread is given up."""
@@ -68,13 +74,14 @@ class Keeper:
                 self._thread = None
             return was_due
 
-    def _wanted(self) -> Iterator[tuple[str, ...]]:
-        """The list of boards, then each board with a metric."""
-        yield ()
-        found = self._store.boards()[["task", "data", "data_version", "split"]].astype(str)
-        places = [tuple(place) for place in found.itertuples(index=False)]
-        for place in places:
-            yield (*place, metrics.primary(place[0]))
-        for place in places:
-            if place in self._store.looked_at:
-                yield from ((*place, metric) for metric in boards.BESIDE.get(place[0], ()))
+
+def _wanted(store: Store) -> Iterator[tuple[str, ...]]:
+    """The list of boards, then each board with a metric."""
+    yield ()
+    found = store.boards()[["task", "data", "data_version", "split"]].astype(str)
+    places = [tuple(place) for place in found.itertuples(index=False)]
+    for place in places:
+        yield (*place, metrics.primary(place[0]))
+    for place in places:
+        if place in store.looked_at:
+            yield from ((*place, metric) for metric in boards.BESIDE.get(place[0], ()))
