@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,32 +36,86 @@ WARM_AFTER_S = 4.0
 @st.cache_resource(show_spinner="Reading the run directories …")
 def _store() -> Store:
     index = default_store()
-    Keeper(index)
+    Keeper(index, WARM_AFTER_S)  # pools boards in the background
     return index
 
 
 def store(only: Path | None = None) -> Store:
     """The index, with what the run directories (or only one of them) said since the last look.
 
-    All of them are looked at once per run of the script, again after a second, and where runs or waiting ones came or
-    went: with 10,000 runs a look is 0.1 s, and the sidebar has just looked when a page begins.
+    They are looked at once per run of the script, again after a second, and where runs or waiting ones came or went:
+    with 10,000 runs a look at all is 0.1 s, and the sidebar has just looked when a page begins.
     """
     index = _store()
     if only is not None:
         index.sync(only)
     elif st.session_state.get(LOOKED, (0.0,))[0] < time.monotonic() - 1.0 or st.session_state[LOOKED][1] != _moved():
-        index.sync()
+        _look_at_all(index, _last_look())
     return index
 
 
 LOOKED = "index.looked_at"
 """In this run of the script: when the run directories were looked at (s, monotonic), and what `_moved` said before."""
 
+LATER = "index.later"
+"""After a page was opened with a look at the runs under way alone: the look at all of them."""
 
-def _look() -> None:
-    """Look at all run directories, and remember it until this run of the script ends."""
-    moved = _moved()
-    _store().sync()
+PAGE = "page.open"
+TRUSTED_S = 60.0
+"""A page is opened on what a look no older than this has found of the runs that are at rest."""
+
+
+@dataclass
+class _LastLook:
+    """The last look at all run directories: when it began (s, monotonic), and what `_moved` said before."""
+
+    began_s: float = -math.inf
+    moved: tuple[int, int] = (0, 0)
+
+
+@st.cache_resource(show_spinner=False)
+def _last_look() -> _LastLook:
+    return _LastLook()
+
+
+class _LookLater(threading.Thread):
+    """A look at all run directories beside the script; `n_changed` says in how many of them it found something."""
+
+    def __init__(self, index: Store, last: _LastLook) -> None:
+        super().__init__(daemon=True)
+        self._index, self._last = index, last
+        self.n_changed = 0
+
+    def run(self) -> None:
+        _look_at_those_under_way(self._index)  # what they say next is theirs to show
+        self.n_changed = _look_at_all(self._index, self._last)
+
+
+def _look_at_all(index: Store, last: _LastLook) -> int:
+    began_s, moved = time.monotonic(), _moved()
+    n_changed = index.sync()
+    last.began_s, last.moved = began_s, moved
+    return n_changed
+
+
+def _look_at_those_under_way(index: Store) -> None:
+    for folder in index.active():
+        index.sync(folder)
+
+
+def _look(is_opened: bool = False) -> None:
+    """Look at all run directories, and remember it until this run of the script ends.
+
+    Where a page is opened (`is_opened`), at those of the runs under way alone, unless runs came or went: the look at
+    the others follows once the page is drawn (`warm`), and what it finds is shown with the sidebar's next tick.
+    """
+    began_s, moved, index, last = time.monotonic(), _moved(), _store(), _last_look()
+    st.session_state.pop(LATER, None)
+    if is_opened and last.moved == moved and last.began_s > began_s - TRUSTED_S:
+        _look_at_those_under_way(index)
+        st.session_state[LATER] = _LookLater(index, last)
+    else:
+        _look_at_all(index, last)
     st.session_state[LOOKED] = (time.monotonic(), moved)
 
 
@@ -97,6 +153,8 @@ def warm() -> None:
     The last thing in a run of the script: parts that tick look at the run directories themselves.
     """
     st.session_state.pop(LOOKED, None)
+    if LATER in st.session_state:
+        st.session_state[LATER].start()
     if not _warming().is_alive():
         decoding.prepare()
 
@@ -115,11 +173,12 @@ STYLE = """
 """
 
 
-def frame() -> None:
+def frame(page: str = "") -> None:
     """What every page shows: the spacing they share, and where runs are under way, in the sidebar."""
     st.html(STYLE)
     st.session_state["activity.ticks"] = -1
-    _look()
+    _look(is_opened=st.session_state.get(PAGE, page) != page)
+    st.session_state[PAGE] = page
     with st.sidebar:
         st.fragment(_activity, run_every=side_s())()
 
@@ -134,8 +193,15 @@ def side_s() -> float:
 
 def _activity() -> None:
     ticks = st.session_state["activity.ticks"] = st.session_state.get("activity.ticks", -1) + 1
+    later = st.session_state.get(LATER) if ticks else None
+    if later is not None and later.ident is None:  # a page that stopped on its way
+        later.start()
+    elif later is not None and not later.is_alive():
+        del st.session_state[LATER]
+        if later.n_changed:
+            st.rerun()
     if ticks and ticks % 3 == 0:  # of what ticks every third looks: 0.07 s with four long runs
-        _store().sync()
+        _look_at_all(_store(), _last_look())
     running = _store().active()  # not every status.json: with 10,000 runs that was most of a page switch
     supervisor.ensure()
     waiting = len(list(supervisor.queue().iterdir()))
