@@ -68,7 +68,7 @@ def load_state(path: Path) -> dict[str, Any]:
             return arrays[name] if is_first else arrays[name].copy()
 
         return _unflatten(json.loads(metadata["tree"]), array)
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
         raise Damaged(_damaged(path, error)) from error
 
 
@@ -206,7 +206,7 @@ def header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             return _unflatten(json.loads((file.metadata() or {})["tree"]), _nothing)
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError, AttributeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError, AttributeError, RecursionError) as error:
         raise Damaged(_damaged(path, error)) from error
 
 

@@ -23,7 +23,7 @@ def read_spec(folder: Path) -> Spec:
     """The frozen spec; fields of a newer version are ignored. Raises ValueError where it is missing or damaged."""
     try:
         return _record(Spec, json.loads((folder / "spec.json").read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"Run {folder.name} has no readable spec.json ({error}).") from error
 
 
@@ -38,7 +38,7 @@ def read_status(folder: Path, now: float | None = None, queued: Set[str] | None 
         status = _record(Status, json.loads((folder / "status.json").read_bytes()))
         if status.state not in STATES:
             raise ValueError(f"there is no state {status.state!r}")
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         return Status("failed", reason=f"status.json cannot be read ({error}).")
     if status.state in WAITING and _is_forgotten(folder, queued):
         return replace(status, state="lost", reason="It was waiting, but is in no queue any more.")
@@ -108,7 +108,10 @@ def _record(kind: type[T], raw: Any) -> T:
 
 
 def read_lines(folder: Path, offset: int = 0) -> tuple[list[bytes], int]:
-    """The lines of the log from byte `offset` on, and the offset to go on from. A torn last line waits."""
+    """The lines of the log from byte `offset` on, and the offset to go on from. A torn last line waits.
+
+    Raises OSError where the log is there and cannot be read: a writer must not take it for an empty one.
+    """
     try:
         with (folder / "events.jsonl").open("rb") as file:
             file.seek(offset)

@@ -154,11 +154,12 @@ def ask(folder: Path, kind: str, **values: Any) -> None:
 def wishes(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """What was asked and not yet taken, oldest first; a damaged wish is passed over."""
     found = []
-    with contextlib.suppress(FileNotFoundError):  # the directory was deleted, or the runner took the wish just now
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the directory was deleted just now
         for name in sorted(os.listdir(folder / "control")):
             if name.endswith(".json") and name[0] != ".":
                 path = folder / "control" / name
-                with contextlib.suppress(ValueError):  # it must end neither the run nor the supervisor
+                # Gone just now, or damaged: it must end neither the run nor the supervisor.
+                with contextlib.suppress(OSError, ValueError, RecursionError):
                     wish = json.loads(path.read_text())
                     if isinstance(wish, dict) and wish.get("kind") in WISHES:
                         found.append((path, wish))

@@ -45,7 +45,7 @@ def read(folder: Path, file: str) -> Shown:
         return Shown(kind, _READERS[kind](payload))
     except FileNotFoundError:
         raise ValueError(f"The snapshot {file} is no longer there.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"The snapshot {file} cannot be read ({error}).") from error
 
 

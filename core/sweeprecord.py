@@ -99,7 +99,7 @@ def read(sweep: str) -> Record:
         fields = Entry.__dataclass_fields__
         entries = [Entry(**{k: v for k, v in entry.items() if k in fields}) for entry in raw["entries"]]
         return Record(**{**known, "id": folder.name, "entries": entries})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"The sweep {folder.name} has no readable plan.json ({error}).") from error
 
 

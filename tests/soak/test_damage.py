@@ -21,6 +21,9 @@ from tests.unit.test_store import finished
 
 FLIPS_PER_FILE = 16
 
+NESTED = b'{"n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+"""JSON that is deeper than any reader goes."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -57,6 +60,7 @@ def damages(blob: bytes) -> Iterator[bytes]:
     for place in random.integers(0, len(blob), 4):
         yield blob[:place]
     yield b""
+    yield NESTED
 
 
 def read_everything(folder: Path) -> None:
@@ -105,6 +109,19 @@ def test_damage_in_one_run_leaves_the_other_whole(pair: tuple[Path, Path], name:
         told += bool(store.note) or rundir.read_status(bad).state == "failed"
     if path.suffix != ".safetensors":
         assert told > looked / 4  # what cannot be read is said; a digit that became another cannot be known
+
+
+@pytest.mark.parametrize("name", ["spec.json", "status.json", "events.jsonl", "evaluations/toy-grouped_0.json"])
+@pytest.mark.parametrize("kind", ["nested", "directory"])
+def test_what_cannot_be_read_at_all_leaves_the_other_whole(pair: tuple[Path, Path], name: str, kind: str) -> None:
+    bad, good = pair
+    (bad / name).unlink()
+    (bad / name).mkdir() if kind == "directory" else (bad / name).write_bytes(NESTED)
+    wish = bad / "control" / f"{1:020d}-stop.json"
+    wish.mkdir() if kind == "directory" else wish.write_bytes(NESTED)
+    store = memory_store()
+    assert len(store.curves([good.name])) and rundir.wishes(bad) == []
+    assert bad.name in store.note or rundir.read_status(bad).state == "failed"
 
 
 def test_a_run_goes_on_from_any_damage_of_its_log_and_checkpoint(pair: tuple[Path, Path]) -> None:

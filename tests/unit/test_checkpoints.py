@@ -78,6 +78,16 @@ def test_what_cannot_be_stored_is_our_mistake(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_tree_too_deep_to_read_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "run-1" / "checkpoints" / "last.safetensors"
+    path.parent.mkdir(parents=True)
+    tree, weights = "[" * 100_000 + "]" * 100_000, {"w": np.arange(3.0)}
+    path.write_bytes(checkpoints.save(weights, metadata={"tree": tree, "digest": checkpoints._digest(tree, weights)}))
+    for read in (checkpoints.load_state, checkpoints.header):
+        with pytest.raises(checkpoints.Damaged, match="cannot be read"):
+            read(path)
+
+
 def test_a_truncated_file_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "run-1" / "checkpoints" / "last.safetensors"
     path.parent.mkdir(parents=True)

@@ -193,3 +193,41 @@ def test_a_spec_that_is_json_but_no_spec_costs_its_own_run(cache: Path) -> None:
     path = finished("run-d", 0.5, 0.4) / "spec.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "\ud800"}))
     assert sorted(memory_store().runs()["run"]) == ["run-a", "run-d"]
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize("name", ["spec.json", "status.json", "events.jsonl", "evaluations/toy-x.json"])
+def test_what_is_nested_too_deeply_costs_its_own_run(cache: Path, name: str) -> None:
+    finished("run-a", 0.5, 0.4)
+    (finished("run-b", 0.5, 0.4, seed=1) / name).write_text(f'{{"n": {DEEP}}}\n')
+    store = memory_store()
+    assert "run-a" in set(store.runs()["run"])
+    assert "run-b" in store.note or rundir.read_status(rundir.find("run-b")).state == "failed"
+
+
+def test_a_log_that_cannot_be_opened_costs_its_own_run(cache: Path) -> None:
+    finished("run-a", 0.5, 0.4)
+    broken = finished("run-b", 0.5, 0.4, seed=1)
+    store = memory_store()
+    (broken / "events.jsonl").unlink()
+    (broken / "events.jsonl").mkdir()
+    store.sync()
+    assert list(store.runs()["run"]) == ["run-a"]
+    assert store.note == "Run run-b has no readable events.jsonl (Is a directory)."
+    with mock.patch.object(rundir, "read_lines", side_effect=PermissionError(13, "Permission denied")):
+        whole = memory_store()  # the log of run-a: it is there, and cannot be opened
+    assert whole.damaged["run-a"] == "Run run-a has no readable events.jsonl (Permission denied)."
+    shutil.rmtree(broken)
+    store.sync()
+    assert store.note == ""
+
+
+@pytest.mark.parametrize("wish", ["file", "folder"])
+def test_a_wish_that_cannot_be_read_is_passed_over(cache: Path, wish: str) -> None:
+    folder = rundir.create(spec())
+    place = folder / "control" / f"{1:020d}-stop.json"
+    place.write_text(DEEP) if wish == "file" else place.mkdir()
+    rundir.ask(folder, "pause")
+    assert [one["kind"] for _, one in rundir.wishes(folder)] == ["pause"]
