@@ -21,7 +21,7 @@ from tests.unit.test_store import finished
 
 FLIPS_PER_FILE = 16
 
-NESTED = b'{"n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+NESTED = b'{"n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
 """JSON that is deeper than any reader goes."""
 
 
