@@ -1,13 +1,15 @@
 """A user's own statement on the index: read-only, alone, with an end.
 
 It runs on a cursor of its own inside a read-only transaction; the index itself is locked (no files, no extensions, no
-settings). What DuckDB cannot interrupt, one function making one huge value, is refused beforehand.
+settings). What DuckDB cannot interrupt, one function making one huge value, is refused beforehand as far as it is
+known; texts joined to themselves over and over are not, and take seconds and memory until DuckDB's own limit of 4 GB.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import threading
 import time
@@ -33,6 +35,14 @@ HUGE = {"repeat", "lpad", "rpad", "range", "generate_series", "list_resize", "ar
 HIDING = {"query", "query_table"}
 """They run text that was not looked at."""
 
+LENGTHENING = {"replace", "regexp_replace"}
+MOST_LENGTHENED = 100.0
+"""A few of them, one inside the other, make gigabytes of a short text (29 s measured): how many times longer all of a
+statement's together may make one."""
+
+ANSWER_LIMIT_BYTES = 100_000_000
+"""One cell can hold all rows of a table joined; the page copies an answer several times."""
+
 FORMATTING = {"printf", "format"}
 """A width in their pattern makes a text of any length."""
 
@@ -53,7 +63,8 @@ def ask(store: Store, statement: str, *, seconds: float = TIME_LIMIT_S, rows: in
     position), and where the time is over.
     """
     cursor = store.cursor()
-    timer = threading.Timer(seconds, cursor.interrupt)
+    is_over = threading.Event()
+    timer = threading.Thread(target=_interrupt, args=(cursor, seconds, is_over), daemon=True)
     started = time.monotonic()
     try:
         _check(cursor, statement)
@@ -73,9 +84,24 @@ def ask(store: Store, statement: str, *, seconds: float = TIME_LIMIT_S, rows: in
     except duckdb.Error as error:
         raise ValueError(sentence(_placed(cursor, statement, error))) from None
     finally:
-        timer.cancel()
+        is_over.set()
+        if timer.ident is not None:
+            timer.join()
         cursor.close()  # and with it the transaction
+    if found.nbytes > ANSWER_LIMIT_BYTES:
+        size_mb, most_mb = found.nbytes // 10**6, ANSWER_LIMIT_BYTES // 10**6
+        raise ValueError(
+            f"The answer has {size_mb} MB, and at most {most_mb} can be shown. Ask for fewer columns or rows."
+        )
     return Answer(found.slice(0, rows), found.num_rows > rows, time.monotonic() - started)
+
+
+def _interrupt(cursor: duckdb.DuckDBPyConnection, seconds: float, is_over: threading.Event) -> None:
+    """After so many seconds interrupt until it is over: an interrupt between two steps of a statement is lost."""
+    wait_s = seconds
+    while not is_over.wait(wait_s):
+        cursor.interrupt()
+        wait_s = 0.2
 
 
 def _check(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
@@ -96,15 +122,26 @@ def _check(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
         raise ValueError(f"Only SELECT is possible here, not {kind}: the index is read, never written or set.")
     row = cursor.execute("SELECT json_serialize_sql(?)", [statement]).fetchone()
     assert row is not None
-    tree = json.loads(row[0])
+    try:
+        tree = json.loads(row[0])
+    except RecursionError:
+        raise ValueError("The statement is nested too deeply; write it with fewer brackets or operators.") from None
     if tree.get("error"):
         raise ValueError(f"This SELECT cannot be looked through before it runs: {tree.get('error_message')}")
-    for name, is_in_from in _calls(tree):
+    longer = 1.0
+    for name, arguments, is_in_from in _calls(tree):
         if name in HIDING:
             raise ValueError(f"{name}() is not possible here; write the statement itself.")
         if name in HUGE and not is_in_from:
             hint = "; as a table (FROM range(10)) it is" if name in ("range", "generate_series") else ""
             raise ValueError(f"{name}() is not possible here, since one call can fill the memory{hint}.")
+        if name in LENGTHENING:
+            longer *= _times_longer(name, arguments)
+        if longer > MOST_LENGTHENED:
+            raise ValueError(
+                f"{name}() is possible only with plain texts that make what they are in at most "
+                f"{MOST_LENGTHENED:g} times longer{'; a pattern may only be deleted' if name != 'replace' else ''}."
+            )
         if name in FORMATTING:
             raise ValueError(f"{name}() is not possible here; use round(value, 3) and ||.")
 
@@ -140,16 +177,38 @@ def _whole_numbers(table: pa.Table, types: list[Any]) -> pa.Table:
     return table
 
 
-def _calls(node: Any, is_in_from: bool = False) -> Iterator[tuple[str, bool]]:
-    """Every function that a parsed statement calls, and whether it stands in FROM as a table."""
-    if isinstance(node, list):
-        for part in node:
-            yield from _calls(part)
-    elif isinstance(node, dict):
-        if "function_name" in node:
-            yield str(node["function_name"]).lower(), is_in_from
-        for key, part in node.items():
-            yield from _calls(part, node.get("type") == "TABLE_FUNCTION" and key == "function")
+def _calls(tree: Any) -> Iterator[tuple[str, list[Any], bool]]:
+    """Every function that a parsed statement calls, its arguments, and whether it stands in FROM as a table."""
+    left = [(tree, False)]
+    while left:
+        node, is_in_from = left.pop()
+        if isinstance(node, list):
+            left += [(part, False) for part in node]
+        elif isinstance(node, dict):
+            if "function_name" in node:
+                yield (
+                    str(node["function_name"]).lower(),
+                    node.get("arguments") or node.get("children") or [],
+                    is_in_from,
+                )
+            is_table = node.get("type") == "TABLE_FUNCTION"
+            left += [(part, is_table and key == "function") for key, part in node.items()]
+
+
+def _times_longer(name: str, arguments: list[Any]) -> float:
+    """How many times longer a replacement can make its text; infinity where it cannot be seen from the statement."""
+    old, new = ([_text(argument) for argument in arguments[1:3]] + [None, None])[:2]
+    if old is None or new is None or (name == "regexp_replace" and new):
+        return math.inf
+    return max(1.0, len(new.encode()) / max(len(old.encode()), 1))
+
+
+def _text(argument: Any) -> str | None:
+    """The text of a plain literal; None for anything else."""
+    expression = argument.get("expression", argument)
+    literal = expression.get("literal") or expression.get("value") or {}
+    text = literal.get("text", literal.get("value")) if expression.get("class") == "CONSTANT" else None
+    return text if isinstance(text, str) else None
 
 
 def _placed(cursor: duckdb.DuckDBPyConnection, statement: str, error: duckdb.Error) -> str:

@@ -57,6 +57,11 @@ REFUSED = {
     "SELECT * FROM (SELECT 1) WHERE length(rpad('x', 1000000000, 'y')) > 1": "one call can fill the memory",
     "FROM query('SELECT range(1000000000)')": r"query\(\) is not possible",
     "SELECT printf('%0900000000d', 1)": r"printf\(\) is not possible",
+    f"SELECT length(replace(replace('aa', 'a', '{'a' * 60}'), 'a', 'bb'))": "at most 100 times longer",
+    "SELECT replace(run, 'a', state) FROM runs": r"replace\(\) is possible only with plain texts",
+    "SELECT regexp_replace(run, 'a', 'bb', 'g') FROM runs": "a pattern may only be deleted",
+    "SELECT " + "+".join("1" * 900): "nested too deeply",
+    f"SELECT string_agg('{'x' * 9_000}', '') FROM range(12000)": "MB, and at most 100",
     "SELECT 1 -- " + "x" * 30_000: "20,000 characters",
 }
 
@@ -75,6 +80,11 @@ def test_what_is_not_one_select_is_refused_in_a_sentence(store: Store, statement
         sqlbox.ask(store, statement)
     assert "\n" not in str(told.value) and str(told.value).endswith((".", "runs"))
     assert len(secret_frame) == store.query("SELECT count(*) - 1 FROM runs").iloc[0, 0]
+
+
+def test_a_text_may_be_replaced(store: Store) -> None:
+    statement = "SELECT regexp_replace(replace(run, 'run', 'number'), '[a]', '') AS n FROM runs ORDER BY run"
+    assert sqlbox.ask(store, statement).table["n"].to_pylist() == ["number-", "number-b"]
 
 
 @pytest.mark.parametrize("name", ENDLESS)
