@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import sweepboard, sweepends, sweeps, wording
+from core import rates, sweepboard, sweepends, sweeps, wording
 from core.sweepboard import Found
 from core.sweeprecord import Record
 from pages import palette, shared
@@ -75,16 +75,21 @@ def _curves(look: Look, metric: str) -> pd.DataFrame:
 # ---- showing ----
 
 
+def choices(look: Look) -> tuple[str, ...]:
+    """What its runs can be judged by: their numbers, and the share of them that diverged once one has ended."""
+    return (*look.found.responses, *((rates.DIVERGENCE,) if len(rates.ended(look.found.results)) else ()))
+
+
 def choose_response(look: Look) -> str:
     """The number that configurations are judged by, kept in the address."""
     name = st.selectbox(
         "Judged by",
-        look.found.responses,
+        choices(look),
         key="metric",
         bind="query-params",
         help="The last value of each run. Choosing knobs by a test score makes it a second validation set.",
     )
-    meaning = sweepboard.meaning(name)
+    meaning = rates.MEANING if name == rates.DIVERGENCE else sweepboard.meaning(name)
     direction = {"higher": "Higher is better. ", "lower": "Lower is better. "}.get(sweepboard.better(name), "")
     st.caption(shared.plain(f"{direction}{meaning}"))
     return str(name)

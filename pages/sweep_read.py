@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from core import rates
 from core.sweeprecord import Record
 from core.wording import count_text
 from pages import (
@@ -14,11 +15,12 @@ from pages import (
     sweep_early,
     sweep_effects,
     sweep_knobs,
+    sweep_rates,
     sweep_report,
     sweep_results,
     sweep_trade,
 )
-from pages.sweep_found import Look, choose_response
+from pages.sweep_found import Look, choices, choose_response
 
 _VIEWS: dict[str, Callable[[Look, str], None]] = {
     "Results": sweep_results.show,
@@ -45,7 +47,7 @@ def view(name: str, record: Record) -> None:
     """Draw the view of this name."""
     look = Look(record)
     found = look.found
-    if not found.responses:
+    if not choices(look):
         _nothing(name, look)
         return
     left = len(found.results) - found.n_finished
@@ -54,7 +56,12 @@ def view(name: str, record: Record) -> None:
         st.button("Look again", icon=":material/refresh:")
     response = choose_response(look)
     try:
-        _VIEWS[name](look, response)
+        if response == rates.DIVERGENCE and name in sweep_rates.VIEWS:
+            sweep_rates.show(name, look)
+        elif response == rates.DIVERGENCE and name != "Curves":
+            st.info(f"{name}: this view reads a number of each run; choose one above.", icon=":material/query_stats:")
+        else:
+            _VIEWS[name](look, response)
     except ValueError as error:
         shared.failed(error)
 

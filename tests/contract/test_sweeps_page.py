@@ -147,6 +147,26 @@ def test_diverged_runs_are_counted_and_in_no_mean(filled: Path) -> None:
     assert "6 diverged" in told(opened("pages/sweeps.py", sweep="diverged", view="Curves"))
 
 
+def test_the_share_that_diverged_can_be_judged_by(filled: Path) -> None:
+    """At a rate of 100 all six runs diverge, at 0.1 none: the closed form of Wilson's interval for 0 and 6 of 6."""
+    for view in sweep_read.VIEWS:
+        app = opened("pages/sweeps.py", sweep="diverged", view=view, metric="divergence rate")
+        assert app.selectbox(key="metric").value == "divergence rate" and [box.value for box in app.error] == []
+        if view == "Results":
+            shown = app.dataframe[0].value
+            assert sorted(shown["rate"]) == [0, 0, 0, 1, 1, 1] and set(shown["n"]) == {2}
+            assert "6 of 12 runs diverged: 50%" in told(app)
+        if view == "Knobs":
+            high = 3.841459 / (6 + 3.841459)
+            assert list(app.dataframe[0].value["high"]) == pytest.approx([high, 1.0], abs=1e-6)
+        if view == "Effects":
+            assert "Divergence goes with learning rate" in told(app)
+        if view == "Report":
+            assert "choose one above" in told(app)
+    app = opened("pages/sweeps.py", sweep="waiting", view="Results", metric="divergence rate")
+    assert "no run has told a number yet" in told(app)
+
+
 def test_effects_are_tested_again_as_asked(filled: Path) -> None:
     app = opened("pages/sweeps.py", sweep="full", view="Effects")
     assert "Learning rate changes the validation ccc" in told(app)
