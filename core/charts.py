@@ -141,19 +141,21 @@ def interval_drawing(
     names = table.sort_values("order")["name"].drop_duplicates().tolist()
     y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=320))
     base = alt.Chart(table).encode(y=y, yOffset=alt.YOffset("part:N", sort=["validation", "test"]))
-    tooltip = ["name:N", "part:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "n:Q"]
+    # Channels in full: what Altair makes of a bare "name:N" it looks up among all its classes, each time some 10 ms.
+    numbers = (alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high"))
+    tooltip = [alt.Tooltip("name:N"), alt.Tooltip("part:N"), *numbers, alt.Tooltip("n:Q")]
     x = alt.X("value:Q", title=f"{metric} (dot: mean, bar: 95 % interval)", scale=alt.Scale(zero=False))
     colour = alt.Color("part:N", scale=scale, title=None, legend=alt.Legend(orient="top"))
     shape = alt.Shape("part:N", scale=alt.Scale(domain=["validation", "test"], range=["circle", "diamond"]), title=None)
-    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", color=colour)
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=colour)
     dots = base.mark_point(size=70, filled=True, opacity=1).encode(x=x, color=colour, shape=shape, tooltip=tooltip)
     layers = [bars, dots]
     if anchors:
         frame = pd.DataFrame({"anchor": list(anchors), "value": list(anchors.values())})
-        rules = alt.Chart(frame).encode(x="value:Q")
+        rules = alt.Chart(frame).encode(x=alt.X("value:Q"))
         layers.append(rules.mark_rule(strokeDash=[4, 4], color=colours["real"]))
         text = rules.mark_text(align="left", dx=4, dy=-2, baseline="bottom", color=colours["real"])
-        layers.append(text.encode(y=alt.value(0), text="anchor:N"))
+        layers.append(text.encode(y=alt.YValue(0), text=alt.Text("anchor:N")))
     return alt.layer(*layers).properties(height=alt.Step(22))
 
 
@@ -183,8 +185,13 @@ def overlay_drawing(table: pd.DataFrame, metric: str, colours: dict[str, str]) -
             y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)),
             color=alt.Color("name:N", scale=alt.Scale(domain=names, range=list(colours.values())), title=None),
             strokeDash=alt.StrokeDash("name:N", legend=None, sort=names),
-            detail="run:N",
-            tooltip=["name:N", "run:N", alt.Tooltip("epoch:Q", format=".3g"), alt.Tooltip("value:Q", format=".4f")],
+            detail=alt.Detail("run:N"),
+            tooltip=[
+                alt.Tooltip("name:N"),
+                alt.Tooltip("run:N"),
+                alt.Tooltip("epoch:Q", format=".3g"),
+                alt.Tooltip("value:Q", format=".4f"),
+            ],
         )
         .properties(height=320)
     )

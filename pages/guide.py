@@ -45,7 +45,7 @@ words = left.text_input("Search", key="q", bind="query-params", placeholder="ccc
 chosen = right.segmented_control(
     "Section", guide.SECTIONS, default=guide.SECTIONS[0], key="section", bind="query-params", disabled=bool(words)
 )
-if shared.store().runs(limit=1).empty:
+if not shared.has_runs():
     st.info(
         "There is no run yet whose numbers this could explain; train one, and its metrics will be found here.",
         icon=":material/school:",

@@ -10,12 +10,14 @@ import streamlit as st
 
 import trainers
 from core import boards, charts, guide, listening, metrics, rundir
-from pages import forms, palette, run_scores, shared
+from pages import drawing, forms, palette, run_scores, shared
 
 SHOWN_ROWS = 300
 """Configurations sent to the browser; ten thousand take it seconds, and nobody reads them."""
 
 DRAWN_ROWS = 40
+ENDS = ("", "_low", "_high")
+DRAWN_COLUMNS = ["kind", "name", "note", "n", *(f"{part}{end}" for part in ("validation", "test") for end in ENDS)]
 
 COLUMNS = {
     "#": st.column_config.Column(width=36, help="Rank by validation."),
@@ -74,17 +76,21 @@ def _shown(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
     return shown
 
 
+def _intervals(rows: pd.DataFrame, anchors: dict[str, float], metric: str, colours: dict[str, Any]) -> Any:
+    return charts.interval_drawing(charts.interval_table(rows), anchors, metric, colours)
+
+
 def _picture(rows: pd.DataFrame, metric: str) -> None:
     configurations = rows[rows["kind"] == "configuration"]
-    table = charts.interval_table(configurations.head(DRAWN_ROWS))
-    if table.empty:
+    drawn = configurations.head(DRAWN_ROWS)[DRAWN_COLUMNS]
+    if drawn[["validation", "test"]].isna().all(axis=None):
         return
     anchors = {
         {"baseline": "baseline", "ceiling": "ceiling"}[row["kind"]]: float(row["test"])
         for row in rows[rows["kind"] != "configuration"].to_dict("records")
         if pd.notna(row["test"])
     }
-    st.altair_chart(charts.interval_drawing(table, anchors, metric, palette.ROLES[shared.theme()]))
+    drawing.draw(_intervals, drawn, anchors, metric, palette.ROLES[shared.theme()])
     mixed = (
         "Bars over training seeds say how much luck the training had, bars over items how much the choice of test "
         "items had: compare like with like (column 'interval over'). "
@@ -114,7 +120,7 @@ def _compare(rows: pd.DataFrame, chosen: list[int], metric: str) -> None:
         colours[row["name"]] = palette.run_colour(row["config_id"], list(colours.values()), theme)
     curves = index.curves(list(names), [f"validation/{metric}"])
     st.subheader(f"Validation {metric} by epoch", anchor=False)
-    st.altair_chart(charts.overlay_drawing(charts.overlay_table(curves, names), f"validation {metric}", colours))
+    drawing.draw(charts.overlay_drawing, charts.overlay_table(curves, names), f"validation {metric}", colours)
     first_runs = [row["runs"][0] for row in picked.to_dict("records")]
     different = index.different_knobs(first_runs)
     if len(first_runs) > 1:

@@ -124,6 +124,11 @@ def _moved() -> tuple[int, int]:
     return paths.runs().stat().st_mtime_ns, supervisor.queue().stat().st_mtime_ns
 
 
+def has_runs() -> bool:
+    """Whether there is any run directory."""
+    return next(rundir.places(), None) is not None
+
+
 def known_runs(limit: int = 500) -> pd.DataFrame:
     """The newest runs as the index has them, without looking at the disk: for what ticks."""
     return _store().runs(limit=limit)

@@ -8,7 +8,7 @@ import streamlit as st
 from core import charts, sqlbox
 from core.sql_examples import EXAMPLES
 from core.tables import TABLES
-from pages import palette, shared
+from pages import drawing, palette, shared
 
 NONE = "—"
 FIRST = EXAMPLES[0].statement
@@ -52,9 +52,10 @@ def _show(answer: sqlbox.Answer) -> None:
     st.dataframe(frame, hide_index=True, width="stretch", placeholder=NONE)
     with st.container(horizontal=True):
         icon = ":material/download:"
-        st.download_button("CSV", sqlbox.as_csv(answer.table), "earshot.csv", "text/csv", icon=icon)
-        parquet = sqlbox.as_parquet(answer.table)
-        st.download_button("Parquet", parquet, "earshot.parquet", "application/vnd.apache.parquet", icon=icon)
+        # The files are made when they are asked for.
+        st.download_button("CSV", lambda: sqlbox.as_csv(answer.table), "earshot.csv", "text/csv", icon=icon)
+        parquet = "application/vnd.apache.parquet"
+        st.download_button("Parquet", lambda: sqlbox.as_parquet(answer.table), "earshot.parquet", parquet, icon=icon)
     if len(frame):
         _chart(frame)
 
@@ -81,7 +82,7 @@ def _chart(frame: pd.DataFrame) -> None:
         st.caption("There are no numbers in the column that goes up; choose another.")
         return
     st.subheader(shared.plain(f"{y} by {x}"), anchor=False)
-    st.altair_chart(charts.answer_drawing(table, (x, y, colour), palette.ROLES[shared.theme()]["runs"]))
+    drawing.draw(charts.answer_drawing, table, (x, y, colour), palette.ROLES[shared.theme()]["runs"])
     st.caption("One mark per row of the answer, in the order of the rows; hover shows its values.")
 
 
@@ -101,7 +102,7 @@ questions = [example.question for example in EXAMPLES]
 st.selectbox(
     "Examples", questions, index=None, key="example", on_change=_take_example, placeholder="Questions worth asking"
 )
-if shared.store().runs(limit=1).empty:
+if not shared.has_runs():
     st.info(
         "Your runs, their knobs, numbers and scores will be in these tables; there is none yet. Train one first.",
         icon=":material/database:",
