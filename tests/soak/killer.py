@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,15 @@ KNOBS: dict[str, dict[str, Any]] = {
 }
 MOST_KILLS_PER_RUN = 6
 PATIENCE_S = 120.0
+MUST_HIT = ("checkpoint", "control", "ingest", "claim")
+FROM_ROUNDS = 200
+"""A campaign this long that never hit one of them has not tested it."""
 
 
 @dataclass
 class Report:
-    """What a campaign found. `hits` counts the deaths that fell on a write of that kind."""
+    """What a campaign found. `hits` counts the deaths that fell on a write of that kind: a file half-written, a
+    transaction open, a place in the queue given up; and those of a runner that a wish was waiting for."""
 
     rounds: int = 0
     runs: int = 0
@@ -184,7 +188,7 @@ class Campaign:
         self.dataset = data_of(trainer)
         self.report = Report()
         self.folder, self.acknowledged, self.asked, self.kills = Path(), b"", 0, 0
-        self.flag = mmap.mmap(-1, 1)  # shared with children: 1 while the app's stand-in is inside a sync
+        self.flag = mmap.mmap(-1, 1)  # shared with children: 1 while the app's stand-in has a transaction open
 
     def go(self, rounds: int) -> Report:
         """That many rounds, and then the last run to its end."""
@@ -300,7 +304,7 @@ class Campaign:
             self.report.hits[what] += bool(names)
         blob = (self.folder / "events.jsonl").read_bytes()
         self.report.hits["log line"] += not blob.endswith(b"\n") and bool(blob)
-        self.report.hits["control"] += bool(rundir.wishes(self.folder))
+        self.report.hits["wish waiting"] += bool(rundir.wishes(self.folder))  # asked, and not taken yet
         self.look(kind, states if blob else (*states, "queued"))
         return self.kills >= MOST_KILLS_PER_RUN or rundir.read_status(self.folder).state == "done"
 
@@ -368,16 +372,26 @@ class Campaign:
 
         def sync_on() -> None:
             store = default_store()
-            while True:
-                self.flag[0] = 1
-                store.sync()
+            opened = store._transaction
+
+            @contextlib.contextmanager
+            def flagged() -> Iterator[None]:
+                with opened():
+                    self.flag[0] = 1
+                    yield
                 self.flag[0] = 0
+
+            store._transaction = flagged  # type: ignore[method-assign]
+            while True:
+                store.sync()
 
         app = Forked(sync_on)
         wal = Path(os.environ["EARSHOT_CACHE"]) / "index.duckdb.wal"
         size = wal.stat().st_size if wal.exists() else 0
         until(lambda: (wal.exists() and wal.stat().st_size != size) or app.poll() is not None, pause_s=0.0003)
         time.sleep(self.moment.uniform(0.0, 0.05))
+        if self.moment.random() < 0.7:
+            until(lambda: self.flag[0] or child.poll() is not None, pause_s=0.0003)
         app.kill()
         self.report.kills["app"] += 1
         self.report.hits["ingest"] += self.flag[0]
@@ -451,6 +465,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="earshot-soak-") as folder:
         os.environ |= {"EARSHOT_CACHE": folder, "EARSHOT_STARTER": f"{folder}/no-starter"}
         report = Campaign(given.trainer, given.seed).go(given.rounds)
+    missed = [what for what in MUST_HIT if given.rounds >= FROM_ROUNDS and not report.hits[what]]
+    report.losses += [f"no death fell on {what}: run more rounds" for what in missed]
     print(json.dumps({"trainer": given.trainer, "seed": given.seed, **vars(report)}, indent=1))
     return 1 if report.losses else 0
 
