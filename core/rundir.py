@@ -185,14 +185,24 @@ def write_json(path: Path, value: Any) -> None:
 class Writer:
     """The runner's hand: appends events, keeps status.json. One process owns a run; its threads may share this.
 
-    Raises ValueError where another process owns the run, and OSError from any method where the disk is full: then what
+    With `begins` False the run does not begin: for an event of somebody else; its status stays as it is. Raises ValueError where another process owns the run, and OSError from any method where the disk is full: then what
     was acknowledged is whole, and the next call may succeed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, begins: bool = True) -> None:
+        self.folder, self._spare = folder, folder / ".spare"
         self._lock = threading.Lock()
         self._log = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._open()
+            if begins:
+                self._begin()
+        except BaseException:
+            os.close(self._log)  # and with it the lock, which would hold the run as long as this process lives
+            raise
+
+    def _open(self) -> None:
+        folder = self.folder
         self._own()
         for place in ("", "checkpoints", "evaluations", "snapshots"):
             disk.sweep(folder / place)
@@ -200,11 +210,13 @@ class Writer:
         os.ftruncate(self._log, self._end)  # a torn last line was never acknowledged
         os.lseek(self._log, self._end, os.SEEK_SET)
         self._number = max((event["n"] for event in events), default=0)
+        self._began = self._number, self._end
         self._state_told = ""
         self._sync_directory()
-        self._spare = folder / ".spare"
+
+    def _begin(self) -> None:
         disk.replace(self._spare, os.urandom(SPARE_BYTES))  # zeros might take no room
-        previous = read_status(folder)
+        previous = read_status(self.folder)
         me = psutil.Process()
         self.status = Status(
             "starting",
@@ -224,7 +236,6 @@ class Writer:
         except BlockingIOError:
             owner = read_status(self.folder).pid
             if owner != os.getpid():  # a writer before this one, in the same process, is gone
-                os.close(self._log)
                 raise ValueError(
                     f"Run {self.folder.name} is at work in process {owner} already; it cannot run twice at a time."
                 ) from None
@@ -243,6 +254,12 @@ class Writer:
                 os.lseek(self._log, self._end, os.SEEK_SET)
                 raise
             self._number, self._end = self._number + 1, self._end + len(line)
+
+    def take_back(self) -> None:
+        """Cut off the events of this writer: for one that could not do what they say. It needs no room."""
+        self._number, self._end = self._began
+        os.ftruncate(self._log, self._end)
+        os.lseek(self._log, self._end, os.SEEK_SET)
 
     def set(self, **values: Any) -> None:
         """Change fields of the status; a change of state is also an event, and synced to the disk."""
@@ -278,8 +295,10 @@ class Writer:
     def close(self) -> None:
         """Sync and close."""
         self._spare.unlink(missing_ok=True)
-        self.sync()
-        os.close(self._log)
+        try:
+            self.sync()
+        finally:
+            os.close(self._log)
 
     def _sync_directory(self) -> None:
         handle = os.open(self.folder, os.O_RDONLY)

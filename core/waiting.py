@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from core import paths, rundir, sweepflags
+from core import disk, paths, rundir, sweepflags
 
 
 def queue() -> Path:
@@ -45,19 +45,22 @@ def enqueue_all(folders: Sequence[Path]) -> None:
             status = rundir.read_status(folder)
             if folder.name in there or (status.state in rundir.ACTIVE and not status.is_finished):
                 continue
-            making = place.parent / f".queueing-{folder.name}"  # appears in the queue complete
-            making.write_text(data_folder)
-            if status.state != "queued" or status.reason:
-                status = replace(status, state="queued", reason="", ended_at=0.0, heartbeat=time.time())
-                rundir.set_status(folder, status)
-            os.replace(making, place / f"{first + number * 1000:020d}-{folder.name}")
+            making = place.parent / f".queueing-{folder.name}.{os.getpid()}"  # appears in the queue complete
+            try:
+                disk.replace(making, data_folder.encode())
+                if status.state != "queued" or status.reason:
+                    status = replace(status, state="queued", reason="", pid=0, ended_at=0.0, heartbeat=time.time())
+                    rundir.set_status(folder, status)
+                os.replace(making, place / f"{first + number * 1000:020d}-{folder.name}")
+            finally:
+                making.unlink(missing_ok=True)
 
 
 def take_up(folder: Path, sweep: str) -> bool:
     """Queue a run of a sweep whose process was killed, from its last checkpoint; whether it is.
 
     Once in the life of a run, said as an event: what kills a process may do so every time. Not where the sweep is
-    paused or cancelled; the user may always resume it.
+    paused or cancelled; the user may always resume it. Raises OSError where the disk is full: the run is as it was.
     """
     if not sweep or any(sweepflags.has(sweep, flag) for flag in ("paused", "cancelled")):
         return False
@@ -65,13 +68,17 @@ def take_up(folder: Path, sweep: str) -> bool:
     if status.state != "lost" or any(event["kind"] == "taken_up" for event in rundir.read_events(folder)[0]):
         return False
     try:
-        writer = rundir.Writer(folder)
+        writer = rundir.Writer(folder, begins=False)
     except ValueError:  # someone resumed it just now
         return False
-    writer.event("taken_up", reason="Its process was killed; its sweep goes on with it from its last checkpoint.")
-    writer.close()
-    rundir.set_status(folder, replace(status, state="queued", pid=0, heartbeat=time.time()))
-    enqueue_all([folder])
+    try:
+        writer.event("taken_up", reason="Its process was killed; its sweep goes on with it from its last checkpoint.")
+        enqueue_all([folder])
+    except OSError:
+        writer.take_back()
+        raise
+    finally:
+        writer.close()
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import math
 import re
@@ -15,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core import rundir
+from core import disk, rundir
 from tests.conftest import eventually
 
 
@@ -37,6 +39,19 @@ def test_a_new_run_has_its_spec_and_waits(folder: Path) -> None:
     assert rundir.read_status(folder).state == "queued"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert {path.name for path in folder.iterdir()} >= {"control", "checkpoints", "evaluations", "snapshots"}
+
+
+def test_a_writer_that_finds_no_room_gives_the_run_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            rundir.Writer(folder)
+    with (folder / "events.jsonl").open() as log:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert rundir.read_status(folder).state == "queued"
 
 
 def test_events_are_numbered_on_after_reopening(folder: Path) -> None:

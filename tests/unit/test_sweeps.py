@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import shutil
 import signal
 import socket
@@ -11,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from core import many, paths, rundir, supervisor, sweepflags, sweepplan, sweeprecord, sweeps
+from core import disk, many, paths, rundir, supervisor, sweepflags, sweepplan, sweeprecord, sweeps
 from core.executors import local
 from core.store import memory_store
 
@@ -220,6 +222,42 @@ def test_a_sweep_is_found_by_name_and_by_the_start_of_its_id(cache: Path, asleep
     assert not sweepflags.driven()
 
 
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize("number", range(4))
+def test_a_full_disk_does_not_keep_a_killed_run_from_being_taken_up(
+    cache: Path, asleep: None, file: Path, monkeypatch: pytest.MonkeyPatch, number: int, stays: bool
+) -> None:
+    """Whichever write finds no room, and whether the next one does: the run is as it was, and free."""
+    sweep = sweeps.start(file)
+    lost = folders(sweep)[0]
+    supervisor.claim(lost)
+    rundir.set_status(lost, rundir.Status("running", pid=2**22 + 1, host=socket.gethostname(), heartbeat=1.0))
+    left, write = iter(range(99)), disk.write
+
+    def full(handle: int, data: bytes) -> None:
+        now = next(left)
+        if now == number or (stays and now > number):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(handle, data)
+
+    monkeypatch.setattr(disk, "write", full)
+    try:
+        is_taken = supervisor.take_up(lost, sweep)
+    except OSError:
+        is_taken = False
+        assert rundir.read_status(lost).state == "lost"
+        assert lost.name not in supervisor.waiting()
+        with (lost / "events.jsonl").open() as log:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it any more
+    monkeypatch.setattr(disk, "write", write)
+    assert is_taken or supervisor.take_up(lost, sweep)
+    assert rundir.read_status(lost).state == "queued" and lost.name in supervisor.waiting()
+    events = rundir.read_events(lost)[0]
+    assert [event["kind"] for event in events].count("taken_up") == 1
+    assert [event["n"] for event in events] == list(range(1, len(events) + 1))
+    assert not list(cache.glob(".queueing*"))
+
+
 def test_a_run_that_was_killed_is_taken_up_once(cache: Path, asleep: None, file: Path) -> None:
     """Its process was killed and nobody looks: the sweep goes on by itself; killed once more it is for the user."""
     sweep = sweeps.start(file)
@@ -308,6 +346,32 @@ def test_a_plan_warns_of_too_little_room(
     monkeypatch.setattr(sweepplan, "what_is_known", lambda *_: sweepplan.Known(1.0, 1.0, 100_000_000.0, 3))
     (warning,) = sweeps.plan(file).warnings
     assert "It would take about 800 MB and 500 MB are free" in warning
+
+
+def test_time_is_told_from_runs_of_the_same_kind_only(
+    cache: Path, asleep: None, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight runs as one take 80 s for 2 epochs, 5 s each per epoch: alone a run may take anything."""
+    sweep = sweeps.start(file)
+    assert train(folders(sweep)) == 0
+    for folder in folders(sweep):
+        status = rundir.read_status(folder)
+        rundir.set_status(folder, replace(status, started_at=1.0, ended_at=81.0))
+    told = {"together": 8, "seconds": None, "seconds_together": 80.0}
+    monkeypatch.setattr(sweepplan, "_summary", lambda folder: told)
+    assert sweeps.plan(file).seconds == pytest.approx(8 * 2 * 5.0)
+    alone = sweepplan.make(replace(sweeps.sweepfile.read(file), together=False))
+    assert alone.seconds is None and alone.bytes is not None
+    assert "time unknown, no run of this kind (alone on cpu) was made yet; about" in alone.sentence
+    assert sweepplan.what_is_known("toy", "toy", True, "cuda:0").n == 0  # type: ignore[union-attr]
+
+
+def test_time_left_counts_a_start_once(cache: Path) -> None:
+    """A run is at 10 % after 10 s of start-up and 3 s of training: 27 s of it are left, and 40 s of the other."""
+    frame = pd.DataFrame(
+        {"state": ["running", "queued"], "fraction": [0.1, 0.0], "seconds": [13.0, 0.0], "trained_s": [3.0, 0.0]}
+    )
+    assert sweeps._eta_s(frame, 2) == pytest.approx(1.9 * 40)
 
 
 def test_scores_that_are_no_numbers_and_scores_that_are_equal(cache: Path, asleep: None, file: Path) -> None:
