@@ -1,6 +1,7 @@
 """Whether a run's class goes with a knob's level, and whether two numbers rise together.
 
-Tables of a sweep are small and full of zeros, so p comes from the tables with the same margins and not from χ².
+Tables of a sweep are small and full of zeros, so p comes from the tables with the same margins and not from χ². Seeds
+of one configuration tend to end alike: where there are several, whole configurations are shuffled, not runs.
 Source: Freeman & Halton 1951, Biometrika 38, 141–149; Cramér 1946, Mathematical Methods of Statistics, §21.9; interval
 of V: Smithson 2003, Confidence Intervals, ch. 6; Spearman 1904, American Journal of Psychology 15, 72–101.
 """
@@ -19,12 +20,14 @@ from core.usable import level_text, numbers, ordered_levels
 
 MOST_TABLES = 20_000
 N_SIMULATED = 100_000
+N_SHUFFLED = 9_999
 
 
 @dataclass(frozen=True)
 class Contingency:
     """Class × level: `counts` (rows classes, columns levels), `expected` if they had nothing to do with each other,
-    p with its `method` ("exact" or "simulated"), Cramér's V (0–1) and its interval v_low, v_high."""
+    p with its `method` ("exact", "simulated" or "configurations shuffled"), Cramér's V (0–1) and its interval v_low,
+    v_high; `n` runs."""
 
     counts: pd.DataFrame
     expected: pd.DataFrame
@@ -51,12 +54,16 @@ class Correlation:
     warnings: tuple[str, ...]
 
 
-def contingency(frame: pd.DataFrame, classes: str, factor: str, *, seed: int = 0, level: float = 0.95) -> Contingency:
+def contingency(
+    frame: pd.DataFrame, classes: str, factor: str, *, groups: str = "cell", seed: int = 0, level: float = 0.95
+) -> Contingency:
     """Cross the column `classes` (a run's class) with the levels of `factor`, one row of `frame` per run.
 
     Rows without a class are left out and counted. p is that of Fisher, Freeman & Halton: the share of tables with
     these margins that are no likelier than this one, counted out where there are 20,000 or fewer of them, else over
-    100,000 random ones. ValueError for an unknown column.
+    100,000 random ones. Where `groups` is a column and some configuration has several runs, the classes of whole
+    configurations change places 9,999 times instead, and the interval of V counts configurations. ValueError for an
+    unknown column.
     """
     for column in (classes, factor):
         if column not in frame:
@@ -75,15 +82,22 @@ def contingency(frame: pd.DataFrame, classes: str, factor: str, *, seed: int = 0
         )
         return Contingency(counts, counts.astype(float), nan, "none", nan, nan, nan, n, reason, tuple(warnings))
     expected = np.outer(observed.sum(axis=1), observed.sum(axis=0)) / n
-    p, method = freeman_halton(observed, seed)
-    v, low, high = cramers_v(observed, level)
-    if (expected < 5).mean() > 0.2:
-        warnings.append("Many cells expect fewer than five runs: p holds, the interval of V is approximate.")
+    of = given[groups].astype(str).to_numpy() if groups in given else np.arange(n).astype(str)
+    n_groups, unit = len(set(of)), "runs"
+    if n_groups == n:
+        p, method = freeman_halton(observed, seed)
+    else:
+        p, method = shuffled(rows.to_numpy(), columns.to_numpy(), of, seed), "configurations shuffled"
+        unit = "configurations"
+    v, low, high = cramers_v(observed * (n_groups / n), level)
+    if (expected * (n_groups / n) < 5).mean() > 0.2:
+        warnings.append(f"Many cells expect fewer than five {unit}: p holds, the interval of V is approximate.")
     lead = "goes with" if p < ALPHA else "is not shown to go with"
     sentence = (
         f"{wording.sentence_case(wording.words(classes))} {lead} {wording.words(factor)} (Fisher–Freeman–Halton, "
         f"{method}, {wording.p_text(p)}, Cramér's V {wording.share_text(v)} "
-        f"{wording.interval_text(low, high, share=True)}, {wording.count_text(n, 'run')})."
+        f"{wording.interval_text(low, high, share=True)}, {wording.count_text(n, 'run')}"
+        f"{f' of {n_groups} configurations' if n_groups < n else ''})."
     )
     wide = pd.DataFrame(expected, index=counts.index, columns=counts.columns)
     return Contingency(counts, wide, p, method, v, low, high, n, sentence, tuple(warnings))
@@ -113,6 +127,36 @@ def freeman_halton(counts: np.ndarray, seed: int = 0) -> tuple[float, str]:
         drawn = random_table(rows, columns).rvs(size, random_state=generator)
         as_rare += int((-gammaln(drawn + 1.0).sum(axis=(1, 2)) <= near).sum())
     return (1 + as_rare) / (1 + N_SIMULATED), "simulated"
+
+
+def shuffled(classes: np.ndarray, levels: np.ndarray, groups: np.ndarray, seed: int = 0) -> float:
+    """p of no association when whole groups (all runs of a configuration) change places; texts [n], one per run.
+
+    The share of 9,999 random assignments, and the real one, whose table is no likelier by Freeman and Halton than the
+    real one. A group at two levels is one at each. Source: Anderson & ter Braak 2003, Journal of Statistical
+    Computation and Simulation 73, 85–113 (whole units permute).
+    """
+    from scipy.special import gammaln
+
+    keys = np.char.add(np.char.add(groups.astype(str), "\0"), levels.astype(str))
+    _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
+    kinds, kind = np.unique(classes.astype(str), return_inverse=True)
+    blocks = np.zeros((len(first), len(kinds)))  # [groups, classes]
+    np.add.at(blocks, (unit, kind), 1)
+    at = levels[first]
+    places = (at[:, None] == np.unique(at)[None, :]).astype(float)  # [groups, levels]
+
+    def log_probability(tables: np.ndarray) -> np.ndarray:
+        margins = gammaln(tables.sum(axis=-1) + 1).sum(axis=-1) + gammaln(tables.sum(axis=-2) + 1).sum(axis=-1)
+        return np.asarray(margins - gammaln(tables + 1).sum(axis=(-2, -1)))
+
+    near = log_probability(places.T @ blocks) + 1e-7
+    generator, as_rare = np.random.default_rng(seed), 0
+    chunk = max(1, 2_000_000 // blocks.size)
+    for start in range(0, N_SHUFFLED, chunk):
+        order = generator.permuted(np.tile(np.arange(len(blocks)), (min(chunk, N_SHUFFLED - start), 1)), axis=1)
+        as_rare += int((log_probability(places.T @ blocks[order]) <= near).sum())
+    return (1 + as_rare) / (1 + N_SHUFFLED)
 
 
 def cramers_v(counts: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:

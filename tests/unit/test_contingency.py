@@ -59,6 +59,33 @@ def test_class_by_level_of_a_sweep() -> None:
         contingency.contingency(frame, "nope", "lr")
 
 
+def grid(classes: np.ndarray, seeds: int = 3) -> pd.DataFrame:
+    """Eight configurations (four learning rates × two optimisers), all seeds of one in its class."""
+    rows = [(rate, cell, classes[cell]) for cell, rate in enumerate([0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4])]
+    return pd.DataFrame(
+        [row for row in rows for _ in range(seeds)], columns=["learning_rate", "cell", "convergence class"]
+    )
+
+
+def test_seeds_that_end_alike_are_no_further_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes by lot, a configuration's three seeds alike: counted as 24 runs, 47 of 60 such sweeps were found."""
+    monkeypatch.setattr(contingency, "N_SHUFFLED", 399)
+    lot = np.random.default_rng(0)
+    found = [contingency.contingency(grid(lot.choice(["a", "b"], 8)), "convergence class", "learning_rate")
+             for _ in range(200)]  # fmt: skip
+    told = [one.p for one in found if one.method == "configurations shuffled"]
+    assert len(told) > 150 and binom.sf(sum(p < 0.05 for p in told) - 1, len(told), 0.05) > 0.01
+
+
+def test_what_goes_with_the_level_is_found_among_configurations() -> None:
+    """a, a, b, b, c, c, d, d over four levels: 4! of the 8! / 2!⁴ = 2,520 assignments are as clear."""
+    alike = contingency.contingency(grid(np.repeat(["a", "b", "c", "d"], 2)), "convergence class", "learning_rate")
+    assert alike.p == pytest.approx(24 / 2520, abs=0.004) and alike.n == 24 and "24 runs of 8 conf" in alike.sentence
+    single = contingency.contingency(grid(np.repeat(["a", "b", "c", "d"], 2), 1), "convergence class", "learning_rate")
+    assert single.method == "exact" and single.p == pytest.approx(24 / 2520)
+    assert (single.v, single.v_low) == pytest.approx((alike.v, alike.v_low))
+
+
 def test_spearman_over_configurations() -> None:
     generator = np.random.default_rng(0)
     cell = np.repeat(np.arange(30), 3)
