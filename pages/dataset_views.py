@@ -103,6 +103,7 @@ def split(name: str, dataset: Dataset) -> None:
     """Items and groups on each side of a split, and the proof that no group lies on two."""
     st.caption(shared.plain("Offered: " + ", ".join(splits.offered(dataset))))
     chosen = chosen_split(name, dataset)
+    st.caption(splits.meaning(chosen))
     assignment = splits.assign(dataset, chosen)
     table = datacharts.split_table(dataset, assignment)
     shown = table.assign(share=[f"{share:.1%}" for share in table["share"]])

@@ -6,7 +6,7 @@ import streamlit as st
 
 import trainers
 from core import config, datasets, rundir, supervisor
-from core.datasets import rated
+from core.datasets import rated, splits
 from pages import actions, forms, machine, monitor, shared
 
 FOLDER, RATED = "folder", "rated"
@@ -77,6 +77,7 @@ def _form() -> None:
         help="official, grouped:S, cv10:S.F, leave-source:NAME; random:S leaks where items share a group.",
     )
     seed = second.number_input("Seed", 0, 2**32 - 1, key="seed", bind="query-params", help="Moves the training only.")
+    st.caption(splits.meaning(split or default_split))
     try:
         settings = forms.knob_form(name, module.Config, module.PRESETS)
     except ValueError as error:

@@ -77,6 +77,11 @@ def song_of_clip(stem: str) -> str:
     return f"train/{_named(stem)['song']}"
 
 
+def class_of_clip(stem: str) -> str:
+    """The class in a training clip's name: the first tag, since `[cla]` is a genre, too. Errors as `song_of_clip`."""
+    return _named(stem)["code"].lower()
+
+
 def _named(stem: str) -> re.Match[str]:
     match = NAME.fullmatch(stem)
     if not match:
@@ -147,7 +152,7 @@ def _scan_training(found: Found) -> None:
 
 def _training_clip(item: str, path: Path, code: str) -> Clip:
     _known(code, f"The folder {TRAINING}/{code}")
-    named = _named(path.stem)["code"].lower()
+    named = class_of_clip(path.stem)
     if named != code:
         raise ValueError(f"{item} lies in the folder {code}, and its name says [{named}]; at most one is right.")
     return Clip(item, path, (code,), song_of_clip(path.stem), is_test=False)

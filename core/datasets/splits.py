@@ -24,6 +24,17 @@ from core.datasets import Dataset
 
 PARTS = ("train", "validation", "test")
 FOLDS = 10
+MEANINGS = {
+    "official": "The publisher's test set; a ninth of the training songs (or recordings) is validation.",
+    "whole": "The publisher's training and test set as they are; nothing is left for validation.",
+    "grouped": "80 / 10 / 10 by song (or recording): none lies on two sides.",
+    "cv10": "Ten folds by song (or recording): none lies on two sides, and each is test in one fold.",
+    "leave-source": "Everything from one source is test, the rest is learned from: does it carry over?",
+    "random": "The leak, shown: 80 / 10 / 10 by file, so that clips of one song lie on both sides. There scores "
+    "flatter and no board ranks them; grouped:S, with the same seed, is the honest split to set beside it.",
+    "all": "Everything is test: to score a run on data it never saw.",
+}
+"""What a split of each kind does, for people."""
 CHOICES = "official, whole, grouped:S, cv10:S, cv10:S.F, leave-source:NAME, random:S, all"
 
 
@@ -64,6 +75,14 @@ def parse(name: str) -> Split:
     if dot and not (_is_number(fold) and int(fold) < FOLDS):
         raise ValueError(f"The fold in the split {name!r} must be 0 to {FOLDS - 1}, as in cv10:{seed}.3.")
     return Split(kind, seed=int(seed), fold=int(fold or 0))
+
+
+def meaning(name: str) -> str:
+    """What a split does, in a sentence; "" for a name that is none."""
+    try:
+        return MEANINGS[parse(name).kind]
+    except ValueError:
+        return ""
 
 
 def _is_number(text: str) -> bool:

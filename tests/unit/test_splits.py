@@ -1,6 +1,7 @@
 """Named splits: groups stay whole, parts have their sizes, and every wrong name is one sentence."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,6 +164,24 @@ def test_one_spelling_of_a_name():
     assert splits.parse("cv10:4").name == "cv10:4.0" == splits.parse("cv10:4.0").name
     for name in ("official", "grouped:12", "random:0", "leave-source:a:b c"):
         assert splits.parse(name).name == name
+
+
+def test_every_kind_of_split_says_what_it_does_and_a_leak_that_it_is_one():
+    for name in ("official", "whole", "grouped:3", "cv10:1.2", "leave-source:x", "random:0", "all"):
+        assert splits.meaning(name).endswith((".", "?")), name
+        assert ("leak" in splits.meaning(name)) == name.startswith("random")
+    assert splits.meaning("sometimes") == ""
+
+
+def test_a_sealed_test_set_is_left_out_of_every_other_split():
+    groups, sources = np.repeat(range(40), 2), np.repeat(["a", "b"] * 20, 2)
+    official = {f"item {i:05d}": "test" if i >= 60 else "train" for i in range(80)}
+    data = replace(dataset(groups, sources=sources, official=official), is_test_sealed=True)
+    rest = dataset(groups[:60], sources=sources[:60])
+    for name in ("grouped:0", "cv10:2.3", "random:1", "leave-source:b"):
+        parts = splits.assign(data, name)
+        assert set(parts[60:]) == {""} and parts[:60].tolist() == splits.assign(rest, name).tolist(), name
+    assert set(splits.assign(data, "official")[60:]) == {"test"} and set(splits.assign(data, "all")) == {"test"}
 
 
 def test_training_is_refused_where_nothing_can_be_learned():
