@@ -123,6 +123,14 @@ def split(name: str, dataset: Dataset) -> None:
     else:
         added = " + ".join(f"{counts.get(part, 0):,}" for part in splits.PARTS)
         st.success(f"No group crosses: {added} = {total:,} groups, each on one side.", icon=":material/check:")
+    if lacking := splits.unlearned(dataset, assignment):
+        st.warning(
+            shared.plain(
+                f"No training item of {', '.join(INSTRUMENT_NAMES.get(one, one) for one in lacking)}: what is never "
+                "learned cannot be told, and macro F1 counts it as 0. Choose another split, or read the score so."
+            ),
+            icon=":material/warning:",
+        )
     if not dataset.has_groups:
         st.caption(
             "No item of this data set names a group, so each is its own: two cuts of one song would not be seen."

@@ -138,6 +138,18 @@ def is_leaky(dataset: Dataset, split_name: str) -> bool:
     return bool(shared_groups(dataset, assign(dataset, split_name)))
 
 
+def unlearned(dataset: Dataset, assignment: np.ndarray) -> list[str]:
+    """Classes that validation or test ask for and no training item has, so that no model can tell them; by name.
+
+    Empty for tasks without classes. A leave-source split may have such classes and still be worth running.
+    """
+    if dataset.task not in metrics.CLASS_TASKS:
+        return []
+    is_there = {part: (np.asarray(dataset.targets)[assignment == part] > 0).any(axis=0) for part in PARTS}
+    asked = (is_there["validation"] | is_there["test"]) & ~is_there["train"]
+    return [label for label, is_asked in zip(dataset.labels, asked, strict=True) if is_asked]
+
+
 def check_for_training(dataset: Dataset, assignment: np.ndarray, monitor: str = "validation/loss") -> None:
     """Raises ValueError where this split cannot train: an empty part, one class only, labels that never change.
 

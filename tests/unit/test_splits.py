@@ -184,6 +184,16 @@ def test_a_sealed_test_set_is_left_out_of_every_other_split():
     assert set(splits.assign(data, "official")[60:]) == {"test"} and set(splits.assign(data, "all")) == {"test"}
 
 
+def test_a_class_that_is_tested_and_never_learned_is_named():
+    targets = np.eye(4)[[0, 1, 0, 1, 2, 0, 2, 1]]  # of the fourth class there is nothing anywhere
+    parts = np.array(["train"] * 4 + ["validation", "validation", "test", ""])
+    data = dataset(range(8), targets=targets, task="instruments", labels=("cel", "cla", "flu", "gac"))
+    assert splits.unlearned(data, parts) == ["flu"]
+    parts[6] = "train"
+    assert splits.unlearned(data, parts) == []
+    assert splits.unlearned(dataset(range(8)), parts) == []
+
+
 def test_training_is_refused_where_nothing_can_be_learned():
     parts = np.array(["train"] * 4 + ["validation", "test"])
     fine = dataset(range(6))
