@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import statistics
@@ -28,8 +29,9 @@ SPARE_DISK_SHARE = 0.9
 
 @dataclass(frozen=True)
 class Plan:
-    """`seconds` and `bytes` are None where no run of this trainer on this data is known yet. `asks` is a question that
-    must be answered with yes first, `warnings` what may go wrong, `notes` how the cells came about."""
+    """`seconds` is None where no run of this kind (trainer, data, device; alone or together) was made yet, `bytes`
+    where none of this trainer on this data was; `kind` says which kind that is, "alone on cpu". `asks` is a question
+    that must be answered with yes first, `warnings` what may go wrong, `notes` how the cells came about."""
 
     name: str
     n_runs: int
@@ -43,11 +45,15 @@ class Plan:
     asks: str = ""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    kind: str = ""
 
     @property
     def sentence(self) -> str:
         """All of it in one line, for a person."""
-        time = "time unknown until the first run" if self.seconds is None else f"about {humanised(self.seconds)}"
+        unknown = "time unknown until the first run"
+        if self.bytes is not None:  # there are runs, and yet they tell nothing of these
+            unknown = f"time unknown, no run of this kind ({self.kind}) was made yet"
+        time = unknown if self.seconds is None else f"about {humanised(self.seconds)}"
         disk = "disk unknown until the first run" if self.bytes is None else f"about {sized(self.bytes)} on the disk"
         kinds = f"{self.n_cells} cell{'s' * (self.n_cells != 1)} × {len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}"
         return f"{self.n_runs} runs ({kinds}); {self.workers}; {time}; {disk}."
@@ -68,13 +74,13 @@ def make(file: SweepFile) -> Plan:
     n_runs = count * len(file.seeds)
     device = machine.resolve_device(file.device, trainer.DEVICES)
     parallel = workers(file, device, trainer)
-    known = what_is_known(file.trainer, file.data, is_together(file, trainer))
-    seconds, size = None, None
-    if known is not None:
+    known = what_is_known(file.trainer, file.data, is_together(file, trainer), device)
+    seconds = None
+    if known is not None and known.n:
         epochs = [epochs_of(trainer, {**file.settings, **cell}) for cell in cells or ({},)]
         mean = sum(epochs) / len(epochs)
         seconds = n_runs * (known.start_s + known.seconds_per_epoch * mean) / parallel
-        size = int(n_runs * known.bytes_per_run)
+    size = None if known is None else int(n_runs * known.bytes_per_run)
     free = shutil.disk_usage(paths.cache()).free
     warnings = list(file.warnings)
     if size is not None and size > SPARE_DISK_SHARE * free:
@@ -87,6 +93,7 @@ def make(file: SweepFile) -> Plan:
     return Plan(
         file.name, n_runs, count, file.seeds, cells, seconds, size, free,
         worker_text(file, trainer, device, parallel, n_runs), asked, tuple(warnings), tuple(notes),
+        f"{'together' if is_together(file, trainer) else 'alone'} on {device}",
     )  # fmt: skip
 
 
@@ -135,7 +142,8 @@ def worker_text(file: SweepFile, trainer: ModuleType, device: str, parallel: int
 
 
 class Known(NamedTuple):
-    """What finished runs took, per run: before the first epoch (s), per epoch (s), on the disk (bytes)."""
+    """What finished runs took, per run: before the first epoch (s), per epoch (s), on the disk (bytes). The times are
+    those of `n` runs of the kind that was asked for, NaN where that is 0."""
 
     start_s: float
     seconds_per_epoch: float
@@ -143,25 +151,42 @@ class Known(NamedTuple):
     n: int
 
 
-def what_is_known(trainer: str, data: str, is_many: bool) -> Known | None:
-    """Medians over the newest finished runs of this trainer on this data; those trained the same way, if any."""
-    found: list[tuple[bool, float, float, int]] = []
+class _Cost(NamedTuple):
+    """A finished run: trained together or alone, where, seconds around the training and per epoch, bytes."""
+
+    together: bool
+    device: str
+    around_s: float
+    epoch_s: float
+    n_bytes: int
+
+
+def what_is_known(trainer: str, data: str, is_many: bool, device: str) -> Known | None:
+    """Medians over the newest finished runs of this trainer on this data; times only of those that trained the same way
+    (a run among others takes a fraction of its time alone) on the same device. None where there is no run at all."""
+    found: list[_Cost] = []
     names = sorted((e.name for e in os.scandir(paths.runs()) if f"-{trainer}-" in e.name), reverse=True)
     for name in names[: 10 * LOOKED_AT_MOST]:
         one = _cost(paths.runs() / name, trainer, data)
         if one is not None:
             found.append(one)
-        if len(found) >= LOOKED_AT_MOST:
+        if sum(_is_alike(one, is_many, device) for one in found) >= LOOKED_AT_MOST:
             break
-    alike = [one for one in found if one[0] == is_many] or found
-    if not alike:
+    if not found:
         return None
-    start_s, epoch_s, size = (statistics.median(one[place] for one in alike) for place in (1, 2, 3))
+    alike = [one for one in found if _is_alike(one, is_many, device)]
+    size = float(statistics.median(one.n_bytes for one in alike or found))
+    if not alike:
+        return Known(math.nan, math.nan, size, 0)
+    start_s, epoch_s = (statistics.median(times) for times in zip(*(one[2:4] for one in alike), strict=True))
     return Known(start_s, epoch_s, size, len(alike))
 
 
-def _cost(folder: Path, trainer: str, data: str) -> tuple[bool, float, float, int] | None:
-    """(trained together, seconds around the training, seconds per epoch, bytes) of a finished run."""
+def _is_alike(one: _Cost, is_many: bool, device: str) -> bool:
+    return one.together == is_many and one.device.partition(":")[0] == device.partition(":")[0]
+
+
+def _cost(folder: Path, trainer: str, data: str) -> _Cost | None:
     try:
         spec, status = rundir.read_spec(folder), rundir.read_status(folder)
     except ValueError:
@@ -171,8 +196,8 @@ def _cost(folder: Path, trainer: str, data: str) -> tuple[bool, float, float, in
     summary = _summary(folder)
     n, whole_s = int(summary.get("together") or 1), status.ended_at - status.started_at
     trained_s = float(summary.get("seconds") or summary.get("seconds_together") or whole_s)
-    around_s = max(whole_s - trained_s, 0.0) / n
-    return bool(spec.together), around_s, trained_s / n / max(status.epoch, 1.0), size_of(folder)
+    around_s, epoch_s = max(whole_s - trained_s, 0.0) / n, trained_s / n / max(status.epoch, 1.0)
+    return _Cost(bool(spec.together), status.device or spec.device, around_s, epoch_s, size_of(folder))
 
 
 def _summary(folder: Path) -> dict[str, Any]:

@@ -204,9 +204,13 @@ def _state(sweep: str, frame: pd.DataFrame, counts: dict[str, int]) -> str:
 
 
 def _eta_s(frame: pd.DataFrame, total: int) -> float | None:
-    """Time left (s): what a run took so far, times what is left of all, over those that run side by side."""
-    started = frame[frame["seconds"] > 0]
-    whole = started.loc[started["fraction"] > 0.02, "seconds"] / started.loc[started["fraction"] > 0.02, "fraction"]
+    """Time left (s): what a run takes, times what is left of all, over those that run side by side.
+
+    What a run takes is its start-up, once, and its training so far by its fraction: seconds of import are no share.
+    """
+    told = frame[(frame["seconds"] > 0) & (frame["fraction"] > 0.02)]
+    trained = told["trained_s"].where(told["trained_s"] > 0, told["seconds"]).clip(upper=told["seconds"])
+    whole = told["seconds"] - trained + trained / told["fraction"]
     if whole.empty:
         return None
     left = total - float(frame["fraction"].sum())
@@ -216,25 +220,26 @@ def _eta_s(frame: pd.DataFrame, total: int) -> float | None:
 
 def progress(sweep: str) -> pd.DataFrame:
     """One row per planned run, now: run, cell, seed, outcome, a column per factor, state, fraction (0 to 1), seconds
-    since its process began (until it ended), reason. `state` "deleted" is a run that is no longer there."""
+    since its process began (until it ended), of these trained_s in training, reason.
+
+    `state` "deleted" is a run that is no longer there."""
     record = sweeprecord.read(sweep)
     frame, waiting, now = _planned(record), set(supervisor.waiting()), time.time()
     rows = []
     for run in frame["run"]:
         if run in waiting:  # without a look at its files: a thousand may wait
-            rows.append(("queued", 0.0, 0.0, ""))
+            rows.append(("queued", 0.0, 0.0, 0.0, ""))
             continue
         folder = paths.runs() / run
         if not folder.is_dir():
-            rows.append(("deleted", 0.0, 0.0, ""))
+            rows.append(("deleted", 0.0, 0.0, 0.0, ""))
             continue
         status = rundir.read_status(folder)
         fraction = 1.0 if status.state in ("done", "diverged") else status.fraction
         seconds = max((status.ended_at or now) - status.started_at, 0.0) if status.started_at else 0.0
-        rows.append((status.state, fraction, seconds, status.reason))
-    frame[["state", "fraction", "seconds", "reason"]] = pd.DataFrame(
-        rows, columns=["state", "fraction", "seconds", "reason"], index=frame.index
-    )
+        rows.append((status.state, fraction, seconds, status.trained_s, status.reason))
+    columns = ["state", "fraction", "seconds", "trained_s", "reason"]
+    frame[columns] = pd.DataFrame(rows, columns=columns, index=frame.index)
     frame.loc[frame["outcome"] == "pruned", "fraction"] = 1.0
     return frame
 

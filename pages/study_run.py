@@ -143,7 +143,8 @@ def _everything(found: Reading, plans: dict[str, Plan | str], where: str) -> Non
     wanted = [plan for stage, plan in plans.items() if found.missing(stage) and isinstance(plan, Plan)]
     seconds = [plan.seconds for plan in wanted]
     known = sum(one for one in seconds if one is not None)
-    time = "time unknown until the first run" if None in seconds else f"about {sweepplan.humanised(known)}"
+    unknown = "time unknown: of some of their kind (alone or together, on this device) no run was made yet"
+    time = unknown if None in seconds else f"about {sweepplan.humanised(known)}"
     runs = sum(found.missing(stage) for stage, plan in plans.items() if isinstance(plan, Plan))
     st.caption(f"All that is missing: {runs} runs in {len(wanted)} sweeps, {time}.")
     if any(plan.asks for plan in wanted):
