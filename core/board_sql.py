@@ -110,8 +110,10 @@ SELECT kind, part, metric, arg_max(value, created_at) AS value FROM (
 """
 
 MEAN_SCORES = """
-SELECT place, metric, avg(value) AS value FROM pooled JOIN evaluations USING (run)
-WHERE kind = 'model' AND data = ? AND split = ? AND part = ? AND metric IN (SELECT unnest(?)) GROUP BY ALL
+SELECT place, metric, avg(value) AS value FROM pooled JOIN (
+    SELECT run, metric, value FROM evaluations WHERE kind = 'model' AND data = ? AND split = ? AND part = ?
+        AND metric IN (SELECT unnest(?))
+) USING (run) GROUP BY place, metric
 """
 
 BEST_RUNS = """

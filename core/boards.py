@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -96,7 +95,8 @@ def _board(
     is_ranked = rows.pop("is_ranked").astype(bool)  # what is not stands below
     rows.insert(0, "rank", is_ranked.cumsum().where(is_ranked).astype("Int64"))
     rows["name"] = [_name(trainer, knobs) for trainer, knobs in _moved(rows)]
-    rows["note"] = [_note(row | {"split": split}) for row in rows.to_dict("records")]
+    told = zip(*(rows[name].tolist() for name in NOTED), strict=True)
+    rows["note"] = [_note(dict(zip(NOTED, cells, strict=True)) | {"split": split}) for cells in told]
     beside = [name for name in BESIDE.get(task, ()) if name != metric]
     groups = [list(pooled) for pooled in rows["runs"]]
     means = store.mean_scores(groups, data, split, "test", beside)
@@ -134,7 +134,10 @@ def _name(trainer: str, knobs: dict[str, Any]) -> str:
     return f"{trainer} ({moved})" if moved else trainer
 
 
-def _note(row: dict[Hashable, Any]) -> str:
+NOTED = ("leaky", "steered", "states", "starter")
+
+
+def _note(row: dict[str, Any]) -> str:
     """What a reader must know before comparing this row."""
     notes = []
     if row["leaky"] is True:
@@ -152,7 +155,8 @@ def _note(row: dict[Hashable, Any]) -> str:
 
 
 def _anchor(anchors: pd.DataFrame, task: str, kind: str, metric: str, beside: list[str]) -> dict[str, Any] | None:
-    values = anchors[anchors["kind"] == kind].set_index(["part", "metric"])["value"].to_dict()
+    columns = (anchors[name].tolist() for name in ("kind", "part", "metric", "value"))
+    values = {(part, name): value for found, part, name, value in zip(*columns, strict=True) if found == kind}
     if not values:
         return None
     names = {"baseline": f"baseline: {BASELINES.get(task, 'no model')}", "ceiling": "ceiling: what label noise allows"}

@@ -12,16 +12,19 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-import pandas as pd
+import numpy as np
 import pyarrow as pa
 
 from core import board_sql, indexfile, paths, rundir, standings, taking
 from core.beside import Beside
 from core.indexfile import IndexFile
 from core.ingest import Found, Seen, queued_runs, read_run
+
+if TYPE_CHECKING:  # half a second to import, which the first page need not wait for
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -192,6 +195,16 @@ class Store:
         """Any of our own statements, as a frame."""
         return self._mended(lambda: self._connection.execute(sql, parameters or []).df())
 
+    def rows(self, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The same as plain rows, column → value: of what the first page asks, which does without pandas."""
+
+        def work() -> list[dict[str, Any]]:
+            cursor = self._connection.execute(sql, parameters or [])
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+        return self._mended(work)
+
     def _mended(self, work: Callable[[], T]) -> T:
         """What `work` gives; where the index turns out damaged, what it gives on one made anew."""
         with self._lock:
@@ -207,8 +220,8 @@ class Store:
 
     def active(self) -> list[Path]:
         """The directories of the runs that are under way, as the last `sync` found them."""
-        found = self.query("SELECT folder FROM runs WHERE state IN (SELECT unnest(?)) ORDER BY run", [[*rundir.ACTIVE]])
-        return [Path(folder) for folder in found["folder"]]
+        found = self.rows("SELECT folder FROM runs WHERE state IN (SELECT unnest(?)) ORDER BY run", [[*rundir.ACTIVE]])
+        return [Path(row["folder"]) for row in found]
 
     def boards(self) -> pd.DataFrame:
         """What can be compared: task, data, data_version, split, with the number of runs and configurations."""
@@ -321,15 +334,20 @@ class Store:
 
     def mean_scores(self, groups: list[list[str]], data: str, split: str, part: str, names: list[str]) -> pd.DataFrame:
         """The mean over the runs of each group (row) of the model's scores `names` (columns) on this data."""
+        import pandas as pd
+
         rows = {
             "place": [place for place, runs in enumerate(groups) for _ in runs],
             "run": [run for runs in groups for run in runs],
         }
         with self._lock:
             self._connection.register("pooled", pa.table(rows))
-            found = self._connection.execute(board_sql.MEAN_SCORES, [data, split, part, names]).df()
+            found = self._connection.execute(board_sql.MEAN_SCORES, [data, split, part, names]).fetchnumpy()
             self._connection.unregister("pooled")
-        return found.pivot(index="place", columns="metric", values="value").reindex(range(len(groups)), columns=names)
+        means = np.full((len(groups), len(names)), np.nan)
+        columns = {name: column for column, name in enumerate(names)}
+        means[found["place"], [columns[name] for name in found["metric"]]] = np.ma.filled(found["value"], np.nan)
+        return pd.DataFrame(means, columns=names)
 
     def curves(self, runs: list[str], names: list[str] | None = None) -> pd.DataFrame:
         """Metric rows (run, step, epoch, t, name, value) of these runs, in order of steps."""
@@ -350,9 +368,9 @@ class Store:
         )
         return frame.pivot(index="name", columns="run", values="value").reindex(columns=runs) if len(frame) else frame
 
-    def best_runs(self, task: str, metric: str) -> pd.DataFrame:
+    def best_runs(self, task: str, metric: str) -> list[dict[str, Any]]:
         """Every run that has a model for `task`, best validation score on its own board first."""
-        return self.query(board_sql.BEST_RUNS, [metric, task])
+        return self.rows(board_sql.BEST_RUNS, [metric, task])
 
 
 def default_store() -> Store:
