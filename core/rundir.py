@@ -185,7 +185,9 @@ def write_json(path: Path, value: Any) -> None:
 class Writer:
     """The runner's hand: appends events, keeps status.json. One process owns a run; its threads may share this.
 
-    With `begins` False the run does not begin: for an event of somebody else; its status stays as it is. Raises ValueError where another process owns the run, and OSError from any method where the disk is full: then what
+    With `begins` False the run does not begin: for an event of somebody else; its status stays as it is.
+
+    Raises ValueError where another process owns the run, and OSError from any method where the disk is full: then what
     was acknowledged is whole, and the next call may succeed.
     """
 

@@ -8,6 +8,7 @@ Runs start while the shares they need of a device sum to one at most: one at a t
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -22,7 +23,7 @@ from typing import Any
 from core import disk, paths, rundir, sweepflags
 from core.executors import local
 from core.machine import devices, resolve_device
-from core.waiting import claim, enqueue_all, look_again, position, queue, queueing, take_up, waiting
+from core.waiting import claim, enqueue_all, hold, look_again, position, put_back, queue, queueing, take_up, waiting
 
 __all__ = [  # of core/machine.py and core/waiting.py, said from here
     "claim",
@@ -44,6 +45,9 @@ LOOK_AGAIN_S = 5.0
 """The queue is read again after so long even where nothing seems to have happened."""
 
 LOOK_AT_GROUP_S = 2.0
+
+SCARCE = (*disk.FULL, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""No room on the disk, for a process, in memory, for an open file: there may be some in the next round."""
 
 
 def new_spec(
@@ -99,13 +103,21 @@ def press(
 
 
 def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] | None) -> None:
-    """Write the end of a run whose process could not: it was stopped by force, or it never came to start."""
+    """Write the end of a run whose process could not: it was stopped by force, or it never came to start.
+
+    A process that was killed (by a signal, or for want of memory) leaves a lost run, whatever it had come to say.
+    """
+    is_at_work = status.state in rundir.ACTIVE and not status.is_finished
+    is_killed = child is not None and child.returncode < 0
+    if is_killed and is_at_work and not status.pid:
+        status = replace(status, state="lost", reason="Its process was killed before it could start.")
+        rundir.set_status(folder, status)
     if rundir.stop_asked_at(folder) is not None and status.state in ("lost", "paused"):
         ended = replace(status, state="stopped", reason="Stopped by force; the last checkpoint stays.")
         rundir.set_status(folder, replace(ended, ended_at=time.time()))
-    elif child is not None and (not status.is_finished or status.state == "lost") and status.pid in (0, child.pid):
-        if status.pid and child.returncode < 0:
-            return  # killed: "lost" says it
+    elif child is None or is_killed or status.pid not in (0, child.pid):
+        return
+    elif is_at_work or status.state == "lost":
         how = "before it could start" if not status.pid else "and could not say why: the disk may have been full"
         reason = f"Its process ended (exit status {child.returncode}) {how}; see stdout.log."
         rundir.set_status(folder, replace(status, state="failed", reason=reason, ended_at=time.time()))
@@ -188,7 +200,7 @@ class _Supervisor:
             for folder, status in zip(slot.folders, statuses, strict=True):
                 if folder.is_dir():
                     settle(folder, status, slot.child)  # raises where the disk is full: again in the next round
-                    take_up(folder, slot.need.sweep)
+                    _take_up(folder, slot.need.sweep)
             self.running.pop(name)
             self.asked.pop(name, None)
             self.seen_queue = -1
@@ -222,54 +234,63 @@ class _Supervisor:
             if self.used(need.device) + min(need.share, 1.0) > 1.0 + 1e-6:
                 full.add(need.device)
                 continue
-            self.begin(name, need)
+            if not self.begin(name, need):
+                break
         self.filled_at = moment
         # A change within one tick of the file system's clock would not show: what is young is looked at again.
         self.seen_queue = stamp if abs(time.time_ns() - stamp) > 10**9 else -1
 
     def refuse(self, marker: Path, reason: str) -> None:
         """Take out of the queue a run that is damaged, or was deleted while it waited."""
-        marker.unlink(missing_ok=True)
-        self.needs.pop(marker.name, None)
         folder = _run_of(marker.name)
         if folder.is_dir():
             rundir.set_status(folder, rundir.Status("failed", reason=reason, ended_at=time.time()))
+        marker.unlink(missing_ok=True)  # last: where the disk is full it is refused in the next round
+        self.needs.pop(marker.name, None)
 
-    def begin(self, name: str, need: _Need) -> None:
-        """Start the process of a waiting run, with all that wait to train together with it."""
+    def begin(self, name: str, need: _Need) -> bool:
+        """Start the process of a waiting run, with all that wait to train together with it.
+
+        False where there is no room for it, on the disk or for a process: they wait on, in their places.
+        """
         with queueing():
             waiting_now = {name for name in sorted(os.listdir(queue())) if name[0] != "."}
             names = [name]
             if need.together:
                 others = {one: self.needs.get(one) or _need(_run_of(one)) for one in sorted(waiting_now)}
                 names = [one for one, its in others.items() if isinstance(its, _Need) and its.together == need.together]
-            data_folder, folders = "", []
-            for one in names:
-                try:
-                    data_folder = (queue() / one).read_text()
-                    (queue() / one).unlink()
-                except FileNotFoundError:  # taken out of the queue just now
-                    continue
-                self.needs.pop(one, None)
-                if _run_of(one).is_dir():  # else deleted while it waited
-                    folders.append((one, _run_of(one)))
-            try:  # Said before it is so: should this process end here, the runs turn "lost" and can be resumed.
-                for _, folder in folders:
-                    status = replace(rundir.read_status(folder), state="starting", pid=0, heartbeat=time.time())
-                    rundir.set_status(folder, replace(status, reason=""))
-            except OSError:
-                for one, _ in folders:
-                    (queue() / one).write_text(data_folder)  # they wait on, for room on the disk
-                raise
-        if not folders:
-            return
-        slot = _Slot([folder for _, folder in folders], need)
-        self.running[slot.folders[0].name] = slot
-        threads = max(1, round((os.cpu_count() or 1) * need.share)) if need.share < 1 and need.device == "cpu" else 0
-        if need.together:
-            slot.child = local.start_many(slot.folders, data_folder, threads)
-        else:
-            slot.child = local.start(slot.folders[0], data_folder, threads)
+            held = hold(names)
+        before = {folder: rundir.read_status(folder) for folder in map(_run_of, held) if folder.is_dir()}
+        slot = _Slot(list(before), need)  # without those that were deleted while they waited
+        try:  # Said before it is so: should this process end here, the runs turn "lost" and can be resumed.
+            for folder, status in before.items():
+                starting = replace(status, state="starting", pid=0, heartbeat=time.time(), reason="")
+                rundir.set_status(folder, starting)
+            if slot.folders:
+                slot.child = _start(slot, next(iter(held.values())).read_text())
+                self.running[slot.folders[0].name] = slot
+        except OSError as error:
+            return self.go_back(held, before, error)
+        for one, place in held.items():
+            place.unlink(missing_ok=True)
+            self.needs.pop(one, None)
+        return True
+
+    def go_back(self, held: dict[str, Path], before: dict[Path, rundir.Status], error: OSError) -> bool:
+        """After a start that failed: the runs wait on where there may be room later (False), else they have failed."""
+        is_scarce = error.errno in SCARCE
+        reason = f"Its process cannot be started ({error.strerror})."
+        for folder, status in before.items():
+            ended = replace(status, state="failed", reason=reason, ended_at=time.time())
+            with contextlib.suppress(OSError):  # no room for that either: its place in the queue says enough
+                rundir.set_status(folder, status if is_scarce else ended)
+        if is_scarce:
+            put_back(held)
+            return False
+        for one, place in held.items():
+            place.unlink(missing_ok=True)
+            self.needs.pop(one, None)
+        return True
 
     def used(self, device: str) -> float:
         """The share of a device that is taken."""
@@ -294,6 +315,22 @@ class _Supervisor:
         return bool(wanted)
 
 
+def _start(slot: _Slot, data_folder: str) -> subprocess.Popen[bytes]:
+    need = slot.need
+    threads = max(1, round((os.cpu_count() or 1) * need.share)) if need.share < 1 and need.device == "cpu" else 0
+    if need.together:
+        return local.start_many(slot.folders, data_folder, threads)
+    return local.start(slot.folders[0], data_folder, threads)
+
+
+def _take_up(folder: Path, sweep: str) -> None:
+    try:
+        take_up(folder, sweep)
+    except OSError as error:  # a log that cannot be read or written keeps nobody else from being looked at
+        if disk.is_full(error):
+            raise
+
+
 def _run_of(marker: str) -> Path:
     return paths.runs() / marker.partition("-")[2]
 
@@ -307,11 +344,11 @@ def _need(folder: Path) -> _Need | str:
 
 
 def _tick(supervisor: _Supervisor) -> bool:
-    """One round; where the disk is full it is tried again in the next, when there may be room."""
+    """One round; where there was no room it is tried again in the next, when there may be some."""
     try:
         return supervisor.tick()
     except OSError as error:
-        if not disk.is_full(error):
+        if error.errno not in SCARCE:
             raise
         return True
 

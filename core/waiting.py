@@ -82,6 +82,26 @@ def take_up(folder: Path, sweep: str) -> bool:
     return True
 
 
+def hold(markers: Sequence[str]) -> dict[str, Path]:
+    """Take these out of the queue for whoever starts them: marker → its file, which can be put back without room.
+
+    One that was taken out by somebody else just now is left out.
+    """
+    held = {}
+    for marker in markers:
+        place = paths.cache() / f".starting-{marker}.{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(queue() / marker, place)
+            held[marker] = place
+    return held
+
+
+def put_back(held: dict[str, Path]) -> None:
+    """Give these their places in the queue again."""
+    for marker, place in held.items():
+        os.rename(place, queue() / marker)
+
+
 def claim(folder: Path) -> bool:
     """Take a run out of the queue; True for exactly one caller."""
     for marker in queue().glob(f"*-{folder.name}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 import trainers
-from core import control, paths, rundir, supervisor
+from core import control, disk, paths, rundir, supervisor
 from core.executors import local
 from tests.conftest import eventually, processes_of
 
@@ -152,6 +153,95 @@ def test_a_runner_that_dies_before_it_speaks_is_failed(
     eventually(lambda: watcher.tick() and state(folder) == "failed")
     assert "exit status 1" in rundir.read_status(folder).reason
     assert not watcher.running
+
+
+@pytest.mark.parametrize("told", ["nothing", "its own number", "another's number"])
+def test_a_process_killed_before_its_first_word_leaves_lost_runs(
+    cache: Path, asleep: list[str], monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """Told by how the process ended alone; a group's runs have the number of one process, or none as yet."""
+    folders = [shared(1.0, "group"), shared(1.0, "group")]
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    monkeypatch.setattr(local, "start_many", lambda *_: child)
+    watcher = supervisor._Supervisor()
+    watcher.tick()
+    child.kill()
+    child.wait()
+    if told != "nothing":
+        pid = child.pid if told == "its own number" else 2**22 + 1
+        for folder in folders:
+            rundir.set_status(folder, rundir.Status("starting", pid=pid, host=os.uname().nodename))
+    taken: list[Path] = []
+    monkeypatch.setattr(supervisor, "take_up", lambda folder, sweep: taken.append(folder))
+    watcher.tick()
+    assert [state(folder) for folder in folders] == ["lost", "lost"]
+    assert taken == folders and not watcher.running
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EAGAIN, errno.ENOMEM])
+@pytest.mark.parametrize("together", ["", "group"])
+def test_runs_whose_process_cannot_be_started_wait_on(
+    cache: Path, asleep: list[str], started: list[tuple[list[Path], int]], monkeypatch: pytest.MonkeyPatch,
+    error: int, together: str,
+) -> None:  # fmt: skip
+    folders = [shared(1.0, together) for _ in range(2 if together else 1)]
+
+    def fail(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    watcher = supervisor._Supervisor()
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "start", fail)
+        patch.setattr(local, "start_many", fail)
+        assert supervisor._tick(watcher)
+        assert supervisor.waiting() == [folder.name for folder in folders]
+        assert {state(folder) for folder in folders} == {"queued"} and watcher.taken() == set()
+        assert supervisor._tick(watcher)
+    os.utime(supervisor.queue())
+    assert supervisor._tick(watcher)
+    assert started == [(folders, 0)] and supervisor.waiting() == []
+    assert {state(folder) for folder in folders} == {"starting"}
+
+
+def test_a_run_that_can_never_be_started_fails_and_the_next_one_starts(cache: Path, asleep: list[str]) -> None:
+    broken, good = shared(1.0), shared(1.0)
+    (broken / "stdout.log").mkdir()
+    watcher = supervisor._Supervisor()
+    assert supervisor._tick(watcher)
+    status = rundir.read_status(broken)
+    assert (status.state, status.reason) == ("failed", "Its process cannot be started (Is a directory).")
+    assert list(watcher.running) == [good.name]
+    child = watcher.running[good.name].child
+    assert child is not None
+    child.kill()
+    child.wait()
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_group_waits_on_whole_where_the_disk_is_full(
+    cache: Path, asleep: list[str], started: list[tuple[list[Path], int]], monkeypatch: pytest.MonkeyPatch,
+    number: int, stays: bool,
+) -> None:  # fmt: skip
+    """Whichever status finds no room: no place in the queue is lost, in the queue's order, and all start with room."""
+    folders = [shared(1.0, "group") for _ in range(3)]
+    left, write = iter(range(99)), disk.write
+
+    def full(handle: int, data: bytes) -> None:
+        now = next(left)
+        if now == number or (stays and now > number):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(handle, data)
+
+    watcher = supervisor._Supervisor()
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "write", full)
+        patch.setattr(Path, "write_text", full)  # nothing that needs room may be needed to go back
+        assert supervisor._tick(watcher)
+    assert started == [] and supervisor.waiting() == [folder.name for folder in folders]
+    assert supervisor._tick(watcher)
+    assert started == [(folders, 0)] and supervisor.waiting() == []
+    assert {state(folder) for folder in folders} == {"starting"}
 
 
 def test_a_directory_deleted_under_a_run_does_not_end_the_supervisor(
