@@ -33,7 +33,8 @@ OTHERS = 4  # fewer runs have no median worth the name
 class Verdict:
     """A curve's class, why in a sentence, the numbers behind it, and the stretch of x that shows it.
 
-    `fit` holds the laws through the curve where it still improves; `is_unlimited` whether the logarithm won.
+    `fit` holds the laws through the curve where it still improves; `is_unlimited` whether none of
+    them has a limit in sight.
     """
 
     kind: str
@@ -45,7 +46,7 @@ class Verdict:
 
     @property
     def is_unlimited(self) -> bool:
-        """Whether it improves like a logarithm, which has no limit and so never converges."""
+        """Whether it improves like a logarithm, or towards a limit farther off than it has come."""
         return self.fits is not None and self.fits.has_no_limit
 
 

@@ -68,9 +68,7 @@ class Fits:
         """Whether no limit is in sight: the logarithm beats both laws that end in one, or the better of these ends
         farther away than the whole curve has come (a − b·x^−c with a small c is a logarithm that bends a little)."""
         limited = next(fit for fit in self.all if fit.limit is not None and fit.law != POWER)
-        assert limited.limit is not None
-        first, last = self.ends
-        return self.of(LOGARITHM).aicc < limited.aicc or abs(limited.limit - last) > abs(last - first)
+        return self.of(LOGARITHM).aicc < limited.aicc or _is_far(limited, self.ends)
 
     def of(self, law: str) -> Fit:
         """The fit of one law."""
@@ -94,7 +92,8 @@ def fit(x: np.ndarray, y: np.ndarray) -> Fits:
     laws = [_logarithm(x, y), _power(x, y), _power_limit(x, y), _exponential(x, y)]
     ordered = tuple(sorted(laws, key=lambda law: law.aicc))
     first, last = ordered[0].at(np.array([x.min(), x.max()]))
-    return Fits(ordered, _sentence(ordered), (float(first), float(last)))
+    ends = (float(first), float(last))
+    return Fits(ordered, _sentence(ordered, ends), ends)
 
 
 @dataclass(frozen=True)
@@ -198,13 +197,21 @@ def _made(
     return Fit(law, formula, parameters, float(np.sqrt(rss / n)), float(aicc), n, limit)
 
 
-def _sentence(ordered: tuple[Fit, ...]) -> str:
+def _is_far(law: Fit, ends: tuple[float, float]) -> bool:
+    """Whether a law's limit lies farther from the curve's end than the whole curve has come."""
+    first, last = ends
+    return law.limit is not None and abs(law.limit - last) > abs(last - first)
+
+
+def _sentence(ordered: tuple[Fit, ...], ends: tuple[float, float]) -> str:
     best, second = ordered[0], ordered[1]
     if best.law == LOGARITHM:
         moves = "falls" if best.parameters["b"] > 0 else "rises"
         shape = (
             f"logarithmic, no limit: it {moves} by {abs(best.parameters['b']):.3g} each time x grows by a factor 2.72"
         )
+    elif _is_far(best, ends):
+        shape = f"{best.law}, its limit out of sight: the law's {best.limit:.4g} lies farther off than it has come"
     else:
         shape = f"{best.law}: it goes towards {best.limit:.4g}"
     lead = second.aicc - best.aicc

@@ -7,6 +7,7 @@ import pandas as pd
 
 from core import convergence, early, wording
 from core.contingency import Contingency, contingency
+from core.curves import LOGARITHM
 from core.sweepboard import Found, better
 from core.usable import level_text
 
@@ -57,10 +58,14 @@ def counted(kinds: pd.DataFrame) -> str:
         return "No run has ended with a curve of this number."
     counts = kinds["kind"].value_counts()
     told = wording.list_text([f"{counts[kind]} {kind}" for kind in convergence.CLASSES if kind in counts], 8)
-    unlimited = int(kinds["is_unlimited"].fillna(False).astype(bool).sum())
-    tail = (
-        f" {wording.count_text(unlimited, 'curve')} improve like a logarithm, which has no limit." if unlimited else ""
-    )
+    unlimited = kinds["is_unlimited"].fillna(False).astype(bool)
+    endless = unlimited & (kinds["law"] == LOGARITHM)
+    tail = ""
+    if n := int(endless.sum()):
+        tail += f" {wording.count_text(n, 'curve improves', 'curves improve')} like a logarithm, which has no limit."
+    if n := int((unlimited & ~endless).sum()):
+        bend = wording.count_text(n, "curve bends", "curves bend")
+        tail += f" {bend} towards a limit farther off than it has come."
     return f"Of {wording.count_text(len(kinds), 'curve')} {told}.{tail}"
 
 

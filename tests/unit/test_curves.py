@@ -37,6 +37,13 @@ def test_an_exponential_is_found_with_its_limit() -> None:
     assert np.allclose(found.best.at(X), 0.5 + 2.0 * np.exp(-0.07 * X), atol=0.02)
 
 
+def test_a_limit_farther_off_than_the_curve_has_come_is_none_to_count_on() -> None:
+    """1 − e^(−t/200) has come to 0.39 after 100 epochs: an exponential without doubt, its limit a guess."""
+    found = curves.fit(X, noisy(1 - np.exp(-0.005 * X), 1e-4))
+    assert found.best.law == curves.EXPONENTIAL and found.has_no_limit
+    assert "out of sight" in found.sentence and "logarithmic" not in found.sentence
+
+
 def test_a_power_law_without_a_limit_is_found() -> None:
     found = curves.fit(X, noisy(5.0 * X**-0.5, 0.01))
     assert found.best.law == curves.POWER

@@ -280,3 +280,12 @@ def test_a_sweep_without_numbers_has_a_report_too(cache: Path, tmp_path: Path, m
     told = "\n".join(block.text for block in blocks if block.kind == "warning")
     assert "12 runs had not ended" in told and "None of 12 runs has a number to analyse." in told
     assert "12 queued" in document.as_html(blocks)
+
+
+def test_a_curve_bound_for_a_far_limit_is_not_called_a_logarithm() -> None:
+    kinds = pd.DataFrame(
+        {"kind": ["still improving"] * 3, "is_unlimited": [True, True, False],
+         "law": ["logarithm", "exponential", "exponential"]}
+    )  # fmt: skip
+    told = sweepends.counted(kinds)
+    assert "1 curve improves like a logarithm" in told and "1 curve bends towards a limit farther off" in told
