@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import audio, datacharts, datasets, decoding
 from core.datasets import INSTRUMENT_NAMES, Dataset, splits
-from pages import palette, shared
+from pages import drawing, palette, shared
 
 LONGEST_PLAYED_S = 120.0
 
@@ -47,7 +47,7 @@ def labels(name: str, dataset: Dataset) -> None:
         "Items per class",
         "A long bar beside a short one means that accuracy mostly measures the long one; read macro F1.",
     )
-    st.altair_chart(datacharts.balance_drawing(table, _colours()["train"]))
+    drawing.draw(datacharts.balance_drawing, table, _colours()["train"])
     download(table, f"{name}-classes")
 
 
@@ -60,7 +60,7 @@ def _plane(dataset: Dataset) -> None:
             "nothing to learn from, and will lean to the middle.",
         )
         table = datacharts.coverage_table(dataset.targets)
-        st.altair_chart(datacharts.coverage_drawing(table, _colours()["real"]), width="content")
+        drawing.draw(datacharts.coverage_drawing, table, _colours()["real"], width="content")
         download(table, f"{dataset.name}-coverage")
     with right:
         corners = datacharts.thin_quadrants(dataset.targets)
@@ -74,7 +74,7 @@ def download(table: pd.DataFrame, name: str) -> None:
     file = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
     st.download_button(
         "Export CSV",
-        table.to_csv(index=False),
+        lambda: table.to_csv(index=False),
         f"{file}.csv",
         "text/csv",
         icon=":material/download:",
@@ -163,7 +163,7 @@ def raters(name: str, dataset: Dataset) -> None:
         "the right is a rater who used the scale in another way, or did not listen.",
     )
     colours = _colours()
-    st.altair_chart(datacharts.distance_drawing(distances, colours["real"], colours["arousal"]))
+    drawing.draw(datacharts.distance_drawing, distances, colours["real"], colours["arousal"])
     st.dataframe(distances.head(20).round(3), hide_index=True, width="stretch", placeholder="—")
     download(distances, f"{name}-raters")
 

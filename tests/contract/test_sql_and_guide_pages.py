@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import paths
+from core import paths, sqlbox
 from core.sql_examples import EXAMPLES
 from tests.unit.test_store import finished
 
@@ -75,3 +76,11 @@ def test_the_guide_searches_by_its_address(filled: Path) -> None:
     assert not nothing.subheader and any("Nothing has these words" in caption.value for caption in nothing.caption)
     metrics = opened("pages/guide.py", section="Metrics")
     assert {"ccc", "lrap", "loss"} <= {heading.value for heading in metrics.subheader}
+
+
+def test_files_of_an_answer_are_made_when_they_are_asked_for(filled: Path) -> None:
+    with mock.patch.object(sqlbox, "as_csv") as csv, mock.patch.object(sqlbox, "as_parquet") as parquet:
+        app = opened("pages/sql.py")
+        assert len(app.get("download_button")) == 2
+    csv.assert_not_called()
+    parquet.assert_not_called()
