@@ -29,9 +29,10 @@ class Anova:
     """An analysis of variance as a table, a sentence to quote, and what to keep in mind.
 
     `table` has a row per term (`by` gives the factors of each), then "seed" where seeds are a block, "residual" and
-    "total". partial_eta2 and partial_omega2 estimate one population share, whose interval is `low`, `high`; eta2 and
-    omega2 are shares of the whole. `runs` has fitted, residual (raw units), standardised (divided by its own standard
-    error), leverage, cell, seed.
+    "total". partial_omega2 estimates the population's share of variance, whose interval is `low`, `high`; partial_eta2
+    is the share in these runs, too large where few degrees of freedom are left. eta2 and omega2 are shares of the
+    whole (`omega2_low`, `omega2_high`). `runs` has fitted, residual (raw units), standardised (divided by its own
+    standard error), leverage, cell, seed.
     """
 
     response: str
@@ -145,19 +146,20 @@ def _table(told: factorial.FTests, names: list[str], level: float) -> pd.DataFra
     error, df_error = float(told.error[0]), told.df_error
     observed = (told.fitted + told.residuals)[:, 0]
     total, mean_error = float(((observed - observed.mean()) ** 2).sum()), error / df_error
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         excess = np.maximum(0.0, told.df * (told.f[:, 0] - 1))  # estimates of each term's noncentrality
+        of_blocks = max(0.0, float(told.blocks[0] / told.error[0]) * df_error - told.df_blocks)
     rows: list[dict[str, object]] = []
     for k, name in enumerate(names):
         f, df, squares = float(told.f[k, 0]), int(told.df[k]), float(told.squares[k, 0])
-        low, high = effectsize.share_interval(f, df, df_error, level)
-        others = float(excess.sum() - excess[k]) if np.isfinite(excess).all() else float("nan")
-        of_all = effectsize.share_interval(f, df, df_error, level, others)
+        low, high = effectsize.share_interval(f, df, df_error, len(observed), level)
+        others = float(excess.sum() - excess[k]) + of_blocks if np.isfinite(excess).all() else float("nan")
+        of_all = effectsize.share_interval(f, df, df_error, len(observed), level, others)
         row = {"term": name, "df": df, "sum_of_squares": squares, "mean_square": squares / df, "f": f}
         row |= {"p": float(told.p[k, 0]), "f_hc3": float(told.f_hc3[k, 0]), "p_hc3": float(told.p_hc3[k, 0])}
         row |= {"eta2": squares / total, "partial_eta2": effectsize.partial_eta2(f, df, df_error)}
         row |= {"omega2": (squares - df * mean_error) / (total + mean_error)}
-        row |= {"partial_omega2": effectsize.partial_omega2(f, df, df_error), "low": low, "high": high}
+        row |= {"partial_omega2": effectsize.partial_omega2(f, df, len(observed)), "low": low, "high": high}
         rows.append(row | {"omega2_low": of_all[0], "omega2_high": of_all[1]})
     for name, squares, df in (("seed", float(told.blocks[0]), told.df_blocks), ("residual", error, df_error)):
         if df:
@@ -211,9 +213,10 @@ def _sentence(
     for term, factors in by.items():
         row = rows[term]
         shown = row.p < ALPHA
+        span = wording.interval_text(row.low, row.high, share=True)
         detail = (
             f"(F({row.df}, {df_error}) = {wording.number_text(row.f)}, {wording.p_text(row.p)}, "
-            f"partial η² {wording.share_text(row.partial_eta2)} {wording.interval_text(row.low, row.high, share=True)})"
+            f"partial ω² {wording.share_text(row.partial_omega2)} {span})"
         )
         if len(factors) == 1:
             parts.append(f"{term} changes the {name} {detail}" if shown else f"no effect of {term} is shown {detail}")

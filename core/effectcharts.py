@@ -17,8 +17,9 @@ from core.effects import Comparisons
 from core.pareto import Front
 
 READING = {
-    "effects": "How much of the variance left by the others a knob explains, from 0 to 1, with its 95 % interval. An "
-    "interval that reaches 0 is no effect shown; it does not say that there is none.",
+    "effects": "How much of the variance left by the others a knob explains, from 0 to 1, with its 95 % interval: an "
+    "estimate for the population, drawn at 0 where it is below. An interval that reaches 0 is no effect shown; it does "
+    "not say that there is none.",
     "pairs": "Differences between two levels. The thick line is the 95 % interval of this pair alone, the thin one "
     "holds for all pairs together. Away from 0 in the thin line: shown whatever else was compared.",
     "residuals": "What the analysis leaves over, against what it expects. It should be a level band: a funnel means "
@@ -33,30 +34,36 @@ READING = {
 
 
 def effects_table(analysis: Anova) -> pd.DataFrame:
-    """A row per term: term, value (partial η²), low, high, text ("F(3, 14) = 812, p < .001")."""
+    """A row per term: term, value (partial ω², no less than 0), low, high, text ("F(3, 14) = 812, p < .001")."""
     rows = analysis.table[analysis.table["term"].isin(list(analysis.by))]
     text = [
         f"F({row.df}, {analysis.df_error}) = {wording.number_text(row.f)}, {wording.p_text(row.p)}"
         for row in rows.itertuples()
     ]
     return pd.DataFrame(
-        {"term": rows["term"], "value": rows["partial_eta2"], "low": rows["low"], "high": rows["high"], "text": text}
+        {
+            "term": rows["term"],
+            "value": rows["partial_omega2"].clip(lower=0.0),
+            "low": rows["low"],
+            "high": rows["high"],
+            "text": text,
+        }
     ).reset_index(drop=True)
 
 
 def effects_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, Any]) -> alt.LayerChart | alt.FacetChart:
-    """Partial η² of each term with its interval."""
+    """Partial ω² of each term with its interval."""
     y = alt.Y("term:N", sort=list(table["term"]), title=None, axis=alt.Axis(labelLimit=260))
     share = alt.Scale(domain=[0, 1])
     base = alt.Chart(table).encode(y=y, tooltip=["term:N", "text:N", *_numbers("value", "low", "high")])
-    x = alt.X("value:Q", title="partial η² (dot) and its 95 % interval", scale=share)
+    x = alt.X("value:Q", title="partial ω² (dot) and its 95 % interval", scale=share)
     layers = [
         base.mark_rule(strokeWidth=2.5, color=colours["train"]).encode(x=alt.X("low:Q", scale=share), x2="high:Q"),
         base.mark_point(filled=True, size=90, opacity=1, color=colours["train"]).encode(x=x),
     ]
     title = f"What moves the {wording.words(response)}"
     told = "; ".join(f"{row.term} {wording.share_text(row.value)}" for row in table.itertuples())
-    return alt.layer(*layers).properties(height=alt.Step(28), title=title, description=f"{title}, partial η²: {told}.")
+    return alt.layer(*layers).properties(height=alt.Step(28), title=title, description=f"{title}, partial ω²: {told}.")
 
 
 def pairs_table(found: Comparisons) -> pd.DataFrame:

@@ -18,10 +18,11 @@ def partial_eta2(f: float, df: float, df_error: float) -> float:
     return 1.0 if np.isinf(f) else f * df / (f * df + df_error)
 
 
-def partial_omega2(f: float, df: float, df_error: float) -> float:
-    """The same for the population, with what chance alone explains taken off: df(F − 1) / (df(F − 1) + df + df_error
-    + 1). At most 1; below 0 where F < 1, and reported so, since cutting at 0 would bias it upwards."""
-    return 1.0 if np.isinf(f) else df * (f - 1) / (df * (f - 1) + df + df_error + 1)
+def partial_omega2(f: float, df: float, n: int) -> float:
+    """The same for the population, with what chance alone explains taken off: df(F − 1) / (df(F − 1) + n), n being
+    all runs: df(F − 1) estimates λ = n·σ²(term)/σ²(error), however many degrees of freedom other terms and blocks
+    took. At most 1; below 0 where F < 1, and reported so, since cutting at 0 would bias it upwards."""
+    return 1.0 if np.isinf(f) else df * (f - 1) / (df * (f - 1) + n)
 
 
 def noncentrality(f: float, df: float, df_error: float, level: float = 0.95) -> tuple[float, float]:
@@ -43,13 +44,13 @@ def noncentrality(f: float, df: float, df_error: float, level: float = 0.95) -> 
 
 
 def share_interval(
-    f: float, df: float, df_error: float, level: float = 0.95, others: float = 0.0
+    f: float, df: float, df_error: float, n: int, level: float = 0.95, others: float = 0.0
 ) -> tuple[float, float]:
-    """Interval of the population's share of variance that partial η² and partial ω² estimate: λ / (λ + df + df_error
-    + 1); the last three add up to n without blocks and other terms. With the noncentrality of the `others` in the
-    denominator it is the share of the whole."""
+    """Interval of the population's share of variance that partial ω² estimates: λ / (λ + n), n being all runs. With
+    the noncentrality of the `others` (terms and blocks) in the denominator it is the share of the whole. It is for
+    these blocks: what other seeds would give is not in it."""
     low, high = noncentrality(f, df, df_error, level)
-    total = df + df_error + 1 + others
+    total = n + others
     return _share(low, total), _share(high, total)
 
 

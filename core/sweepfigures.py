@@ -66,10 +66,10 @@ def knob(table: pd.DataFrame, of: str, response: str) -> str:
 
 
 def effects(table: pd.DataFrame, response: str) -> str:
-    """`effectcharts.effects_table`: partial η² of each term with its interval."""
+    """`effectcharts.effects_table`: partial ω² of each term with its interval."""
     title = f"What moves the {wording.words(response)}"
     span = (_numbers(table["low"]), _numbers(table["high"]), 2.5)
-    axis = Axis("partial η² (dot) and its 95 % interval", ends=(0.0, 1.0))
+    axis = Axis("partial ω² (dot) and its 95 % interval", ends=(0.0, 1.0))
     return _intervals(title, list(table["term"]), _numbers(table["value"]), [span], axis)
 
 

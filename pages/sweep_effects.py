@@ -14,7 +14,7 @@ from core.usable import ordered_levels
 from pages.sweep_found import Look, chart, choose, computed, named, quote, table, warn
 
 KINDS = {"III": "type III", "II": "type II"}
-SHOWN = ("term", "df", "f", "p", "partial_eta2", "low", "high", "partial_omega2", "omega2")
+SHOWN = ("term", "df", "f", "p", "partial_eta2", "partial_omega2", "low", "high", "omega2")
 ERRORS = {"classical": "one scatter for all cells", "HC3": "each run its own (HC3)"}
 MOST_PAIRS_DRAWN = 60
 
@@ -70,8 +70,8 @@ def _table(analysis: anova.Anova, errors: str) -> None:
     shown = analysis.table
     if errors == "HC3":
         shown = shown.assign(f=shown["f_hc3"], p=shown["p_hc3"])
-    names = {"partial_eta2": "partial η²", "low": "η² from", "high": "η² to", "partial_omega2": "partial ω²",
-             "omega2": "ω²", "f": "F"}  # fmt: skip
+    names = {"partial_eta2": "partial η²", "partial_omega2": "partial ω²", "low": "partial ω² from",
+             "high": "partial ω² to", "omega2": "ω²", "f": "F"}  # fmt: skip
     p = [wording.p_text(value) if value == value else "–" for value in shown["p"].astype(float)]
     table(shown[list(SHOWN)].assign(p=p).rename(columns=names))
     how = "F and p by HC3; the shares of variance are the classical ones. " if errors == "HC3" else ""

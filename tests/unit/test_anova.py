@@ -119,9 +119,11 @@ def test_sizes_by_hand_and_their_interval_by_its_definition() -> None:
     assert row["eta2"] == pytest.approx(10683.72 / 77646.97, abs=1e-6)
     mean_error = 18230.75 / 27
     assert row["omega2"] == pytest.approx((10683.72 - 2 * mean_error) / (77646.97 + mean_error), abs=1e-6)
-    assert row["partial_omega2"] == pytest.approx(2 * (7.91137 - 1) / (2 * (7.91137 - 1) + 30), abs=1e-5)
+    assert row["partial_omega2"] == pytest.approx(
+        2 * (7.91137 - 1) / (2 * (7.91137 - 1) + 36), abs=1e-5
+    )  # textbook: .277
     for share, tail in ((row["low"], "sf"), (row["high"], "cdf")):
-        noncentral = share / (1 - share) * 30
+        noncentral = share / (1 - share) * 36
         assert getattr(ncf, tail)(row["f"], 2, 27, noncentral) == pytest.approx(0.025, abs=1e-6)
     assert row["omega2_low"] < row["omega2"] < row["omega2_high"] < row["high"]
 
@@ -135,6 +137,28 @@ def test_intervals_cover_what_they_should() -> None:
     assert effectsize.noncentrality(0.01, 3, 14) == (0.0, 0.0)
     low, high = effectsize.noncentrality(1e6, 3, 14)
     assert 0 < low < 3e6 < high
+
+
+@pytest.mark.parametrize(("shape", "true"), [((2, 4, 3), 0.5), ((4, 4, 4, 2), 0.3)])
+def test_share_of_a_factorial_is_covered_and_not_biased(shape: tuple[int, ...], true: float) -> None:
+    # the last entry is seeds, a block; the share of the last knob is δ² / (δ² + σ²) whatever else is in the model
+    *levels, n_seeds = shape
+    codes = np.array([cell for cell in np.ndindex(*levels) for _ in range(n_seeds)])
+    blocks = np.tile(np.arange(n_seeds), len(codes) // n_seeds)
+    main = (len(levels) - 1,)
+    model = factorial.design(codes, levels, factorial.all_terms(len(levels), 2), blocks)
+    effect = np.linspace(-1, 1, levels[-1])[codes[:, -1]]
+    planted = effect / effect.std() * np.sqrt(true / (1 - true))
+    generator, n, sweeps = np.random.default_rng(3), len(codes), 400
+    noise = generator.normal(size=(n, sweeps)) + 2.0 * generator.normal(size=(n_seeds, sweeps))[blocks]
+    told = factorial.f_tests(model, planted[:, None] + noise)
+    k = list(model.terms).index(main)
+    df, looked = int(told.df[k]), 100
+    shares = [effectsize.partial_omega2(float(f), df, n) for f in told.f[k]]
+    found = [effectsize.share_interval(float(f), df, told.df_error, n) for f in told.f[k][:looked]]
+    hits = sum(low <= true <= high for low, high in found)
+    assert binom.ppf(0.001, looked, 0.95) <= hits <= binom.ppf(0.999, looked, 0.95)
+    assert np.mean(shares) == pytest.approx(true, abs=0.03)  # with df + df_error + 1 for n: .59
 
 
 def test_g_by_its_definition() -> None:
@@ -181,7 +205,7 @@ def sweep(n_seeds: int = 3) -> pd.DataFrame:
 def test_sentence_can_be_quoted() -> None:
     told = anova.anova(sweep(), "train/loss", ["learning_rate", "optimizer"])
     assert told.sentence.startswith("Learning rate changes the train loss (F(3, 14) = ")
-    assert "p < .001, partial η² 1.00 [" in told.sentence and "no effect of optimizer is shown" in told.sentence
+    assert "p < .001, partial ω² 1.00 [" in told.sentence and "no effect of optimizer is shown" in told.sentence
     assert "Type III" in told.sentence and "seeds as block" in told.sentence and told.warnings == ()
 
 
