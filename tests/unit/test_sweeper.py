@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -45,12 +46,13 @@ def searched(one: sweepfile.SweepFile, n: int) -> list[Trial]:
     return trials
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
 def test_the_same_seed_proposes_the_same(sampler: str) -> None:
-    first, second = searched(file(sampler), 9), searched(file(sampler), 9)
+    n = 6 if sampler == "gp" else 9  # a proposal of the Gaussian process takes seconds; five are drawn at random
+    first, second = searched(file(sampler), n), searched(file(sampler), n)
     assert [trial.levels for trial in first] == [trial.levels for trial in second]
     other = replace(file(sampler), search=replace(file(sampler).search, seed=1))
-    assert [trial.levels for trial in searched(other, 9)] != [trial.levels for trial in first]
+    assert [trial.levels for trial in searched(other, 5)] != [trial.levels for trial in first[:5]]
     for trial in first:
         assert 1e-4 <= trial.levels["learning_rate"] <= 10 and trial.levels["momentum"] in (0.0, 0.5, 0.9)
         assert isinstance(trial.levels["batch_size"], int) and 8 <= trial.levels["batch_size"] <= 256
@@ -103,6 +105,34 @@ def test_it_proposes_one_at_a_time_and_ends(cache: Path, monkeypatch: pytest.Mon
     assert not sweeper.step(sweep)
     assert sweeper.main(paths.cache() / "sweeps" / sweep) == 0
     assert not sweepflags.driven() and sweeps.summary(sweep).state == "done"
+
+
+@pytest.mark.parametrize(("sampler", "pruner"), [("gp", "none"), ("tpe", "median"), ("tpe", "asha")])
+def test_a_whole_search_ends(cache: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, pruner: str) -> None:
+    """Seven trials, each worse than the one before, so that a pruner ends some; the runs are told of, not trained."""
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    text = TEXT.replace("SAMPLER", sampler).replace("trials = 24", "trials = 7").replace('"median"', f'"{pruner}"')
+    sweep = sweeps.start(sweepfile.parse(text))
+    metric, direction = file().search.metric, file().search.direction
+    for _ in range(60):
+        goes_on = sweeper.step(sweep)
+        for name in supervisor.waiting():
+            folder = paths.runs() / name
+            supervisor.claim(folder)
+            value = len(sweeps.read(sweep).cells) * (1.0 if direction == "minimize" else -1.0)
+            lines = [{"n": n, "t": 0.0, "kind": "metrics", "step": n, "epoch": float(n), "values": {metric: value}}
+                     for n in (1, 2, 3, 4)]  # fmt: skip
+            (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            rundir.set_status(folder, rundir.Status("paused"))
+            sweeper.step(sweep)  # looks at it half-way
+            rundir.set_status(folder, rundir.Status("stopped" if rundir.is_asked(folder, "stop") else "done"))
+        if not goes_on:
+            break
+    assert not goes_on and sweeper.main(paths.cache() / "sweeps" / sweep) == 0
+    found = sweeps.summary(sweep)
+    assert (found.state, len(sweeps.read(sweep).cells)) == ("done", 7)
+    pruned = sweeps.progress(sweep)["outcome"] == "pruned"
+    assert pruned.any() == (pruner != "none") and not pruned.all()
 
 
 def test_a_pruned_run_is_an_outcome(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
