@@ -19,7 +19,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a finished run on other data, or on another split of its own."""
-    from core import datasets, evaluation
+    from core import datasets, evaluation, lineage
     from core.datasets import splits
     from core.runner import save_evaluation
 
@@ -28,10 +28,11 @@ def evaluate(
     wanted = splits.parse(split or datasets.default_split(data, spec.task)).name
     dataset = datasets.load(data, spec.task)
     assignment = splits.assign(dataset, wanted)
-    if evaluation.may_share_items(spec.data, data):  # data it cannot have learned from need not be here
-        evaluation.refuse_leak(spec, datasets.load(spec.data, spec.task), dataset, assignment)
+    is_own = (data, wanted) == (spec.data, spec.split)
+    if not is_own:  # of its own split all behind it was asked when it was made
+        lineage.refuse_leak(folder.name, dataset, assignment)
     # A run's own report ranks it, so where it is written again it keeps its validation part.
-    parts = ("validation", "test") if (data, wanted) == (spec.data, spec.split) else ("test",)
+    parts = ("validation", "test") if is_own else ("test",)
     module = trainers.load(spec.trainer)
     found, table = evaluation.evaluate(module, model, dataset, assignment, parts=parts, progress=teller())
     found |= {"split": wanted, "run": spec.id, "is_leaky": splits.is_leaky(dataset, wanted)}

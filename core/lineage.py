@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core import agreement, checkpoints, config, datasets, evaluation, rundir
+from core import agreement, checkpoints, config, datasets, evaluation, paths, rundir
 from core.datasets import Dataset, splits
 
 
@@ -35,23 +35,40 @@ def refuse_leaks(inputs: dict[str, str], dataset: Dataset, assignment: np.ndarra
     """ValueError where one of these runs, or a run behind it, learned from a validation or test item of this split."""
     judged = np.where(assignment == "validation", "test", assignment)
     for run in inputs.values():
-        for spec in ancestors(run):
-            if evaluation.may_share_items(spec.data, dataset.name):
-                evaluation.refuse_leak(spec, datasets.load(spec.data, spec.task), dataset, judged)
-            _refuse_known_songs(spec, dataset, judged)
+        refuse_leak(run, dataset, judged)
+
+
+def refuse_leak(run: str, dataset: Dataset, assignment: np.ndarray) -> None:
+    """ValueError where this run (full id), or a run behind it, learned from the test part, or nobody can know."""
+    for spec in ancestors(run):
+        if evaluation.may_share_items(spec.data, dataset.name):  # data it cannot have learned from need not be here
+            evaluation.refuse_leak(spec, datasets.load(spec.data, spec.task), dataset, assignment)
+        _refuse_known_songs(spec, dataset, assignment)
 
 
 def ancestors(run: str) -> Iterator[rundir.Spec]:
-    """The run itself, its inputs and the run it was branched from, and theirs; runs that are gone are passed over."""
-    waiting, seen = [run], set()
+    """The run itself, its inputs and the run it was branched from, and theirs, also where they are in the trash.
+
+    Raises ValueError where an input is gone for good. A parent may be: a branch has its data, its split and its inputs.
+    """
+    waiting: list[tuple[str, str]] = [(run, "")]
+    seen = set()
     while waiting:
-        name = waiting.pop()
-        if name in seen or not rundir.exists(name):
+        name, heir = waiting.pop()
+        if name in seen:
             continue
         seen.add(name)
-        spec = rundir.read_spec(rundir.find(name))
-        yield spec
-        waiting += [*spec.inputs.values(), *([spec.parent] if spec.parent else [])]
+        places = (paths.runs() / name, paths.starter() / "runs" / name, paths.trash() / name)
+        folder = next((place for place in places if place.is_dir()), None)
+        if folder is None and heir:
+            raise ValueError(
+                f"Run {heir} stands on run {name}, which is gone for good: what that one learned from cannot be known, "
+                "so a score could be a leak."
+            )
+        if folder is not None:
+            spec = rundir.read_spec(folder)
+            yield spec
+            waiting += [(one, name) for one in spec.inputs.values()] + ([(spec.parent, "")] if spec.parent else [])
 
 
 def _refuse_known_songs(spec: rundir.Spec, dataset: Dataset, judged: np.ndarray) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import trainers
-from core import audio, checkpoints, datasets, lineage, ratings, rundir, runner, supervisor
+from commands import scores
+from core import audio, checkpoints, datasets, lineage, ratings, rundir, runner, supervisor, trash
 from core.datasets import IRMAS_CLASSES, Missing, rated, splits
 from core.events import FitData, Inputs, Part
 
@@ -190,3 +192,46 @@ def test_a_base_that_learned_from_the_judging_clips_is_refused(cache: Path) -> N
     rundir.create(spec, "done")
     with pytest.raises(ValueError, match="Run other learned from"):  # told of the grandparent as well
         lineage.refuse_leaks({"base": "child"}, found, assignment)
+
+
+def heir(base: str) -> rundir.Spec:
+    """A finished run on toy data that stands on `base`."""
+    spec = rundir.Spec("heir", "toy", {}, "toy", "emotion", "grouped:0", 0, "cpu", inputs={"base": base})
+    folder = rundir.create(spec, "done")
+    saved = {"model": {"x": np.zeros(1)}, "input": "toy12", "window_s": 0.0}
+    checkpoints.save_state(folder / "checkpoints" / "final.safetensors", saved)
+    return spec
+
+
+@pytest.mark.parametrize("place", ["runs", "trash", "gone"])
+def test_a_score_is_refused_where_a_run_behind_it_learned_from_the_clips(cache: Path, place: str) -> None:
+    """Deleting that run does not lift the check; where it is gone for good nobody can know."""
+    rate(cache, 9)
+    spec = heir(line(cache, "other", "rated:anna", "grouped:1"))
+    if place != "runs":
+        trash.delete(rundir.find("other"))
+    if place == "gone":
+        trash.empty()
+    says = "Run heir stands on run other, which is gone" if place == "gone" else "Run other learned from .* be a leak"
+    with pytest.raises(ValueError, match=says):
+        scores.evaluate(spec.id, "rated:anna", "grouped:0")
+    with pytest.raises(ValueError, match=says):
+        lineage.refuse_leaks({"base": spec.id}, datasets.load("rated:anna", "emotion"), np.array(["test"] * 9))
+
+
+def test_a_run_whose_parent_is_gone_is_still_known(cache: Path) -> None:
+    """A branch keeps data, split and inputs of its parent: nothing more was learned from."""
+    spec = rundir.Spec("twig", "toy", {}, "toy", "emotion", "grouped:0", 0, "cpu", parent="gone")
+    rundir.create(spec, "done")
+    assert [one.id for one in lineage.ancestors("twig")] == ["twig"]
+
+
+def test_a_name_that_only_begins_like_an_ancestor_is_none(cache: Path) -> None:
+    heir("other")
+    rundir.create(replace(learned(), id="other-copy"), "done")
+    with pytest.raises(ValueError, match="stands on run other, which is gone"):
+        list(lineage.ancestors("heir"))
+
+
+def learned() -> rundir.Spec:
+    return rundir.Spec("learned", "toy", {}, "toy", "emotion", "grouped:0", 0, "cpu")
