@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from core import checkpoints, datasets, metrics, rundir, stats
 from core.datasets import Dataset, Progress, no_progress, splits
 from core.events import Inputs, Part
+
+if TYPE_CHECKING:  # half a second to import, and listening needs none of it
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ def evaluate(
     high (95 % bootstrap over groups), and the same metrics of the baseline, which knows the training targets only.
     The predictions are rows (part, item, group, time_s, label, truth, prediction).
     """
+    import pandas as pd
+
     if model.input not in dataset.inputs:
         offered = ", ".join(dataset.inputs)
         raise ValueError(f"{dataset.name} offers {offered}; run {model.run} eats {model.input}.")
@@ -168,6 +172,8 @@ def _score(dataset: Dataset, rows: Part, predicted: np.ndarray, train_targets: n
 
 
 def _table(part: str, dataset: Dataset, rows: Part, predicted: np.ndarray) -> pd.DataFrame:
+    import pandas as pd
+
     n, n_labels = predicted.shape
     return pd.DataFrame(
         {

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import duckdb
 
-from core import boards, metrics
+from core import metrics
 from core.store import Store
 
 REST, LONGEST_REST_S = 10.0, 60.0
@@ -77,6 +77,8 @@ class Keeper:
 
 def _wanted(store: Store) -> Iterator[tuple[str, ...]]:
     """The list of boards, then each board with a metric."""
+    from core import boards  # pandas comes with it, and the first page does without
+
     yield ()
     found = store.boards()[["task", "data", "data_version", "split"]].astype(str)
     places = [tuple(place) for place in found.itertuples(index=False)]

@@ -264,14 +264,27 @@ def choices(store: Store, task: str) -> list[str]:
     Among boards those whose models learned from short windows come first, since only their curves move with the
     music; the rest follows by validation score. What was chosen on a split that leaks comes last, as on its board.
     """
-    frame = store.best_runs(task, metrics.primary(task))
-    frame = frame[frame["input"].isin(AUDIO_INPUTS) & (frame["data"] != "toy")]
-    frame = frame.assign(is_song_level=frame["input"] == "lib73")
-    leaders = frame.drop_duplicates(["data", "split", "is_song_level"])
-    leaders = leaders.sort_values(["is_leaky", "is_song_level", "validation"], ascending=[True, True, False])
-    order = [*pins().get(task, []), *leaders.loc[~leaders["is_leaky"], "run"], *frame["run"]]
-    usable = {run for run in frame["run"] if _has_weights(run)}
+    rows = store.best_runs(task, metrics.primary(task))
+    rows = [row for row in rows if row["input"] in AUDIO_INPUTS and row["data"] != "toy"]
+    leaders: dict[tuple[str, str, bool], dict[str, Any]] = {}
+    for row in rows:
+        leaders.setdefault((row["data"], row["split"], _is_song_level(row)), row)
+    sound = sorted(
+        (row for row in leaders.values() if not row["is_leaky"]), key=lambda row: (_is_song_level(row), -_score(row))
+    )
+    order = [*pins().get(task, []), *(row["run"] for row in sound), *(row["run"] for row in rows)]
+    usable = {row["run"] for row in rows if _has_weights(row["run"])}
     return [run for run in dict.fromkeys(order) if run in usable]
+
+
+def _is_song_level(row: dict[str, Any]) -> bool:
+    return bool(row["input"] == "lib73")
+
+
+def _score(row: dict[str, Any]) -> float:
+    """A run's validation score; below every score where it has none."""
+    value = row["validation"]
+    return -np.inf if value is None or np.isnan(value) else float(value)
 
 
 def _has_weights(run: str) -> bool:

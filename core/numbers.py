@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from core import arrow
 from core.ingest import Found
 
 _SHAPE = '{"n": "BIGINT", "t": "DOUBLE", "step": "BIGINT", "epoch": "DOUBLE", "values": "MAP(VARCHAR, VARCHAR)"}'
@@ -29,13 +30,12 @@ def take(connection: duckdb.DuckDBPyConnection, changed: list[Found]) -> dict[st
     The newest (run, step, name) stays: epochs tell a step again, and test scores are told again after a resume. What
     a rewind undid within the same lines does not come in.
     """
-    runs = [one.row["run"] for one in changed for _ in one.lines]
-    if not runs:
+    if not any(one.lines for one in changed):
         return {}
     lines = {
-        "run": pa.array(runs).dictionary_encode(),
-        "place": pa.array([place for one in changed for place, _ in one.lines], pa.int64()),
-        "line": pa.array([line for one in changed for _, line in one.lines], pa.binary()).cast(pa.string(), safe=False),
+        "run": arrow.repeated([one.row["run"] for one in changed], [len(one.lines) for one in changed]),
+        "place": arrow.numbers([place for one in changed for place, _ in one.lines]),
+        "line": arrow.texts([line for one in changed for _, line in one.lines]),
     }
     connection.register("lines", pa.table(lines))
     connection.execute(_STAGE)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from core.metrics import ONE_CLASS_TASKS, THRESHOLD, one_hot, per_item
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Score = Callable[[np.ndarray], float]
 _CHUNK = 128  # resamples at a time: bounds memory at 128 × items

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-ARROW = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_()}
+from core.arrow import TYPES, array
 
 
 class Column(NamedTuple):
@@ -241,11 +241,14 @@ def arrow(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def _array(values: list[Any], kind: str) -> pa.Array:
+    plain = array(values, kind)
+    if plain is not None:
+        return plain
     try:
-        return pa.array(values, ARROW[kind], from_pandas=True)
+        return pa.array(values, TYPES[kind], from_pandas=True)
     except (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError):
         # Files that nobody of us wrote: a name that is a number or half a character, a number that is a word.
-        return pa.array([_mended(value, kind) for value in values], ARROW[kind], from_pandas=True)
+        return pa.array([_mended(value, kind) for value in values], TYPES[kind], from_pandas=True)
 
 
 def _mended(value: Any, kind: str) -> Any:

@@ -317,13 +317,13 @@ def test_a_run_that_was_stopped_on_a_leaky_split_is_not_ranked_either(cache: Pat
     assert boards.table(store, "emotion", split="random:0").iloc[0]["rank"] == 1
     row = boards.table(store, "emotion", split="random:1").iloc[0]
     assert pd.isna(row["rank"]) and row["validation"] == 0.9 and "leak: groups cross this split" in row["note"]
-    assert store.best_runs("emotion", "ccc")["is_leaky"].tolist() == [False, True]
+    assert [row["is_leaky"] for row in store.best_runs("emotion", "ccc")] == [False, True]
 
 
 def test_the_best_run_to_listen_with_is_not_one_that_a_leak_flatters(cache: Path) -> None:
     finished("leaky", 0.9, 0.9, split="random:3")
     finished("honest", 0.5, 0.5)
-    assert memory_store().best_runs("emotion", "ccc")["run"].tolist() == ["honest", "leaky"]
+    assert [row["run"] for row in memory_store().best_runs("emotion", "ccc")] == ["honest", "leaky"]
 
 
 def test_a_stopped_run_is_listed_with_its_last_validation_value(cache: Path) -> None:
@@ -357,7 +357,7 @@ def test_names_are_never_sql(cache: Path, name: str) -> None:
         assert len(rows)
     assert len(store.leaderboard("emotion", name, "1", name, "ccc")) == 1
     assert store.leaderboard("emotion", "toy' OR '1'='1", "1", "grouped:0", "ccc").empty
-    assert store.best_runs("emotion", name)["run"].tolist() == [odd.name]
+    assert [row["run"] for row in store.best_runs("emotion", name)] == [odd.name]
     assert store.anchors("emotion", name, "1", name).empty
     assert store.query("SELECT count(*) FROM runs").iloc[0, 0] == 1
 
