@@ -16,7 +16,7 @@ import streamlit as st
 from core import background, evaluation, library, listening, rundir
 from core.datasets import INSTRUMENT_NAMES
 from core.longclip import LongClip
-from pages import agreement, clips, microphone, retrain, shared, waiting
+from pages import clips, microphone, retrain, shared, waiting
 from pages.deck import Point, Series, Strip, deck
 
 UNSURE_BELOW = 0.3
@@ -176,18 +176,11 @@ def _song_level(emotion: list[listening.Heard], instruments: list[listening.Hear
     rows = []
     for one in emotion:
         unit = "whole song" if one.window_s >= listening.LONG_WINDOW_S else f"mean of {one.window_s:g} s windows"
-        rows.append(
-            {"run": _name(one.model.run), "valence": one.song["valence"], "arousal": one.song["arousal"], "from": unit}
-        )
-    if rows:
-        st.dataframe(
-            rows,
-            hide_index=True,
-            column_config={
-                "valence": st.column_config.NumberColumn("valence (1–9)", format="%.2f"),
-                "arousal": st.column_config.NumberColumn("arousal (1–9)", format="%.2f"),
-            },
-        )
+        name = shared.plain(_name(one.model.run))
+        rows.append(f"| {name} | {one.song['valence']:.2f} | {one.song['arousal']:.2f} | {unit} |")
+    if rows:  # in words: a data frame would have the browser load a megabyte of scripts before the page rests
+        head = "| run | valence (1–9) | arousal (1–9) | from |\n|:--|--:|--:|:--|"
+        st.markdown("\n".join([head, *rows]))
     for one in instruments:
         if not all(np.isfinite(list(one.song.values()))):
             st.markdown("**Instruments**: it is silent.")
@@ -265,7 +258,13 @@ def _page() -> None:
             lambda: retrain.panel([*emotion, *instruments], _name),
         )
     retrain.watch()
-    _panel("Rate this clip", ":material/adjust:", lambda: agreement.teaser(entry, clip.sha256))
+    _panel("Rate this clip", ":material/adjust:", lambda: _rate(entry, clip.sha256))
+
+
+def _rate(entry: library.Entry, sha256: str) -> None:
+    from pages import agreement  # pandas comes with it
+
+    agreement.teaser(entry, sha256)
 
 
 def _panel(title: str, icon: str, draw: Callable[[], None]) -> None:

@@ -91,7 +91,7 @@ def deck(
 ) -> None:
     """Mount the player.
 
-    `audio` is a 16-bit WAV, sent once per mount (mono halves it), or the path of an Ogg file that the browser streams.
+    `audio` is a 16-bit WAV or the path of an Ogg file; the browser fetches it from the server, beside the drawing.
     `peaks` [n, 2] are the lowest and highest sample of n equal stretches, full scale 1. `spectrogram_db` [rows,
     columns] spans the whole clip, row r at `spectrogram_hz[r]`, ascending in any spacing. `markers` are (seconds,
     text). `height` is the time panels' height in pixels; None is natural. `start_s` counts the first time this audio
@@ -117,10 +117,11 @@ def deck(
     )
     # No container around it: the key alone keeps the player in place when an element appears above it, but inside a
     # container, keyed or not, Streamlit 1.67 mounts it anew. deck.js then takes over the audio that is still playing.
+    # In a tuple: Streamlit imports pandas to look whether a part of a dictionary is a frame.
     if rating is None:
-        _MOUNT(key=key, data=data)
+        _MOUNT(key=key, data=(data,))
     else:
-        _MOUNT(key=key, data=data | {"rating": dict(rating)}, on_takes_change=on_takes or (lambda: None))
+        _MOUNT(key=key, data=(data | {"rating": dict(rating)},), on_takes_change=on_takes or (lambda: None))
 
 
 def payload(
@@ -162,17 +163,18 @@ def payload(
 
 
 def _sound(audio: bytes | Path) -> dict[str, Any]:
-    """The sound itself, or where the browser finds it, and what decides whether it is another one than before."""
+    """Where the browser finds the sound, and what decides whether it is another one than before."""
     if isinstance(audio, bytes):
-        encoded = base64.b64encode(audio).decode("ascii")
-        return {"audio_hash": hashlib.sha256(audio).hexdigest()[:16], "audio": encoded, "audio_url": None}
-    about = audio.stat()
-    digest = hashlib.sha256(f"{audio} {about.st_size} {about.st_mtime_ns}".encode()).hexdigest()[:16]
+        sound, kind, known_by = audio, "audio/wav", audio
+    else:
+        about = audio.stat()
+        sound, kind, known_by = str(audio), "audio/ogg", f"{audio} {about.st_size} {about.st_mtime_ns}".encode()
+    digest = hashlib.sha256(known_by).hexdigest()[:16]
     url = ""
     if runtime.exists():  # in a page test there is no server to ask
-        url = runtime.get_instance().media_file_mgr.add(str(audio), "audio/ogg", f"deck {digest}")
+        url = runtime.get_instance().media_file_mgr.add(sound, kind, f"deck {digest}")
         url = f"{(st.get_option('server.baseUrlPath') or '').rstrip('/')}{url}"
-    return {"audio_hash": digest, "audio": "", "audio_url": url}
+    return {"audio_hash": digest, "audio_url": url}
 
 
 def _register() -> Any:

@@ -12,7 +12,7 @@ const STEP_SECONDS = 1;
 const LEAP_SECONDS = 5;
 
 export default function (component) {
-  const { parentElement, data, setStateValue } = component;
+  const { parentElement, data: [data], setStateValue } = component;
   const root = parentElement.querySelector(".deck");
   let deck = decks.get(parentElement);
   if (!deck || deck.root !== root) {
@@ -73,8 +73,7 @@ function makeDeck(root) {
       parked.delete(payload.audio_hash);
       audio = waiting;
     } else {
-      const url = payload.audio_url ?? URL.createObjectURL(new Blob([bytesOf(payload.audio)], { type: "audio/wav" }));
-      audio = { hash: payload.audio_hash, url, element: new Audio(url) };
+      audio = { hash: payload.audio_hash, element: new Audio(payload.audio_url) };
       audio.element.preload = "auto";
       audio.element.currentTime = clamp(positions.get(audio.hash) ?? payload.start, 0, payload.seconds);
     }
@@ -287,12 +286,11 @@ function makeDeck(root) {
 
 // Let go of an audio: remember where it was, and keep it a moment where the same clip may be mounted again.
 function release(audio, mayComeBack) {
-  const { element, hash, url } = audio;
+  const { element, hash } = audio;
   for (const handler of ["onplay", "onpause", "onended", "onseeked", "onerror"]) element[handler] = null;
   const finish = () => {
     positions.set(hash, element.ended ? 0 : element.currentTime);
     element.pause();
-    URL.revokeObjectURL(url);
     if (parked.get(hash) === audio) parked.delete(hash);
   };
   positions.set(hash, element.currentTime);

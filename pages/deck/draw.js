@@ -48,17 +48,18 @@ function decode(data) {
 // The spectrogram as a canvas of one pixel per value, lowest frequency at the bottom.
 function picture({ rows, columns, values }) {
   const levels = bytesOf(values);
-  const table = Array.from({ length: 256 }, (_, level) => viridis(level / 255));
+  const table = new Uint8ClampedArray(256 * 4);
+  for (let level = 0; level < 256; level += 1) table.set([...viridis(level / 255), 255], 4 * level);
+  const colours = new Uint32Array(table.buffer); // a pixel at a time: a list for each took as long as all the rest
   const canvas = document.createElement("canvas");
   canvas.width = columns;
   canvas.height = rows;
   const context = canvas.getContext("2d");
   const image = context.createImageData(columns, rows);
+  const pixels = new Uint32Array(image.data.buffer);
   for (let row = 0; row < rows; row += 1) {
-    for (let column = 0; column < columns; column += 1) {
-      const [red, green, blue] = table[levels[row * columns + column]];
-      image.data.set([red, green, blue, 255], ((rows - 1 - row) * columns + column) * 4);
-    }
+    const [from, to] = [row * columns, (rows - 1 - row) * columns];
+    for (let column = 0; column < columns; column += 1) pixels[to + column] = colours[levels[from + column]];
   }
   context.putImageData(image, 0, 0);
   return canvas;

@@ -2,10 +2,14 @@
 
 import base64
 import io
+import json
 import wave
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from streamlit.runtime.media_file_manager import MediaFileManager
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.testing.v1 import AppTest
 
 from pages.deck import INSTRUMENT_NAMES, SPECTROGRAM_COLUMNS_MAX, Point, Series, Strip, payload
@@ -40,9 +44,18 @@ def decoded(text: str, kind: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype=kind)
 
 
-def test_audio_arrives_unchanged():
-    data = made(audio=wav(123))
-    assert base64.b64decode(data["audio"]) == wav(123)
+def test_audio_is_fetched_unchanged_from_the_server(monkeypatch, tmp_path):
+    """A WAV by its bytes, an Ogg file by its path; not within the payload, which waits for nothing."""
+    kept = MemoryMediaFileStorage("/media")
+    server = SimpleNamespace(media_file_mgr=MediaFileManager(kept))
+    monkeypatch.setattr("pages.deck.runtime", SimpleNamespace(exists=lambda: True, get_instance=lambda: server))
+    ogg = tmp_path / "ä long clip.ogg"
+    ogg.write_bytes(b"OggS and so on")
+    for audio, kind, content in ((wav(123), "audio/wav", wav(123)), (ogg, "audio/ogg", ogg.read_bytes())):
+        data = made(audio=audio)
+        file = kept.get_file(data["audio_url"].rpartition("/")[2])
+        assert (file.content, file.mimetype) == (content, kind)
+        assert len(json.dumps(data)) < 5000
 
 
 def test_spectrogram_is_the_upper_eighty_decibels():
