@@ -42,15 +42,26 @@ def choose() -> library.Entry | None:
     keys = list(by_key)
     if st.session_state.get("clip") not in keys:
         asked = st.query_params.get("clip")
-        st.session_state["clip"] = (
-            asked if asked in keys else next((e.key for e in entries if e.shelf != "yours"), keys[0])
-        )
+        first = _first(entries)
+        st.session_state["clip"] = asked if asked in keys or first is None else first.key
     with place:
         chosen = st.selectbox(
             "Clip", keys, key="clip", format_func=lambda key: f"{by_key[key].title} ({by_key[key].shelf})"
         )
     st.query_params["clip"] = chosen
     return by_key[chosen] if _unpacked(by_key[chosen]) else None
+
+
+def begin() -> None:
+    """Prepare the clip that a first visit shows."""
+    first = _first(library.entries())
+    if first is not None and not longclip.is_long(first.path):
+        prepared(first.path)
+
+
+def _first(entries: list[library.Entry]) -> library.Entry | None:
+    """The clip that is shown where none was asked for: none of the user's own, else any."""
+    return next((entry for entry in entries if entry.shelf != "yours"), next(iter(entries), None))
 
 
 def _keep(uploads: list[Any]) -> None:

@@ -10,13 +10,16 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from core import decoding, paths, rundir, supervisor
 from core.keeping import Keeper
 from core.store import Store, default_store
+
+if TYPE_CHECKING:  # half a second to import, which the first page need not wait for
+    import pandas as pd
 
 STATE_COLOURS = {
     "queued": "gray",
@@ -38,6 +41,11 @@ def _store() -> Store:
     index = default_store()
     Keeper(index, WARM_AFTER_S)  # pools boards in the background
     return index
+
+
+def begin() -> None:
+    """Open the index and fill it, before any page asks."""
+    _look_at_all(_store(), _last_look())
 
 
 def store(only: Path | None = None) -> Store:
