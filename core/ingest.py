@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,7 +109,7 @@ def _read_run(place: str, seen: Seen | None, own: str, queued: Set[str] | None) 
             return None
     folder = Path(place)
     try:
-        spec = replace(rundir.read_spec(folder), id=folder.name)  # a copied directory is a run of its own
+        spec = rundir.read_spec(folder)
     except ValueError as error:
         return str(error) if os.path.isdir(place) else None
     size = os.stat(f"{place}/events.jsonl").st_size

@@ -20,9 +20,12 @@ T = TypeVar("T", Spec, Status)
 
 
 def read_spec(folder: Path) -> Spec:
-    """The frozen spec; fields of a newer version are ignored. Raises ValueError where it is missing or damaged."""
+    """The frozen spec; fields of a newer version are ignored. Raises ValueError where it is missing or damaged.
+
+    Its id is the name of the folder, whatever the file says: a copied directory is a run of its own.
+    """
     try:
-        return _record(Spec, json.loads((folder / "spec.json").read_bytes()))
+        return replace(_record(Spec, json.loads((folder / "spec.json").read_bytes())), id=folder.name)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"Run {folder.name} has no readable spec.json ({error}).") from error
 

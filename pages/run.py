@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -134,8 +133,7 @@ def _page() -> None:
         return
     try:
         folder = rundir.find(asked)
-        # A copied directory is a run of its own, whatever its spec says; the index knows it by the same name.
-        spec = replace(rundir.read_spec(folder), id=folder.name)
+        spec = rundir.read_spec(folder)
     except ValueError as error:
         st.warning(shared.plain(str(error)))
         _choose(index.runs(limit=NEWEST))

@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
-from core import disk, rundir
+from core import checkpoints, disk, evaluation, listening, rundir
 from tests.conftest import eventually
 
 
@@ -127,6 +129,18 @@ def test_nan_and_infinity_come_back_and_the_file_stays_json(folder: Path) -> Non
 
     for line in (folder / "events.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=refuse)
+
+
+def test_a_copied_directory_is_a_run_of_its_own(folder: Path) -> None:
+    """Named by its folder, whatever its spec says: the first one may be deleted, and the copy is still there."""
+    saved = {"model": {"x": np.zeros(1)}, "input": "toy12", "window_s": 0.0}
+    checkpoints.save_state(folder / "checkpoints" / "final.safetensors", saved)
+    copy = folder.with_name("best")
+    shutil.copytree(folder, copy)
+    shutil.rmtree(folder)
+    assert rundir.read_spec(copy).id == evaluation.load_model(copy).run == "best"
+    assert rundir.find(listening.load("best").run) == copy
+    assert rundir.read_spec(copy).config_id == spec().config_id
 
 
 def test_fields_of_a_newer_version_are_ignored(folder: Path) -> None:
