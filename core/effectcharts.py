@@ -11,7 +11,7 @@ import pandas as pd
 
 from core import wording
 from core.anova import Anova
-from core.assumptions import FAR, Assumptions
+from core.assumptions import Assumptions
 from core.contingency import Contingency
 from core.effects import Comparisons
 from core.pareto import Front
@@ -23,7 +23,8 @@ READING = {
     "pairs": "Differences between two levels. The thick line is the 95 % interval of this pair alone, the thin one "
     "holds for all pairs together. Away from 0 in the thin line: shown whatever else was compared.",
     "residuals": "What the analysis leaves over, against what it expects. It should be a level band: a funnel means "
-    "that cells scatter differently, a bend that something is missing, a dot beyond ±3 a run to look at.",
+    "that cells scatter differently, a bend that something is missing, a dot beyond the dashed lines a run farther off "
+    "than the farthest of so many should be.",
     "normal": "Residuals against those of a normal law. On the line: the F test's p values hold. Ends that leave it: "
     "outliers; look at the rank-based test.",
     "front": "Filled: no configuration beats it on both. The number beside a dot is the share of redrawn sweeps in "
@@ -98,22 +99,24 @@ def pairs_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, Any]
 
 
 def residual_table(checked: Assumptions) -> pd.DataFrame:
-    """A row per run: name, fitted, standardised, normal (quantile), is_far."""
+    """A row per run: name, fitted, standardised, normal (quantile), limit (NaN where unknown), is_far."""
     runs = checked.residuals
     names = [f"{row.cell}, seed {row.seed}" for row in runs.itertuples()]
     table = pd.DataFrame({"name": names} | {c: runs[c].astype(float) for c in ("fitted", "standardised", "normal")})
-    return table.assign(is_far=table["standardised"].abs() > FAR)
+    return table.assign(limit=checked.far, is_far=table["standardised"].abs() > checked.far)
 
 
 def residual_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, Any]) -> alt.LayerChart | alt.FacetChart:
-    """Standardised residuals over fitted values, with rules at 0 and ±3."""
-    lines = pd.DataFrame({"at": [-FAR, 0.0, FAR]})
+    """Standardised residuals over fitted values, with rules at 0 and where a run is too far off."""
+    limit = float(table["limit"].iloc[0]) if len(table) else float("nan")
+    lines = pd.DataFrame({"at": [at for at in (-limit, 0.0, limit) if np.isfinite(at)]})
     rules = alt.Chart(lines).mark_rule(strokeDash=[4, 4], color=colours["real"]).encode(y="at:Q")
     x = alt.X("fitted:Q", title=f"expected {wording.words(response)}", scale=alt.Scale(zero=False))
     y = alt.Y("standardised:Q", title="standardised residual")
     title = "Residuals over expected values"
     far = int(table["is_far"].sum())
-    description = f"{title}: {len(table)} runs, {far} beyond ±{FAR:g}."
+    beyond = f", {far} beyond ±{wording.number_text(limit)}" if np.isfinite(limit) else ""
+    description = f"{title}: {len(table)} runs{beyond}."
     return alt.layer(rules, _dots(table, colours).encode(x=x, y=y)).properties(
         height=260, title=title, description=description
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from scipy.stats import binom, chi2, ncx2, norm, spearmanr
 
 from core import anova, assumptions, contingency, pareto, ranks
@@ -152,6 +153,31 @@ def test_one_wild_cell_is_seen_and_a_calm_sweep_is_not_accused() -> None:
     assert not told.holds and told.variance_ratio_p < 0.001 and told.levene_p < 0.05 and "HC3" in told.advice
 
 
+@pytest.mark.parametrize("n_seeds", [4, 50])
+def test_all_checks_together_accuse_sound_sweeps_once_in_twenty_times(
+    n_seeds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anova.effectsize, "share_interval", lambda *_: (0.0, 1.0))  # slow, and not looked at here
+    generator, n, accused = np.random.default_rng(11), 40, 0
+    codes = [(a, b, s) for a in range(2) for b in range(10) for s in range(n_seeds)]
+    frame = pd.DataFrame(codes, columns=["a", "b", "seed"])
+    for _ in range(n):
+        normal = frame.assign(score=generator.normal(size=len(frame)))
+        accused += not assumptions.check(anova.anova(normal, "score", ["a", "b"])).holds
+    assert accused <= binom.ppf(0.999, n, 0.05)
+
+
+def test_outliers_by_statsmodels() -> None:
+    frame = sweep(np.random.default_rng(2), 4)
+    fit = smf.ols("score ~ C(a) * C(b) + C(seed)", frame).fit()
+    theirs = fit.outlier_test(method="bonf")["bonf(p)"].to_numpy()
+    analysis = anova.anova(frame, "score", ["a", "b"])
+    ours = assumptions.outlier_p(analysis.runs["standardised"].to_numpy(), analysis.df_error)
+    assert ours == pytest.approx(theirs)
+    limit = assumptions.outlier_limit(0.01, 24, analysis.df_error)
+    assert assumptions.outlier_p(np.array([limit] * 24), analysis.df_error) == pytest.approx(0.01)
+
+
 def test_hartleys_published_critical_value() -> None:
     # F_max of 4 groups with 5 degrees of freedom: 13.7 at α = .05 (Pearson & Hartley, table 31)
     ratio = 13.7
@@ -196,6 +222,17 @@ def test_front_by_hand() -> None:
     assert table["probability"]["near"] == pytest.approx(0.5, abs=0.06)
     assert table["test/accuracy"]["good"] == pytest.approx(0.91) and table["seconds_low"]["good"] < 10.5
     assert "2 of 4 configurations are beaten by no other" in told.sentence
+
+
+def test_a_run_that_diverged_keeps_its_configuration_from_a_sure_place() -> None:
+    """Best by its one survivor of two: a draw of two seeds without the lost one is a quarter, (1/2)²."""
+    frame = trade().assign(state="done")
+    frame.loc[0, "state"] = "diverged"
+    frame.loc[0, ["test/accuracy", "seconds"]] = np.nan
+    told = pareto.front(frame, {"test/accuracy": "higher", "seconds": "lower"}, ["knob"])
+    good = told.table.set_index("knob").loc["good"]
+    assert good["is_on_front"] and good["diverged"] == 1 and good["probability"] <= 0.25
+    assert any("good (1 of 2)" in warning for warning in told.warnings)
 
 
 def test_front_without_seeds_equal_scores_and_nothing() -> None:
