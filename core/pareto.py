@@ -2,10 +2,12 @@
 
 A configuration is on the front where no other is at least as good on all goals and better on one. Means over few
 seeds put it there by luck, so seeds are drawn again with replacement and the share of draws that put it there is told.
+A run that diverged has no numbers but is an outcome: a draw that holds one does not put its configuration there.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core import stats, wording
-from core.usable import numbers, usable
+from core.usable import Usable, level_text, numbers, usable
 
 N_RESAMPLES = 1000
 MOST_CONFIGURATIONS = 500
@@ -24,8 +26,8 @@ MOST_COMPARISONS = 10_000_000
 @dataclass(frozen=True)
 class Front:
     """`table` has a row per configuration: cell (name), a column per factor, n, for each goal its mean and
-    "<goal>_low", "<goal>_high" (t interval over seeds), is_on_front (by the means), probability (share of resampled
-    sweeps in which it is; NaN with one seed)."""
+    "<goal>_low", "<goal>_high" (t interval over seeds), diverged (runs), is_on_front (by the means of the others),
+    probability (share of resampled sweeps in which it is, with no diverged run; NaN with one seed)."""
 
     goals: dict[str, str]
     table: pd.DataFrame
@@ -49,7 +51,7 @@ def front(
     complete = results.assign(**{names[0]: np.where(np.isfinite(numeric).all(axis=1), numeric[:, 0], np.nan)})
     data = usable(complete, names[0], factors)
     if not len(data.values):
-        columns = ["cell", "n", *(f"{goal}{end}" for goal in names for end in ("", "_low", "_high"))]
+        columns = ["cell", "n", "diverged", *(f"{goal}{end}" for goal in names for end in ("", "_low", "_high"))]
         empty = pd.DataFrame(columns=[*columns, "is_on_front", "probability"])
         return Front(dict(goals), empty, "No run has a number for every goal.", data.warnings)
     cells, n_cells = data.cell_of, len(data.cell_codes)
@@ -62,17 +64,37 @@ def front(
     table = pd.DataFrame({"cell": data.cell_names})
     for k, factor in enumerate(data.factors):
         table[factor] = [data.levels[factor][code] for code in data.cell_codes[:, k]]
-    table["n"] = sizes
+    table["n"], table["diverged"] = sizes, _diverged(results, data)
     for k, goal in enumerate(names):
         table[goal] = means[:, k]
         intervals = [stats.t_interval(values[cells == cell, k], level)[1:] for cell in range(n_cells)]
         table[[f"{goal}_low", f"{goal}_high"]] = np.array(intervals)
     table["is_on_front"] = is_undominated(means * signs)
-    table["probability"] = _probability(values * signs, cells, data.seeds, seed) if sizes.max() > 1 else np.nan
-    warnings = list(data.warnings)
+    all_runs = sizes + table["diverged"]
+    stays = (sizes / all_runs) ** all_runs  # that none of so many drawn diverged
+    table["probability"] = stays * _probability(values * signs, cells, data.seeds, seed) if sizes.max() > 1 else np.nan
+    warnings = [*data.warnings, *_survivors(table)]
     if sizes.min() < 2:
         warnings.append("Some configurations have one seed: their place is taken as certain, which it is not.")
     return Front(dict(goals), table, _sentence(goals, table), tuple(warnings))
+
+
+def _diverged(results: pd.DataFrame, data: Usable) -> np.ndarray:
+    """How many runs of each configuration diverged, [cells]."""
+    keys = [results[factor].map(level_text) for factor in data.factors]
+    lost = results["state"] == "diverged" if "state" in results else pd.Series(False, index=results.index)
+    places = list(zip(*keys, strict=True)) if keys else [()] * len(results)
+    counts = Counter(place for place, is_lost in zip(places, lost, strict=True) if is_lost)
+    named = [tuple(data.levels[f][c] for f, c in zip(data.factors, row, strict=True)) for row in data.cell_codes]
+    return np.array([counts[name] for name in named], dtype=int)
+
+
+def _survivors(table: pd.DataFrame) -> list[str]:
+    lost = table[table["is_on_front"] & (table["diverged"] > 0)]
+    told = [f"{row['cell']} ({row['diverged']} of {row['n'] + row['diverged']})" for row in lost.to_dict("records")]
+    return [
+        f"Means are of runs that did not diverge; of these on the front some did: {wording.list_text(told)}."
+    ] * bool(told)
 
 
 def is_undominated(scores: np.ndarray) -> np.ndarray:

@@ -142,10 +142,29 @@ def _outcomes(counts: dict[str, int]) -> str:
 
 
 def best_sentence(table: pd.DataFrame, response: str) -> str:
-    """Which configuration leads and whether its interval meets that of the second, as a sentence; says why not."""
+    """Which configuration leads, whether the interval of any other meets its own, and how many of its runs diverged, in
+    sentences; says why none does."""
     name, ranked = wording.words(response), table[table["n"] > 0]
     if ranked.empty:
         return f"No configuration has a finished run with a {name}."
+    return _lead(ranked, response, name) + _survivors(ranked)
+
+
+def _survivors(ranked: pd.DataFrame) -> str:
+    """A mean over runs that did not diverge flatters whoever loses most: said of the first, with who else can lead."""
+    first = ranked.iloc[0]
+    if not first["diverged"]:
+        return ""
+    lost = wording.count_text(int(first["diverged"]), "run")
+    told = f" But {lost} of its {first['planned']} diverged, and the mean is over those that did not"
+    whole = ranked[ranked["diverged"] == 0]
+    if whole.empty:
+        return f"{told}; so did runs of every other."
+    best = whole.iloc[0]
+    return f"{told}: of those that lost none, {best['name']} leads with {wording.number_text(best['mean'])}."
+
+
+def _lead(ranked: pd.DataFrame, response: str, name: str) -> str:
     first = ranked.iloc[0]
     lead = f"{first['name']} has the {'lowest' if better(response) == 'lower' else 'highest'} mean {name}"
     told = f"{lead}, {wording.number_text(first['mean'])}"
@@ -199,7 +218,8 @@ def with_goals(found: Found) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Results with further columns that a trade-off may be about, and all names to choose from.
 
     "gap/x" is the distance between train and validation of x (generalisation), "spread/x" the distance of a run from
-    the mean of its configuration (stability), "knob/x" a numeric factor (capacity).
+    the mean of its configuration (stability; times √(n/(n − 1)), since the mean of few runs lies near each of them, and
+    none of a configuration with one run), "knob/x" a numeric factor (capacity).
     """
     results = found.results.copy()
     more: list[str] = []
@@ -211,7 +231,9 @@ def with_goals(found: Found) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if len(results) and results["seed"].nunique() > 1:
         for name in found.responses[:2]:
             done = pd.to_numeric(results[name], errors="coerce").where(results["state"] == "done")
-            results[f"spread/{name}"] = (done - done.groupby(results["cell"]).transform("mean")).abs()
+            of_cell = done.groupby(results["cell"])
+            n = of_cell.transform("count").astype(float)
+            results[f"spread/{name}"] = (done - of_cell.transform("mean")).abs() * np.sqrt(n / (n - 1).where(n > 1))
             more.append(f"spread/{name}")
     for factor in found.factors:
         numeric = pd.to_numeric(results[factor], errors="coerce")

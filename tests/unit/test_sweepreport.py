@@ -105,7 +105,30 @@ def test_goals_made_from_others() -> None:
     results, names = sweepboard.with_goals(found)
     assert {"gap/loss", "spread/test/accuracy", "knob/knob"} <= set(names)
     assert results["gap/loss"].tolist() == [0.5] * 4
-    assert results["spread/test/accuracy"].tolist() == pytest.approx([0.1, 0.1, 0.0, 0.0])
+    assert results["spread/test/accuracy"].tolist() == pytest.approx([0.1 * 2**0.5, 0.1 * 2**0.5, 0.0, 0.0])
+
+
+def test_a_configuration_that_lost_its_seeds_is_not_called_stable() -> None:
+    frame = made({("1", 1): 0.5, ("1", 2): 0.7, ("2", 1): 0.6, ("2", 2): 0.6}, {("2", 2): "diverged"})
+    results, _ = sweepboard.with_goals(Found("x", frame, ("knob",), "digits", ("test/accuracy",), ()))
+    assert np.isnan(results["spread/test/accuracy"][2:]).all()
+
+
+def test_a_spread_is_as_large_whatever_the_number_of_seeds() -> None:
+    """The mean of |x − mean| · √(n/(n − 1)) is σ√(2/π) = 0.80 σ for normal runs, two or ten of them."""
+    noise = np.random.default_rng(0)
+    for n in (2, 10):
+        frame = made({(f"{k:03d}", seed): float(noise.normal()) for k in range(600 // n) for seed in range(n)})
+        results, _ = sweepboard.with_goals(Found("x", frame, ("knob",), "digits", ("test/accuracy",), ()))
+        assert results["spread/test/accuracy"].mean() == pytest.approx((2 / np.pi) ** 0.5, abs=0.07)
+
+
+def test_a_lead_of_survivors_is_called_so() -> None:
+    values: dict[tuple[str, int], float | None] = {("a", s): 0.95 + 0.001 * s for s in range(10)}
+    values |= {("b", s): 0.99 for s in range(10)}
+    frame = made(values, {("b", s): "diverged" for s in range(2, 10)})
+    told = sweepboard.best_sentence(sweepboard.board(frame, "test/accuracy", ["knob"]), "test/accuracy")
+    assert "8 runs of its 10 diverged" in told and "of those that lost none, a leads" in told
 
 
 def test_the_front_of_two_goals_is_that_of_its_definition() -> None:
