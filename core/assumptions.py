@@ -47,7 +47,7 @@ def check(analysis: Anova) -> Assumptions:
     nan = float("nan")
     if runs.empty or analysis.df_error < 1 or not runs["standardised"].notna().any():
         reason = "There are no residuals to look at."
-        return Assumptions(runs.assign(normal=nan), *[nan] * 6, True, reason, "", ())
+        return Assumptions(runs.assign(normal=nan), nan, nan, nan, nan, nan, nan, True, reason, "", ())
     residuals = runs.assign(normal=normal_quantiles(runs["standardised"].to_numpy(dtype=float)))
     by_cell = [rows["value"].to_numpy() for _, rows in runs.groupby("cell", sort=False) if len(rows) > 1]
     levene = _levene(by_cell)
