@@ -81,15 +81,23 @@ def delete_for_good(folder: Path) -> None:
     if folder.parent != paths.trash():
         delete(folder)
     doomed = paths.trash() / f".{folder.name}.{time.time_ns()}"  # half of a run is never seen
-    os.rename(paths.trash() / folder.name, doomed)
-    shutil.rmtree(doomed)
+    try:
+        os.rename(paths.trash() / folder.name, doomed)
+    except FileNotFoundError:
+        raise ValueError(f"Run {folder.name} is no longer in the trash.") from None
+    shutil.rmtree(doomed, ignore_errors=True)  # somebody who empties the trash may be at it, too
 
 
 def empty() -> int:
-    """Remove every run in the trash, and what an emptying that was cut short left; returns the number of runs."""
-    folders = trashed()
-    for folder in folders:
-        delete_for_good(folder)
-    for left in paths.trash().iterdir():
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
-    return len(folders)
+    """Remove every run in the trash, and what an emptying that was cut short left; returns the number of runs.
+
+    What is deleted while this goes on stays, and so can be restored.
+    """
+    n_gone = 0
+    for folder in trashed():
+        with contextlib.suppress(ValueError):  # restored, or removed by somebody else, meanwhile
+            delete_for_good(folder)
+            n_gone += 1
+    for left in paths.trash().glob(".*"):
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    return n_gone

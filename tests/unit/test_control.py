@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -224,6 +225,34 @@ def test_for_good_is_for_good(cache: Path) -> None:
     (cache / "trash" / ".half-deleted").mkdir()
     assert trash.empty() == 1
     assert not list((cache / "trash").iterdir()) and not list(paths.runs().iterdir())
+
+
+def test_what_is_deleted_while_the_trash_is_emptied_can_be_restored(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removing takes minutes; meanwhile another tab deletes a run, restores one, and empties the trash as well."""
+    doomed = [put("done"), put("done"), put("done")]
+    late, kept = put("done"), put("done")
+    for folder in [kept, *doomed]:  # the one deleted last goes first
+        trash.delete(folder)
+    (cache / "trash" / ".half-deleted.1").mkdir()
+    remove = shutil.rmtree
+    meanwhile: list[int] = []
+
+    def slow(place: Path, **how: bool) -> None:
+        if not meanwhile:
+            meanwhile.append(0)
+            trash.restore(trash.find(kept.name))
+            meanwhile[0] = trash.empty()
+            trash.delete(late)
+        remove(place, **how)
+
+    monkeypatch.setattr(shutil, "rmtree", slow)
+    assert trash.empty() + meanwhile[0] == 3
+    assert trash.trashed() == [cache / "trash" / late.name]
+    assert [path.name for path in (cache / "trash").iterdir()] == [late.name] and kept.is_dir()
+    with pytest.raises(ValueError, match="is no longer in the trash"):
+        trash.delete_for_good(cache / "trash" / doomed[0].name)
 
 
 def test_what_ships_and_what_is_needed_stays(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

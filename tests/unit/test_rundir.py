@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from core import checkpoints, disk, evaluation, listening, rundir
+from core import checkpoints, disk, evaluation, rundir
 from tests.conftest import eventually
 
 
@@ -139,7 +139,7 @@ def test_a_copied_directory_is_a_run_of_its_own(folder: Path) -> None:
     shutil.copytree(folder, copy)
     shutil.rmtree(folder)
     assert rundir.read_spec(copy).id == evaluation.load_model(copy).run == "best"
-    assert rundir.find(listening.load("best").run) == copy
+    assert rundir.find(evaluation.load_model(copy).run) == copy
     assert rundir.read_spec(copy).config_id == spec().config_id
 
 
