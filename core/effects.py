@@ -54,9 +54,9 @@ def marginal_means(
 ) -> Means:
     """Mean of `response` for each level of `of` (one factor, or several for their combinations).
 
-    `factors` are all factors of the sweep. With the same seeds in every cell the interval is for new seeds: it holds
-    the seeds' own variance and the scatter within them (Satterthwaite 1946 for the degrees of freedom). Else it is
-    from the scatter within cells, pooled over all of them. ValueError as in `usable`, or where `of` is no factor.
+    `factors` are all factors of the sweep. Where cells share seeds the interval is for new seeds: it holds the seeds'
+    own variance and the scatter within them, also where runs are missing. Else it is from the scatter within cells,
+    pooled over all of them. ValueError as in `usable`, or where `of` is no factor.
     """
     data, chosen = _chosen(results, response, factors, of)
     if not len(data.values) or not chosen:
@@ -82,6 +82,10 @@ def marginal_means(
     warnings = [*data.warnings, *_uneven(table)]
     if not data.is_replicated:
         warnings.append("One run per cell: the scatter between seeds is unknown, so means have no interval.")
+    elif not np.isfinite(half).all():
+        warnings.append(
+            "The variance of the seeds cannot be told from the scatter within them: means have no interval."
+        )
     return Means(tuple(chosen), table, method, _means_sentence(data, chosen, table), tuple(warnings))
 
 
@@ -150,25 +154,37 @@ def _weights(data: Usable, chosen: list[str]) -> tuple[list[tuple[str, ...]], np
 
 
 def variance_of_means(data: Usable, weights: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Variance and degrees of freedom of each mean, [levels] each, and over what."""
-    n_cells, n_seeds, share = len(sizes), data.n_seeds, (weights**2).sum(axis=1)  # share: 1/cells of each level
-    df_within = len(data.values) - n_cells
-    if df_within < 1:
-        return np.full(len(weights), np.nan), np.full(len(weights), np.nan), "no interval: one run per cell"
+    """Variance and degrees of freedom of each mean, [levels] each, and over what; NaN where they are unknown.
+
+    Cells that share seeds: variance of the seeds and scatter within them, by Henderson's method III, which needs no
+    complete grid. Source: Searle, Casella & McCulloch 1992, Variance Components, ch. 5; Satterthwaite 1946.
+    """
+    n, n_cells, own = len(data.values), len(sizes), (weights**2) @ (1 / sizes)
+    unknown = np.full(len(weights), np.nan)
+    if n - n_cells < 1:
+        return unknown, unknown, "no interval: one run per cell"
     within = data.values - (np.bincount(data.cell_of, data.values) / sizes)[data.cell_of]
-    is_complete = data.has_seeds and n_seeds > 1 and n_cells > 1 and (sizes == n_seeds).all()
-    if is_complete:
-        by_seed = pd.Series(within).groupby(data.seeds).mean().to_numpy()
-        of_seeds = n_cells * float((by_seed**2).sum()) / (n_seeds - 1)
-        df_error = (n_seeds - 1) * (n_cells - 1)
-        error = (float((within**2).sum()) - of_seeds * (n_seeds - 1)) / df_error
-        if of_seeds > error > 0:  # seeds carry variance of their own
-            of_seed_part, of_error_part = of_seeds / (n_cells * n_seeds), error * (share - 1 / n_cells) / n_seeds
-            variance = of_seed_part + of_error_part
-            df = variance**2 / (of_seed_part**2 / (n_seeds - 1) + of_error_part**2 / df_error)
-            return variance, df, "for new seeds: variance of the seeds and scatter within them"
-    pooled = float((within**2).sum()) / df_within
-    return pooled * (weights**2) @ (1 / sizes), np.full(len(weights), float(df_within)), "scatter within cells, pooled"
+    total, pooled = float((within**2).sum()), "scatter within cells, pooled"
+    names, of_seed = np.unique(data.seeds, return_inverse=True)
+    if not data.has_seeds or len(names) == n or n_cells == 1:  # no seed in two cells: runs are independent
+        return total / (n - n_cells) * own, np.full(len(weights), float(n - n_cells)), pooled
+    has = np.zeros((n_cells, len(names)))
+    has[data.cell_of, of_seed.ravel()] = 1.0
+    seeds = np.diag(has.sum(axis=0)) - has.T @ (has / sizes[:, None])  # seeds, with cells taken out
+    sums = np.bincount(of_seed.ravel(), within)
+    df_seeds = int(np.linalg.matrix_rank(seeds, hermitian=True))
+    df_error = n - n_cells - df_seeds
+    of_seeds = float(sums @ np.linalg.pinv(seeds, hermitian=True) @ sums)
+    if df_seeds < 1 or df_error < 1:
+        return unknown, unknown, "no interval: the variance of the seeds cannot be told from the scatter within them"
+    mean_seeds, error = of_seeds / df_seeds, max(0.0, total - of_seeds) / df_error
+    if mean_seeds <= error:  # seeds carry no variance of their own
+        return total / (n - n_cells) * own, np.full(len(weights), float(n - n_cells)), pooled
+    share = ((weights / sizes @ has) ** 2).sum(axis=1) * df_seeds / (n - n_cells)
+    parts = np.array([share * mean_seeds, (own - share) * error])
+    variance = np.maximum(parts.sum(axis=0), own * error)
+    df = variance**2 / (parts[0] ** 2 / df_seeds + parts[1] ** 2 / df_error)
+    return variance, df, "for new seeds: variance of the seeds and scatter within them"
 
 
 def cell_means(data: Usable, block: bool) -> tuple[np.ndarray, np.ndarray, float, int, bool]:

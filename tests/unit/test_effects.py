@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from scipy.stats import binom
 from scipy.stats import t as t_distribution
 from statsmodels.stats.multitest import multipletests
@@ -66,6 +67,40 @@ def test_intervals_of_means_are_for_new_seeds(of_seeds: float, of_runs: float) -
             abs(values[data.codes[:, 0] == 0].mean()) <= t_distribution.ppf(0.975, df[0]) * np.sqrt(variance[0])
         )
     assert binom.ppf(0.001, n, 0.95) <= hits <= n  # Satterthwaite's is a little wide at few seeds, never narrow
+
+
+@pytest.mark.parametrize("lost", [0, 1, 7])
+def test_a_lost_run_does_not_make_intervals_collapse(lost: int) -> None:
+    # 2 × 4 cells × 3 seeds, seeds' s.d. 1, runs' s.d. 0.3; true mean 0
+    generator, n = np.random.default_rng(9), 500
+    rows = [(a, b, s) for a in "xy" for b in (1, 2, 3, 4) for s in range(3)]
+    frame = pd.DataFrame(rows, columns=["a", "b", "seed"]).assign(score=0.0)
+    data = usable.usable(frame.drop(index=list(range(0, 3 * lost, 3))), "score", ["a", "b"])
+    weights, sizes = np.array([[1 / 4] * 4 + [0.0] * 4]), np.bincount(data.cell_of).astype(float)
+    hits, widths = 0, []
+    for _ in range(n):
+        values = generator.normal(size=3)[data.seeds.astype(int)] + 0.3 * generator.normal(size=len(data.values))
+        variance, df, _ = effects.variance_of_means(replace(data, values=values), weights, sizes)
+        half = t_distribution.ppf(0.975, df[0]) * np.sqrt(variance[0])
+        mean = float(weights[0] @ (np.bincount(data.cell_of, values) / sizes))
+        hits += int(abs(mean) <= half)
+        widths.append(2 * half)
+    assert hits >= binom.ppf(0.001, n, 0.93)  # of three seeds Satterthwaite's hold a little less than 95 %
+    assert np.mean(widths) > 3.6  # complete: 4.2; once 1.2 after one run was lost
+
+
+def test_variance_of_seeds_by_statsmodels_and_where_it_is_unknown() -> None:
+    frame = seeded(5, 2.0, 1.0, np.random.default_rng(8)).drop(index=[3, 11, 12])
+    data = usable.usable(frame, "score", ["a", "b"])
+    sizes = np.bincount(data.cell_of).astype(float)
+    cells, both = (smf.ols(f"score ~ C(a) * C(b){more}", frame).fit() for more in ("", " + C(seed)"))
+    error, of_seeds = both.mse_resid, (cells.ssr - both.ssr - 4 * both.mse_resid) / (27 - 6)  # Henderson III
+    row = np.array([[1.0, 0, 0, 0, 0, 0]])  # one cell: (σ² of seeds + σ² of runs) / its runs
+    variance, _, method = effects.variance_of_means(data, row, sizes)
+    assert variance[0] == pytest.approx((of_seeds + error) / sizes[0]) and method.startswith("for new seeds")
+    few = pd.DataFrame({"a": list("xxy"), "b": 1, "seed": [1, 2, 1], "score": [0.0, 1.0, 2.0]})
+    told = effects.marginal_means(few, "score", ["a", "b"], "a")
+    assert told.table["low"].isna().all() and "cannot be told from the scatter" in told.warnings[-1]
 
 
 def test_differences_with_seeds_as_block_by_hand() -> None:
