@@ -164,6 +164,7 @@ def payload(
 
 def _sound(audio: bytes | Path) -> dict[str, Any]:
     """Where the browser finds the sound, and what decides whether it is another one than before."""
+    sound: bytes | str
     if isinstance(audio, bytes):
         sound, kind, known_by = audio, "audio/wav", audio
     else:
