@@ -88,9 +88,21 @@ def rerun_run(
     if run is not None:
         _tell_new(control.rerun(rundir.find(run)), as_json)
         return
-    made = [control.rerun(folder).name for folder in control.ended_badly()]
+    made: list[str] = []
+    refused: dict[str, str] = {}
+    for folder in control.ended_badly():
+        try:
+            made.append(control.rerun(folder).name)
+        except ValueError as error:  # its data has changed, say: the others can be run again all the same
+            refused[folder.name] = str(error)
     told = f"In the queue: {', '.join(made)}." if made else "No failed or lost run is left to be run again."
-    typer.echo(json.dumps({"runs": made, "told": told}) if as_json else told)
+    if as_json:
+        typer.echo(json.dumps({"runs": made, "refused": refused, "told": told}))
+    elif made or not refused:
+        typer.echo(told)
+    for name, reason in () if as_json else refused.items():
+        typer.echo(f"Run {name} cannot be run again: {reason}", err=True)
+    raise typer.Exit(1 if refused else 0)
 
 
 @app.command("delete")

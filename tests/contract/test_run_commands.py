@@ -85,4 +85,25 @@ def test_what_is_done_is_told_in_json(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert told("delete", first.name, "--for-good")["told"] == f"Run {first.name} is gone."
     told("delete", second.name)
     assert told("delete", "--for-good")["gone"] == 1
-    assert told("rerun", "--failed") == {"runs": [], "told": "No failed or lost run is left to be run again."}
+    said = "No failed or lost run is left to be run again."
+    assert told("rerun", "--failed") == {"runs": [], "refused": {}, "told": said}
+
+
+def test_a_run_that_cannot_be_made_again_keeps_no_other_from_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each is tried; what was made and what was not, and why, is told; any refusal is status 1."""
+    broken, good = waiting(epochs=3), waiting(epochs=4)
+    for folder in (broken, good):
+        supervisor.claim(folder)
+        rundir.set_status(folder, rundir.Status("failed"))
+    spec = json.loads((broken / "spec.json").read_text())
+    (broken / "spec.json").write_text(json.dumps(spec | {"trainer": "nobody"}))
+    assert call(monkeypatch, "rerun", "--failed", "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    (made,) = told["runs"]
+    assert rundir.read_spec(rundir.find(made)).config["epochs"] == 4 and supervisor.waiting() == [made]
+    assert list(told["refused"]) == [broken.name] and "nobody" in told["refused"][broken.name]
+    assert call(monkeypatch, "rerun", "--failed") == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"Run {broken.name} cannot be run again: ") and err.count("\n") == 1
