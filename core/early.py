@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+FEWEST_CONFIGURATIONS = 8
 FEWEST_RUNS = 5
 MOST_STEPS = 60
 ENOUGH = 0.9
@@ -52,7 +53,8 @@ def predict(
     each of its levels and pooled, so that the factor itself cannot predict. ρ of a loss against a score is negative;
     its size counts and the sign is turned. Raises ValueError for fewer than 5 runs.
 
-    Intervals resample runs (within levels) and rank each resample anew.
+    Intervals resample whole configurations (within levels) and rank each resample anew; runs, which are more alike than
+    that takes them to be, where there are fewer than 8 configurations.
     """
     grid, values = _on_grid(early)
     runs = [run for run in values.index if run in finals.index and run in knobs.index and np.isfinite(finals[run])]
@@ -64,7 +66,10 @@ def predict(
     if n < FEWEST_RUNS:
         where = f" with two others or more at their level of {within}" if within else ""
         raise ValueError(f"It takes {FEWEST_RUNS} finished runs{where} to say what predicts the end; there are {n}.")
-    resamples = _resamples(levels, n_resamples, seed)
+    of = pd.factorize(knobs.astype(str).agg("·".join, axis=1))[0] if len(knobs.columns) else np.arange(n)
+    n_configurations = len(np.unique(of))
+    is_rough = n_configurations < min(n, FEWEST_CONFIGURATIONS)
+    resamples = _resamples(levels, np.arange(n) if is_rough else of, n_resamples, seed)
     frames = [_correlated(EARLY, grid, values.to_numpy(float), end, levels, resamples)]
     if judged is not None:
         other_grid, other = _on_grid(judged)
@@ -75,19 +80,32 @@ def predict(
     main = frames[0]
     enough = _from(main, main["rho"] >= ENOUGH)
     better = _from(main, main["low"] > rho_knobs)
-    warnings = (f"{n} runs: intervals of a rank correlation are rough below 20.",) if n < 20 else ()
+    warnings: tuple[str, ...] = (f"{n} runs: intervals of a rank correlation are rough below 20.",) if n < 20 else ()
+    if is_rough:
+        warnings += (
+            f"The runs are of {n_configurations} configurations only: the intervals are too narrow for others.",
+        )
     about = f" within {within.replace('_', ' ')}" if within else ""
     sentence = _sentence(main, rho_knobs, enough, better, n, about)
     return Prediction(table.reset_index(drop=True), rho_knobs, enough, better, n, sentence, warnings)
 
 
 def from_knobs(knobs: pd.DataFrame, end: np.ndarray, levels: np.ndarray) -> float:
-    """ρ between the end and what the other runs' hyper-parameters say of it: leave-one-out, effects of factors added.
+    """ρ between the end and what the other runs' hyper-parameters say of it: the better of two guesses, each without
+    the run itself: effects of factors added up, and the mean of the other seeds of its configuration.
 
-    Least squares with a column per level (a trace of ridge keeps it solvable), each run predicted from all others.
-    Without any information such predictions are the mean of the others and so run against the truth: what is below 0
-    is 0. Source of the leave-one-out residual: Allen 1974, Technometrics 16(1) (PRESS).
+    The first is least squares with a column per level (a trace of ridge keeps it solvable); the second knows
+    interactions, and is there where every configuration has two runs. Without any information such guesses are the
+    mean of the others and so run against the truth: what is below 0 is 0. NaN where neither can be made. Source of the
+    leave-one-out residual: Allen 1974, Technometrics 16(1) (PRESS).
     """
+    guesses = [guess for guess in (_added(knobs, end, levels), _of_siblings(knobs, end)) if guess is not None]
+    of_end = _ranks(end[None], levels)[0]
+    found = [float(_rho(_ranks(guess[None], levels), of_end)[0]) for guess in guesses]
+    return max((0.0, *(rho for rho in found if np.isfinite(rho)))) if guesses else float("nan")
+
+
+def _added(knobs: pd.DataFrame, end: np.ndarray, levels: np.ndarray) -> np.ndarray | None:
     columns = [np.ones(len(end))]
     for name in knobs.columns:
         codes, seen = pd.factorize(knobs[name].astype(str))
@@ -97,10 +115,18 @@ def from_knobs(knobs: pd.DataFrame, end: np.ndarray, levels: np.ndarray) -> floa
     hat = x @ np.linalg.solve(x.T @ x + 1e-6 * np.eye(x.shape[1]), x.T)
     leverage = np.diag(hat)
     if (leverage > 0.999).any():  # a run that is alone at a level cannot be said from the others
-        return float("nan")
-    guessed = end - (end - hat @ end) / (1 - leverage)
-    found = _rho(_ranks(guessed[None], levels), _ranks(end[None], levels)[0])[0]
-    return max(0.0, float(found)) if np.isfinite(found) else 0.0
+        return None
+    return np.asarray(end - (end - hat @ end) / (1 - leverage))
+
+
+def _of_siblings(knobs: pd.DataFrame, end: np.ndarray) -> np.ndarray | None:
+    if not len(knobs.columns):
+        return None
+    of = pd.factorize(knobs.astype(str).agg("·".join, axis=1))[0]
+    counts = np.bincount(of)
+    if counts.min() < 2:
+        return None
+    return np.asarray((np.bincount(of, end)[of] - end) / (counts[of] - 1))
 
 
 # ---- what it is made of ----
@@ -138,11 +164,15 @@ def _rho(ranks: np.ndarray, of_end: np.ndarray) -> np.ndarray:
         return (ranks @ of_end) / np.sqrt((ranks**2).sum(axis=1) * (of_end @ of_end))
 
 
-def _resamples(levels: np.ndarray, n_resamples: int, seed: int) -> list[np.ndarray]:
-    """Rows drawn with replacement, within levels."""
+def _resamples(levels: np.ndarray, of: np.ndarray, n_resamples: int, seed: int) -> list[np.ndarray]:
+    """Rows of groups `of` drawn with replacement, within levels."""
     generator = np.random.default_rng(seed)
-    members = [np.flatnonzero(levels == level) for level in np.unique(levels)]
-    return [np.concatenate([generator.choice(own, len(own)) for own in members]) for _ in range(n_resamples)]
+    rows = {group: np.flatnonzero(of == group) for group in np.unique(of)}
+    members = [np.unique(of[levels == level]) for level in np.unique(levels)]
+    return [
+        np.concatenate([rows[group] for own in members for group in generator.choice(own, len(own))])
+        for _ in range(n_resamples)
+    ]
 
 
 def _correlated(

@@ -69,6 +69,31 @@ def test_knobs_without_information_say_nothing_and_not_the_opposite() -> None:
     assert early.from_knobs(knobs.assign(width=1, learning_rate=1), finals.to_numpy(), np.zeros(24, dtype=int)) == 0.0
 
 
+def test_knobs_that_only_act_together_are_known_by_the_other_seeds() -> None:
+    """End = ±1 by rate and width together, nothing by either: the configuration alone fixes the order."""
+    noise = np.random.default_rng(3)
+    knobs = pd.DataFrame([(a, b) for a in (0, 1) for b in (0, 1) for _ in range(4)], columns=["rate", "width"])
+    end = np.where(knobs["rate"] == knobs["width"], 1.0, -1.0) + 0.01 * noise.standard_normal(16)
+    assert early.from_knobs(knobs, end, np.zeros(16, dtype=int)) > 0.5
+    assert early.from_knobs(knobs, noise.standard_normal(16), np.zeros(16, dtype=int)) < 0.5
+
+
+def test_seeds_of_one_configuration_are_drawn_together() -> None:
+    """Eight configurations, three seeds alike in each: the interval is that of 8 points, not of 24."""
+    noise = np.random.default_rng(4)
+    first, end = noise.standard_normal(8), noise.standard_normal(8)
+    runs = [f"r{i}" for i in range(24)]
+    frame = pd.DataFrame(
+        [(run, epoch, first[i // 3] + 1e-6 * i + 1e-9 * epoch) for i, run in enumerate(runs) for epoch in EPOCHS],
+        columns=["run", "epoch", "value"],
+    )
+    finals = pd.Series(np.repeat(end, 3) + 1e-6 * np.arange(24), index=runs)
+    together = early.predict(frame, finals, pd.DataFrame({"cell": np.repeat(range(8), 3)}, index=runs)).table
+    apart = early.predict(frame, finals, pd.DataFrame({"cell": range(24)}, index=runs)).table
+    wide, narrow = (t[t["predictor"] == early.EARLY].iloc[5][["low", "high"]] for t in (together, apart))
+    assert wide["high"] - wide["low"] > 1.3 * (narrow["high"] - narrow["low"])
+
+
 def test_the_last_value_of_the_judged_metric_is_a_baseline_of_its_own() -> None:
     frame, finals, knobs = curves(late)
     loss = frame.assign(value=-frame["value"])
