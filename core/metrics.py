@@ -284,6 +284,8 @@ RANKING = (micro_roc_auc, macro_roc_auc, lrap)
 _REPORTED = (
     Metric("loss", "see the trainer", "see the trainer (cross-entropy in nats)", "lower",
            "What the trainer minimises; comparable between runs of one trainer and one objective only.", None),
+    Metric("prior_loss", "0 to ∞", "nats", "neither",
+           "Loss of a model that outputs the training labels' base rates and ignores its input.", None),
     Metric("learning_rate", "0 to ∞", "none", "neither", "Step size of the optimiser at this step.", None),
     Metric("scale_free_loss", "-∞ to ∞", "nats", "lower",
            "Loss of an encoder without the scale of its weights: loss + 2 · Σ ln ‖w‖ over hidden units.", None),

@@ -11,6 +11,7 @@ from core.curves import LOGARITHM
 from core.sweepboard import Found, better
 from core.usable import level_text
 
+PRIOR = "train/prior_loss"
 MANY_RUNS, FEW_RESAMPLES = 200, 100
 """Above this many runs intervals of the early prediction come from fewer resamples: they are narrow by then."""
 
@@ -20,6 +21,15 @@ def whole_epochs(curves: pd.DataFrame) -> pd.DataFrame:
     is_whole = curves["epoch"] == curves["epoch"].round()
     kept = curves[is_whole] if curves.loc[is_whole, "epoch"].nunique() >= 4 else curves
     return kept.drop_duplicates(["run", "epoch"], keep="last")
+
+
+def prior_of(found: Found, metric: str) -> float | None:
+    """The loss (nats) of a model that outputs the base rates, as its runs told it; None for other numbers than the loss
+    and where none told it."""
+    if metric not in ("train/loss", "validation/loss") or PRIOR not in found.results:
+        return None
+    told = pd.to_numeric(found.results[PRIOR], errors="coerce").dropna()
+    return float(told.median()) if len(told) else None
 
 
 def classes(found: Found, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -37,7 +47,7 @@ def classes(found: Found, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     ended = set(results.loc[results["state"].isin(["done", "diverged"]), "run"])
     shown = whole_epochs(curves[curves["run"].isin(ended)])
     diverged = results.loc[results["state"] == "diverged", "run"].astype(str).tolist()
-    kinds = convergence.classify_all(shown, better=direction, diverged=diverged)
+    kinds = convergence.classify_all(shown, better=direction, prior=prior_of(found, metric), diverged=diverged)
     missing = [run for run in diverged if run not in set(kinds["run"])]  # it ended before its first whole epoch
     if missing:
         told = "Its process ended it as diverged before it told a number at a whole epoch."

@@ -92,9 +92,13 @@ def _ends(look: Look, metric: str, by: str) -> None:
             drawing = effectcharts.classes_drawing(effectcharts.classes_table(crossed), "convergence", by)
             chart(drawing, effectcharts.READING["classes"])
         warn(crossed.warnings)
+    prior = sweepends.prior_of(look.found, metric)
+    plateau = "is not looked for here: the loss it would have is not logged."
+    if prior is not None:
+        plateau = f"lies at {wording.number_text(prior, 4)}, the loss of the training labels' base rates."
     st.caption(
         "Judged on each curve's own range beside the best of the sweep. The plateau of a model that ignores its input "
-        "is not looked for here: the loss it would have is not logged."
+        + plateau
     )
     _one(look, metric, kinds)
     with st.expander("The class of every run, and why"):
@@ -149,7 +153,7 @@ def _verdict(look: Look, metric: str, run: str) -> convergence.Verdict:
     finals = pd.to_numeric(results.loc[results["state"] == "done"].get(metric), errors="coerce").dropna()
     better = sweepboard.better(metric)
     best = float(finals.min() if better == "lower" else finals.max()) if len(finals) else None
-    beside = Surroundings(best, tuple(finals.tolist()))
+    beside = Surroundings(best, tuple(finals.tolist()), sweepends.prior_of(look.found, metric))
     x, y = rows["epoch"].to_numpy(float), rows["value"].to_numpy(float)
     found = convergence.classify(x, y, better=better, beside=beside)
     kinds = computed(_classes, look, metric).set_index("run")

@@ -7,7 +7,8 @@ class. After the "Task 13" network of Kancharla et al., CNN-Based Music Instrume
 trained: 960 running means and variances and the two numbers of its dropout's random state.
 
 `train/loss` and `validation/loss` are the plain mean binary cross-entropy in nats, so that they can be compared;
-`optim/loss` is what is minimised, with class weights and the L2 penalty. The running mean and variance move by a
+`optim/loss` is what is minimised, with class weights and the L2 penalty; `train/prior_loss`, told once, is what a
+network reaches that ignores its input (.3046 for one of eleven classes). The running mean and variance move by a
 tenth per step (Keras: a hundredth), so that short trainings are judged by their own statistics.
 """
 
@@ -23,6 +24,7 @@ import torch
 import torch.nn.functional as F
 
 from core.config import knob
+from core.diagnose import base_rate_loss
 from core.events import Changes, Checkpoint, Done, Event, FitData, Inputs, Metrics, Prediction
 from trainers import _common as common
 from trainers import _waves as disturb
@@ -104,7 +106,8 @@ def fit(
         best = card | {"weights": _kept(weights), "running": _kept(running)}
         optimizer = _optimizer(config, weights)
         step, epoch, scale = 0, 0, 1.0
-        event = Metrics(0, 0.0, _validate(weights, running, data, device))
+        prior = base_rate_loss(data.train.targets.mean(axis=0), is_multi_label=True)
+        event = Metrics(0, 0.0, _validate(weights, running, data, device) | {"train/prior_loss": prior})
         config = common.moved(config, (yield event), changed)
     else:
         weights, running = _read(state["model"], device)
