@@ -91,7 +91,7 @@ class Store:
             raise error
         self._begin(self._file.set_aside(error))
         self._sync(None)
-        self._fill_quantiles()
+        self._quantiles()
 
     def close(self) -> None:
         """Close the file, so that another process may own it."""
@@ -315,12 +315,14 @@ class Store:
 
     def _fill_quantiles(self) -> None:
         """Quantiles of Student's t, on first use: SciPy's import is half a second that the first page need not wait."""
-        with self._lock:
-            if not self._connection.execute("FROM t_quantiles LIMIT 1").fetchall():
-                from scipy.special import stdtrit
+        self._mended(self._quantiles)
 
-                quantiles = enumerate(stdtrit(range(1, 1000), 0.975).tolist(), 2)
-                taking.insert(self._connection, "t_quantiles", [{"n": n, "t": t} for n, t in quantiles])
+    def _quantiles(self) -> None:
+        if not self._connection.execute("FROM t_quantiles LIMIT 1").fetchall():
+            from scipy.special import stdtrit
+
+            quantiles = enumerate(stdtrit(range(1, 1000), 0.975).tolist(), 2)
+            taking.insert(self._connection, "t_quantiles", [{"n": n, "t": t} for n, t in quantiles])
 
     def anchors(self, task: str, data: str, version: str, split: str) -> pd.DataFrame:
         """The baseline and ceiling rows of a board: kind, part, metric, value (the newest run's)."""
@@ -340,10 +342,17 @@ class Store:
             "place": [place for place, runs in enumerate(groups) for _ in runs],
             "run": [run for runs in groups for run in runs],
         }
-        with self._lock:
-            self._connection.register("pooled", pa.table(rows))
-            found = self._connection.execute(board_sql.MEAN_SCORES, [data, split, part, names]).fetchnumpy()
-            self._connection.unregister("pooled")
+
+        def ask() -> dict[str, Any]:
+            connection = self._connection
+            connection.register("pooled", pa.table(rows))
+            try:
+                return connection.execute(board_sql.MEAN_SCORES, [data, split, part, names]).fetchnumpy()
+            finally:
+                with contextlib.suppress(duckdb.Error):  # of a damaged index not even that may go
+                    connection.unregister("pooled")
+
+        found = self._mended(ask)
         means = np.full((len(groups), len(names)), np.nan)
         columns = {name: column for column, name in enumerate(names)}
         means[found["place"], [columns[name] for name in found["metric"]]] = np.ma.filled(found["value"], np.nan)

@@ -186,6 +186,51 @@ def test_a_corrupted_index_is_moved_aside(cache: Path, place: str) -> None:
     store.close()
 
 
+class Failing:
+    """A connection to the index that fails once, at the first statement with these words."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, words: str, error: duckdb.Error) -> None:
+        self.connection, self.words, self.errors = connection, words, [error]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def execute(self, sql: str, *more: Any) -> duckdb.DuckDBPyConnection:
+        if self.words in sql and self.errors:
+            raise self.errors.pop()
+        return self.connection.execute(sql, *more)
+
+
+def test_scores_in_damaged_blocks_are_read_from_an_index_made_anew(cache: Path) -> None:
+    runs = [[finished(f"run-{seed}", 0.5 + 0.1 * seed, 0.4, seed=seed).name] for seed in range(2)]
+    about = ("toy", "grouped:0", "test", ["ccc"])
+    for words in ("FROM pooled", "FROM t_quantiles LIMIT"):
+        store = default_store()
+        store.sync()
+        expected, board = memory_store().mean_scores(runs, *about), boards.table(memory_store(), "emotion")
+        assert expected.notna().all(axis=None)
+        failing = Failing(store._connection, words, duckdb.InternalException("Corrupted block"))
+        store._connection = failing  # type: ignore[assignment]
+        pd.testing.assert_frame_equal(boards.table(store, "emotion"), board)
+        pd.testing.assert_frame_equal(store.mean_scores(runs, *about), expected)
+        assert not failing.errors and "could not be read" in store.note
+        store.close()
+        for path in cache.glob("index.*"):
+            path.unlink()
+
+
+def test_a_question_that_fails_leaves_nothing_behind(cache: Path) -> None:
+    run = finished("run-a", 0.5, 0.4).name
+    store = memory_store()
+    failing = Failing(store._connection, "FROM pooled", duckdb.BinderException("no such thing"))
+    store._connection = failing  # type: ignore[assignment]
+    with pytest.raises(duckdb.BinderException):
+        store.mean_scores([[run]], "toy", "grouped:0", "test", ["ccc"])
+    with pytest.raises(duckdb.CatalogException):
+        store.query("SELECT * FROM  pooled")
+    assert store.mean_scores([[run]], "toy", "grouped:0", "test", ["ccc"]).notna().all(axis=None)
+
+
 def test_runs_that_are_gone_leave_the_index(cache: Path) -> None:
     folder = finished("run-a", 0.5, 0.4)
     finished("run-b", 0.5, 0.4, seed=1)
