@@ -54,15 +54,16 @@ def share(source: Path, target: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in `folder`; those of the living stay."""
+    """Remove the temporary files and folders that killed processes left in `folder`; those of the living stay."""
     try:
         names = os.listdir(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
         made = re.fullmatch(r"\..+?\.(\d+)(\.\d+)?", name)
         if made and (int(made[1]) == os.getpid() or not psutil.pid_exists(int(made[1]))):
-            (folder / name).unlink(missing_ok=True)
+            left = folder / name
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def is_full(error: BaseException) -> bool:
@@ -70,10 +71,13 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
-def sentence(error: OSError) -> str:
-    """Why nothing could be written, and what to do."""
+def sentence(error: OSError, then: str = "resume the run from its last checkpoint") -> str:
+    """Why nothing could be written, and what to do: make room, `then` what was meant to be done."""
     if error.errno == errno.EDQUOT:
-        return "Your quota on this disk is used up: free some space, then resume the run from its last checkpoint."
+        return f"Your quota on this disk is used up: free some space, then {then}."
     if error.errno == errno.EFBIG:
-        return "A file would exceed the size this system allows: raise the limit, then resume the run."
-    return "The disk is full: free some space, then resume the run from its last checkpoint."
+        return f"A file would exceed the size this system allows: raise the limit, then {then}."
+    if is_full(error):
+        return f"The disk is full: free some space, then {then}."
+    place = f" ({error.filename})" if error.filename else ""
+    return f"The system refused: {error.strerror or error}{place}. See to that, then {then}."

@@ -81,6 +81,6 @@ def _queue() -> None:
 def _move(name: str, place: int) -> None:
     try:
         control.reorder(paths.runs() / name, place)
-    except ValueError as error:  # it started, or another tab was faster
-        st.toast(shared.plain(str(error)))
+    except (ValueError, OSError) as error:  # it started, another tab was faster, or the disk refused
+        st.toast(shared.plain(shared.reason(error)))
     st.rerun()

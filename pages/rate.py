@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import streamlit as st
 
@@ -58,7 +60,7 @@ def _keep_takes() -> None:
         except KeyError:  # the server was started again meanwhile: it is sent again once the page has run
             continue
         except (ValueError, OSError) as error:
-            st.session_state["rate.problem"] = f"Your rating could not be kept: {error}"
+            st.session_state["rate.problem"] = f"Your rating could not be kept: {shared.reason(error)}"
 
 
 def _curves(rating: Rating) -> list[Series]:
@@ -76,12 +78,9 @@ def _points(rating: Rating) -> list[Point]:
 def _takes(sha256: str, name: str, rating: Rating) -> None:
     st.subheader("Your takes", anchor=False)
     with st.container(horizontal=True):
-        st.button(
-            "Undo", icon=":material/undo:", disabled=not rating.can_undo, on_click=ratings.undo, args=(sha256, name)
-        )
-        st.button(
-            "Redo", icon=":material/redo:", disabled=not rating.can_redo, on_click=ratings.redo, args=(sha256, name)
-        )
+        for label, able, act in (("Undo", rating.can_undo, ratings.undo), ("Redo", rating.can_redo, ratings.redo)):
+            icon = f":material/{label.lower()}:"
+            st.button(label, icon=icon, disabled=not able, on_click=_do, args=(act, sha256, name))
     if not rating.takes:
         st.caption(
             "None yet. Press Record a trace and move the point while the clip plays, or place it once and keep it for "
@@ -96,11 +95,19 @@ def _takes(sha256: str, name: str, rating: Rating) -> None:
             key=f"delete.{take.id}",
             icon=":material/delete:",
             type="tertiary",
-            on_click=ratings.delete_take,
-            args=(sha256, name, take.id),
+            on_click=_do,
+            args=(ratings.delete_take, sha256, name, take.id),
         )
     if len(rating.takes) > len(counting):
         st.caption("The newest trace and the newest value for the song count; to do a take over, record it again.")
+
+
+def _do(act: Callable[..., object], *about: object) -> None:
+    """Do it; what was refused is said once the page is drawn."""
+    try:
+        act(*about)
+    except (ValueError, OSError) as error:
+        st.session_state["rate.problem"] = f"That could not be kept: {shared.reason(error)}"
 
 
 def _sentence(take: Take, counts: bool) -> str:
@@ -122,8 +129,8 @@ def _instruments(sha256: str, name: str, rating: Rating) -> None:
         codes, none = st.session_state[key], st.session_state[f"{key}.none"]
         says_none = none and (none_pressed or not codes)
         entry, seconds = st.session_state["rate.known"][sha256]
-        ratings.keep_clip(entry.path, sha256, entry.title, seconds)
-        ratings.set_instruments(sha256, name, [] if says_none else (codes or None))
+        _do(lambda: ratings.keep_clip(entry.path, sha256, entry.title, seconds))
+        _do(lambda: ratings.set_instruments(sha256, name, [] if says_none else (codes or None)))
 
     st.pills(
         "Instruments you hear",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core import decoding, paths, rundir, supervisor
+from core import decoding, disk, leftovers, paths, rundir, supervisor
 from core.keeping import Keeper
 from core.store import Store, default_store
 
@@ -38,6 +38,7 @@ WARM_AFTER_S = 4.0
 
 @st.cache_resource(show_spinner="Reading the run directories …")
 def _store() -> Store:
+    leftovers.sweep()  # of an app that was killed
     index = default_store()
     Keeper(index, WARM_AFTER_S)  # pools boards in the background
     return index
@@ -281,4 +282,9 @@ def plain(text: str) -> str:
 
 def failed(error: Exception) -> None:
     """One clear sentence in place of a traceback."""
-    st.error(plain(str(error)), icon=":material/error:")
+    st.error(plain(reason(error)), icon=":material/error:")
+
+
+def reason(error: Exception) -> str:
+    """What was wrong and what to do, of a mistake of the user's or of what the disk refused."""
+    return disk.sentence(error, "try again") if isinstance(error, OSError) else str(error)

@@ -102,7 +102,7 @@ def _start(name: str, settings: object, data: str, split: str, seed: int) -> Non
             values = config.different_from_default(settings)
             spec = supervisor.new_spec(trainers.load(name), values, data=data, split=split, seed=seed)
             folder = supervisor.submit(spec)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         shared.failed(error)
         return
     st.query_params["run"] = folder.name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,19 @@ def test_takes_can_be_deleted_undone_and_made_again(empty: Path) -> None:
     assert len(ratings.read(sha256, "Anna").takes) == 1
     press(app, "Redo")
     assert ratings.read(sha256, "Anna").takes == ()
+
+
+def test_a_full_disk_is_said_and_the_page_stays(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*about: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    key, sha256 = rate(0, "Anna", 7.0)
+    app = opened(PAGE, clip=key, rater="Anna")
+    monkeypatch.setattr("core.disk.replace", full)
+    sentence = "That could not be kept: The disk is full: free some space, then try again."
+    assert sentence in said(press(app, "Delete"))
+    assert sentence in said(seen(app.get("button_group")[0].set_value(["pia"]).run()))
+    assert len(ratings.read(sha256, "Anna").takes) == 1
 
 
 def test_ticks_are_kept_follow_undo_and_keep_the_clip(empty: Path) -> None:
