@@ -10,6 +10,7 @@ raises ValueError with one sentence for anything a user could get wrong.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -123,6 +124,15 @@ def read(config_class: type, name: str, value: Any) -> Any:
     if name not in about:
         raise ValueError(f"There is no knob {name!r}; this trainer has {', '.join(about) or 'none'}.")
     return _read(about[name], value)
+
+
+def possible(config_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` where each is one that its knob may have; what no longer exists, or no longer fits, is left out."""
+    found = {}
+    for name, value in values.items():
+        with contextlib.suppress(ValueError):
+            found[name] = read(config_class, name, value)
+    return found
 
 
 def hot_changes(config_class: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,10 @@ DELETED = "actions.deleted"
 
 def actions(folder: Path, spec: rundir.Spec, status: rundir.Status, current: dict[str, Any]) -> None:
     """All that can be done with this run as it stands; `current` are its knobs with every change made so far."""
+    try:
+        trainers.load(spec.trainer)
+    except ValueError as error:  # of another version: what needs its knobs is left out, the rest can be done
+        shared.failed(error)
     if rundir.stop_asked_at(folder) is not None and not status.is_finished:
         st.caption("Stopping: it ends at its next step, or by force within ten seconds.")
         return
@@ -52,7 +56,7 @@ def _of_training(folder: Path, spec: rundir.Spec, status: rundir.Status, current
         help="It waits at its next step and keeps its device. To let other runs pass, stop it and resume it later.",
     ):
         _do(lambda: control.pause(folder))
-    about = config.knobs(trainers.load(spec.trainer).Config)
+    about, current = _knobs(spec, current)
     hot = {name: knob for name, knob in about.items() if knob.hot and knob.applies(current)}
     if hot:
         with st.popover("Change", icon=":material/tune:"):
@@ -61,6 +65,15 @@ def _of_training(folder: Path, spec: rundir.Spec, status: rundir.Status, current
             moved = {name: value for name, value in (values or {}).items() if value != current.get(name)}
             if values is not None:
                 _do(lambda: control.change(folder, moved or values))
+
+
+def _knobs(spec: rundir.Spec, current: dict[str, Any]) -> tuple[dict[str, Knob], dict[str, Any]]:
+    """The knobs of the run's trainer, none where there is no such trainer, and those `current` values they may have."""
+    try:
+        known = trainers.load(spec.trainer).Config
+    except ValueError:
+        return {}, current
+    return config.knobs(known), config.possible(known, current)
 
 
 def _of_waiting(folder: Path) -> None:
@@ -127,7 +140,7 @@ def _points(place: str, changed_at: int) -> dict[str, str]:
 
 def branch(folder: Path, spec: rundir.Spec, current: dict[str, Any], begin: str = "") -> None:
     """A form that starts a branch of this run; from the moment `begin` ("epoch 3") where it is given."""
-    about = config.knobs(trainers.load(spec.trainer).Config)
+    about, current = _knobs(spec, current)
     able = {name: knob for name, knob in about.items() if (knob.hot or knob.branch) and knob.applies(current)}
     points = _points(str(folder), checkpoints_changed_at(folder)) if able else {}
     if not points or (begin and begin not in points):
@@ -195,8 +208,8 @@ def _do(act: Any) -> bool:
     st.session_state[SAID] = ""
     try:
         told = act()
-    except ValueError as error:
-        st.session_state[SAID] = str(error)
+    except (ValueError, OSError) as error:
+        st.session_state[SAID] = shared.reason(error)
         return False
     st.toast(shared.plain(told) if isinstance(told, str) else "Done.")
     return True
@@ -241,16 +254,19 @@ def trash_bin() -> None:
         if len(folders) > 20:
             st.caption(f"And {len(folders) - 20} older ones.")
         is_sure = st.checkbox("There is no way back from emptying it.")
-        if st.button("Empty the trash", disabled=not is_sure, icon=":material/delete_forever:"):
-            count = trash.empty()
-            st.toast(f"{count} runs are gone." if count != 1 else "1 run is gone.")
+        is_pressed = st.button("Empty the trash", disabled=not is_sure, icon=":material/delete_forever:")
+        if is_pressed and _do(lambda: _emptied(trash.empty())):
             st.rerun()
+
+
+def _emptied(count: int) -> str:
+    return f"{count} runs are gone." if count != 1 else "1 run is gone."
 
 
 def _restore(run: str) -> None:
     try:
         folder = trash.restore(trash.find(run))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         shared.failed(error)
         return
     st.query_params["run"] = folder.name

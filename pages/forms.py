@@ -57,6 +57,7 @@ def link(trainer_name: str, data: str, split: str, values: dict[str, Any], confi
 
 
 def _start(config_class: type, about: dict[str, Knob], keys: dict[str, str], initial: dict[str, Any]) -> None:
+    initial = config.possible(config_class, initial)
     for name, knob in about.items():
         if keys[name] in st.session_state:
             continue

@@ -140,10 +140,14 @@ def _compare(rows: pd.DataFrame, chosen: list[int], metric: str) -> None:
 
 
 def _actions(row: pd.Series) -> None:
-    module = trainers.load(row["trainer"])
+    link = None
+    try:
+        known = trainers.load(row["trainer"]).Config
+        link = forms.link(row["trainer"], row["data"], row["split"], json.loads(row["config"]), known)
+    except ValueError as error:  # a run of another version, or of a trainer that was taken away
+        shared.failed(error)
     with st.container(horizontal=True):
-        link = forms.link(row["trainer"], row["data"], row["split"], json.loads(row["config"]), module.Config)
-        if st.button("Retrain with these values", icon=":material/tune:"):
+        if link and st.button("Retrain with these values", icon=":material/tune:"):
             st.switch_page("pages/train.py", query_params=link)
         if row["input"] in listening.AUDIO_INPUTS and st.button("Use on Listen", icon=":material/hearing:"):
             listening.pin(row["task"], row["runs"][0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +15,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import datasets, paths, rundir, supervisor, trash
+from core import datasets, disk, paths, rundir, supervisor, trash
 from core.executors import local
 from tests import made_runs
 
@@ -109,6 +111,53 @@ def test_a_branch_from_the_page_is_shown_at_once(finished: Path) -> None:
     assert run in app.query_params["run"]
     spec = rundir.read_spec(paths.runs() / run)
     assert (spec.parent, spec.parent_step) == (finished.name, 3)
+
+
+def test_a_full_disk_is_said_where_something_was_pressed(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*about: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    becomes(finished, "running")
+    app = opened(finished)
+    monkeypatch.setattr(disk, "replace", full)
+    for label in ("Pause", "Change the run", "Start the clone", "Start the branch", "Start"):
+        if label == "Change the run":
+            next(field for field in app.number_input if field.key.startswith("change.")).set_value(0.02)
+        if label == "Start the branch":
+            next(box for box in app.selectbox if box.label == "Begin from").set_value("epoch 1")
+        app = press(app, label)
+        told = [box.value.replace("\\", "") for box in app.error]
+        assert "The disk is full: free some space, then try again." in told, (label, told)
+
+
+@pytest.mark.parametrize("changed", [{"trainer": "long-gone"}, {"config": {"epochs": 10**9, "lost": 1.0}}])
+@pytest.mark.parametrize("state", ["done", "running"])
+def test_a_run_of_another_version_is_shown_with_what_can_be_done(
+    finished: Path, changed: dict[str, Any], state: str
+) -> None:
+    becomes(finished, state)
+    spec = json.loads((finished / "spec.json").read_text())
+    (finished / "spec.json").write_text(json.dumps(spec | changed))
+    app = opened(finished)
+    told = [box.value.replace("\\", "") for box in app.error]
+    assert any("There is no trainer 'long-gone'" in text for text in told) == ("trainer" in changed)
+    assert ("Delete" if state == "done" else "Stop") in labels(app)
+    assert ("Start the branch" in labels(app)) == ("config" in changed)
+
+
+def test_the_best_row_of_a_trainer_that_is_gone_opens(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = json.loads((finished / "spec.json").read_text())
+    (finished / "spec.json").write_text(json.dumps(spec | {"trainer": "long-gone"}))
+    drawn = st.dataframe
+
+    def chosen(*about: Any, **more: Any) -> Any:
+        drawn(*about, **more)
+        return {"selection": {"rows": [0]}}
+
+    monkeypatch.setattr(st, "dataframe", chosen)
+    app = seen(AppTest.from_file(str(APP), default_timeout=60).run().switch_page("pages/leaderboard.py").run())
+    assert any("There is no trainer 'long-gone'" in box.value.replace("\\", "") for box in app.error)
+    assert "Retrain with these values" not in labels(app)
 
 
 def test_delete_and_undo(finished: Path) -> None:
