@@ -7,6 +7,7 @@ branch keeps the data set and the split of its parent, so what the parent learne
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def branch(folder: Path, values: dict[str, Any] | None = None, *, epoch: str = "
     spec = rundir.read_spec(folder)
     trainer = load_trainer(spec.trainer)
     checked = branch_changes(trainer.Config, values or {})
-    held = paths.cache() / f".branching-{os.getpid()}-{spec.id}.safetensors"
+    held = paths.cache() / f".branching-{spec.id}.{threading.get_ident()}.{os.getpid()}"
     try:
         rundir.share(_point(folder, epoch), held)  # a run that trains replaces its files; this one stays
         saved = checkpoints.load_state(held)

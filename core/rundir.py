@@ -17,6 +17,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import socket
 import threading
 import time
@@ -75,16 +76,19 @@ def create(
     and the event that says so (`branched`): it needs its parent no more.
     """
     folder = paths.runs() / spec.id
-    making = folder.with_name(f".{spec.id}.making")  # appears under its name complete, or not at all
-    for name in ("control", "checkpoints", "evaluations", "snapshots"):
-        (making / name).mkdir(parents=True)
-    disk.replace(making / "spec.json", json.dumps(asdict(spec), indent=1).encode())
-    set_status(making, Status(state, heartbeat=time.time()))  # 0 would be "lost"
-    lines = [] if branched is None else [{"n": 1, "t": time.time(), "kind": "branched", **_finite(branched)}]
-    (making / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if start is not None:
-        share(start, making / "checkpoints" / "start.safetensors")
-    os.replace(making, folder)
+    making = folder.with_name(f".{spec.id}.making.{os.getpid()}")  # appears under its name complete, or not at all
+    try:
+        for name in ("control", "checkpoints", "evaluations", "snapshots"):
+            (making / name).mkdir(parents=True)
+        disk.replace(making / "spec.json", json.dumps(asdict(spec), indent=1).encode())
+        set_status(making, Status(state, heartbeat=time.time()))  # 0 would be "lost"
+        lines = [] if branched is None else [{"n": 1, "t": time.time(), "kind": "branched", **_finite(branched)}]
+        (making / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if start is not None:
+            share(start, making / "checkpoints" / "start.safetensors")
+        os.replace(making, folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     return folder
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from core import disk, paths, rundir, sweepflags
+from core import disk, leftovers, paths, rundir, sweepflags
 from core.executors import local
 from core.machine import devices, resolve_device
 from core.waiting import claim, enqueue_all, hold, look_again, position, put_back, queue, queueing, take_up, waiting
@@ -361,6 +361,7 @@ def main() -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return  # another one is at work
+            leftovers.sweep()
             supervisor = _Supervisor()
             while _tick(supervisor):
                 time.sleep(TICK_S)
