@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -30,11 +31,7 @@ def entries() -> list[Entry]:
     """All clips, the user's own first, then the ones that ship, then `EARSHOT_DATA/clips`."""
     shipped = paths.starter() / "clips"
     about = _about(shipped / "clips.json")
-    found = [
-        Entry(path.name, path.name.partition("-")[2], "yours", path)
-        for path in sorted(folder().iterdir(), key=lambda path: -path.stat().st_mtime)
-        if path.suffix.lower() in SUFFIXES
-    ]
+    found = [Entry(path.name, path.name.partition("-")[2], "yours", path) for path in _newest_first(folder())]
     found += [
         Entry(
             path.name,
@@ -67,12 +64,14 @@ def keep(
     `tell` hears how much of a long clip is unpacked, and may raise to end it: nothing is kept then.
     """
     suffix = Path(audio.clean_name(name)).suffix.lower()
-    handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".", suffix=".upload")
+    # Ends in the number of this process: should it be killed, what it leaves is swept away (core/leftovers.py).
+    handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".upload-", suffix=f".{os.getpid()}")
+    converted = str(Path(temporary).with_suffix(f".flac.{os.getpid()}"))
     try:
         with os.fdopen(handle, "wb") as file:  # to the disk first: handed to the child, it would be in memory thrice
             file.write(data)
         if foreign.demuxer(data[:16]) and foreign.is_there():  # what is kept is the FLAC: everything here reads it
-            suffix, converted = ".flac", f"{temporary}.flac"
+            suffix = ".flac"
             foreign.convert(Path(temporary), Path(converted), audio.clean_name(name))
             os.replace(converted, temporary)
         clip = decoding.decode_safely(Path(temporary), name, tell=tell)
@@ -85,7 +84,7 @@ def keep(
         name = audio.clean_name(name)
         raise ValueError(f"{name} cannot be kept ({error.strerror or error}); is the disk full?") from None
     finally:
-        for left in (temporary, f"{temporary}.flac"):
+        for left in (temporary, converted):
             Path(left).unlink(missing_ok=True)
     return Entry(path.name, path.name.partition("-")[2], "yours", path), clip
 
@@ -111,6 +110,17 @@ def opened(path: Path, tell: Callable[[float], None] = lambda fraction: None) ->
 
 def _audio_files(place: Path) -> list[Path]:
     return sorted(path for path in place.glob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else []
+
+
+def _newest_first(place: Path) -> list[Path]:
+    """The clips in a folder; what is being made there, or is gone just now, is none."""
+    found = []
+    with os.scandir(place) as entries:
+        for entry in entries:
+            if entry.name[0] != "." and Path(entry.name).suffix.lower() in SUFFIXES:
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((-entry.stat().st_mtime, Path(entry.path)))
+    return [path for _, path in sorted(found)]
 
 
 def _about(path: Path) -> dict[str, dict[str, str]]:
