@@ -14,13 +14,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from core import effectsize, factorial, wording
+from core import effectsize, factorial, matching, wording
 from core.anova import ALPHA, term_name
 from core.usable import Usable, usable
 
 MOST_LEVELS = 30
 MEANS = ("level", "cells", "n", "mean", "low", "high", "df")
-PAIRS = ("a", "b", "difference", "low", "high", "t", "df", "p", "p_holm", "low_together", "high_together", "g",
+PAIRS = ("a", "b", "cells", "difference", "low", "high", "t", "df", "p", "p_holm", "low_together", "high_together", "g",
          "g_low", "g_high")  # fmt: skip
 
 
@@ -40,8 +40,10 @@ class Means:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """All pairs of levels: `table` has a, b, difference (a − b), its interval low, high (this pair alone), t, df, p,
-    p_holm, the interval low_together, high_together (all pairs at once, Bonferroni), g (Hedges) with g_low, g_high."""
+    """All pairs of levels: `table` has a, b, cells (those of the other knobs that both have, which the difference is
+    over; 0 where it is NaN or the design a fraction), difference (a − b), its interval low, high (this pair alone), t,
+    df, p, p_holm, the interval low_together, high_together (all pairs at once, Bonferroni), g (Hedges) with g_low,
+    g_high."""
 
     of: tuple[str, ...]
     table: pd.DataFrame
@@ -79,7 +81,7 @@ def marginal_means(
         cells=(weights > 0).sum(axis=1), n=((weights > 0) @ sizes).astype(int), mean=means, low=means - half,
         high=means + half, df=df,
     )  # fmt: skip
-    warnings = [*data.warnings, *_uneven(table)]
+    warnings = [*data.warnings, *_uneven(data, chosen, weights)]
     if not data.is_replicated:
         warnings.append("One run per cell: the scatter between seeds is unknown, so means have no interval.")
     elif not np.isfinite(half).all():
@@ -100,6 +102,8 @@ def pairwise(
 ) -> Comparisons:
     """Differences between all levels of `of`, tested against the scatter left after cells (and seeds as a block).
 
+    Two levels are compared over the cells of the other knobs that both have; NaN where they share none. A fraction of a
+    factorial, where levels share none by design but meet the others' equally often, is compared as a whole.
     p_holm holds the chance of any false alarm among the pairs at its level. g is the difference in units of the
     spread of single runs within the cells of the two levels, seeds not taken out. ValueError as in `marginal_means`,
     and for more than 30 levels.
@@ -114,22 +118,24 @@ def pairwise(
         return Comparisons(tuple(chosen), pd.DataFrame(columns=list(PAIRS)), _why_empty(data), data.warnings)
     means, covariance, mean_error, df, is_blocked = cell_means(data, block)
     pairs = list(combinations(range(len(groups)), 2))
-    contrasts = np.array([weights[i] - weights[j] for i, j in pairs])
+    matches = [matching.match(data, chosen, weights[i] > 0, weights[j] > 0) for i, j in pairs]
+    contrasts = np.array([found.a - found.b for found in matches])
     difference = contrasts @ means
     error = np.sqrt(mean_error * np.einsum("kc,cd,kd->k", contrasts, covariance, contrasts))
     table = _pair_table(difference, error, df, level)
     names = [" · ".join(row) for row in groups]
     table.insert(0, "a", [names[i] for i, _ in pairs])
     table.insert(1, "b", [names[j] for _, j in pairs])
-    sizes = [_standardised(data, weights[i], weights[j], d, level) for (i, j), d in zip(pairs, difference, strict=True)]
+    table.insert(2, "cells", [found.n_cells for found in matches])
+    sizes = [_standardised(data, found.a, found.b, d, level) for found, d in zip(matches, difference, strict=True)]
     table[["g", "g_low", "g_high"]] = np.array(sizes)
-    warnings = list(data.warnings)
+    warnings = [*data.warnings, *matching.uneven_losses(results, data, chosen), *_compared(table, matches)]
     if not np.isfinite(mean_error):
         warnings.append("One run per cell: the scatter between seeds is unknown, so differences have no interval.")
     elif mean_error == 0:
         warnings.append("Runs of one cell do not differ at all: a test against their scatter is empty.")
     return Comparisons(
-        tuple(chosen), table[list(PAIRS)], _pairs_sentence(data, chosen, table, is_blocked), tuple(warnings)
+        tuple(chosen), table[list(PAIRS)], _pairs_sentence(data, chosen, table, matches, is_blocked), tuple(warnings)
     )
 
 
@@ -215,7 +221,7 @@ def _pair_table(difference: np.ndarray, error: np.ndarray, df: int, level: float
     freedom = df if df > 0 else np.nan
     p = 2 * t_distribution.sf(np.abs(t), freedom)
     half = t_distribution.ppf(0.5 + level / 2, freedom) * error
-    together = t_distribution.ppf(1 - (1 - level) / 2 / len(difference), freedom) * error
+    together = t_distribution.ppf(1 - (1 - level) / 2 / max(1, np.isfinite(difference).sum()), freedom) * error
     return table.assign(
         low=difference - half, high=difference + half, t=t, df=freedom, p=p, p_holm=holm(p),
         low_together=difference - together, high_together=difference + together,
@@ -239,17 +245,32 @@ def _standardised(
     within = data.values - (np.bincount(data.cell_of, data.values) / sizes)[data.cell_of]
     cells = (a > 0) | (b > 0)
     df = float((sizes[cells] - 1).sum())
-    if df < 1:
+    if df < 1 or not np.isfinite(difference):
         return (float("nan"),) * 3
     sd = float(np.sqrt((within[cells[data.cell_of]] ** 2).sum() / df))
     is_scatter = sd > factorial.TINY * float(np.abs(data.values - data.values.mean()).max())
     return effectsize.g_interval(difference, sd if is_scatter else 0.0, float(((a**2 + b**2) / sizes).sum()), df, level)
 
 
-def _uneven(table: pd.DataFrame) -> list[str]:
-    if table["cells"].nunique() < 2:
+def _uneven(data: Usable, chosen: list[str], weights: np.ndarray) -> list[str]:
+    found = [matching.match(data, chosen, weights[0] > 0, row > 0) for row in weights[1:]]
+    if all(one.is_balanced or one.n_cells == one.n_all for one in found):
         return []
     return ["Levels are averaged over different cells of the other knobs, since some are empty: compare with care."]
+
+
+def _compared(table: pd.DataFrame, matches: list[matching.Match]) -> list[str]:
+    """What the differences are not over."""
+    names = [f"{a} − {b}" for a, b in zip(table["a"], table["b"], strict=True)]
+    pairs = list(zip(names, matches, strict=True))
+    part = [f"{name} {m.n_cells:,} of {m.n_all:,}" for name, m in pairs if m.is_known and 0 < m.n_cells < m.n_all]
+    never = [name for name, m in pairs if not m.is_known]
+    warnings = (
+        [f"Compared over the cells of the other knobs that both have: {wording.list_text(part)}."] if part else []
+    )
+    if never:
+        warnings.append(f"Not compared, since they share no cell of the other knobs: {wording.list_text(never)}.")
+    return warnings
 
 
 def _why_empty(data: Usable) -> str:
@@ -272,18 +293,26 @@ def _interval(low: float, high: float) -> str:
     return f" {wording.interval_text(low, high)}" if np.isfinite(low) else ""
 
 
-def _pairs_sentence(data: Usable, chosen: list[str], table: pd.DataFrame, is_blocked: bool) -> str:
+def _pairs_sentence(
+    data: Usable, chosen: list[str], table: pd.DataFrame, matches: list[matching.Match], is_blocked: bool
+) -> str:
+    n_compared = int(table["difference"].notna().sum())
+    if not n_compared:
+        return f"No two levels of {term_name(chosen)} share a cell of the other knobs, so none can be compared."
+    over = matches[table["difference"].abs().idxmax()].told
+    over = f", {over}" if over else ""
     largest = table.loc[table["difference"].abs().idxmax()]
     told = (
         f"{largest['a']} − {largest['b']} = {wording.number_text(largest['difference'])}"
         f"{_interval(largest['low'], largest['high'])}"
     )
     if not np.isfinite(largest["p_holm"]):
-        return f"The largest difference in {wording.words(data.response)} is {told}; it cannot be tested."
+        return f"The largest difference in {wording.words(data.response)} is {told}{over}; it cannot be tested."
     n_shown = int((table["p_holm"] < ALPHA).sum())
     g = f", g = {wording.number_text(largest['g'])}{_interval(largest['g_low'], largest['g_high'])}"
-    lead = f"Of {wording.count_text(len(table), 'pair')} of {term_name(chosen)} {n_shown} differ in "
+    g = g if np.isfinite(largest["g"]) else ""
+    lead = f"Of {wording.count_text(n_compared, 'pair')} of {term_name(chosen)} {n_shown} differ in "
     lead += wording.words(data.response)
     how = "Holm-adjusted" + (", seeds as block" if is_blocked else "")
     told += f" (t({int(largest['df'])}) = {wording.number_text(largest['t'])}, {wording.p_text(largest['p_holm'])}"
-    return f"{lead} ({how}); the largest difference is {told}{g if np.isfinite(largest['g']) else ''})."
+    return f"{lead} ({how}); the largest difference is {told}{g}){over}."

@@ -8,13 +8,13 @@ Science 8(4), 355–362.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from core import wording
+from core import matching, wording
 from core.anova import ALPHA
 from core.usable import level_text, usable
 
@@ -41,12 +41,69 @@ class Equivalence:
     warnings: tuple[str, ...]
 
 
-def by_seed(results: pd.DataFrame, response: str, factors: list[str], where: Mapping[str, object]) -> pd.Series:
-    """`response` of the runs whose factors have the levels of `where`, averaged over their cells: one value per seed.
+@dataclass(frozen=True)
+class Sides:
+    """Scores of two levels by seed, each a mean over the same cells; `basis` says over which cells and without which
+    runs, to follow a sentence, and is empty where there is nothing to say."""
 
-    A seed that lacks one of the cells is left out, since its mean would be over other cells. ValueError for an unknown
-    factor or level.
+    a: pd.Series
+    b: pd.Series
+    basis: str
+    warnings: tuple[str, ...]
+
+
+def by_seed(
+    results: pd.DataFrame,
+    response: str,
+    factors: list[str],
+    a: Mapping[str, object],
+    b: Mapping[str, object],
+    names: tuple[str, str] = ("a", "b"),
+) -> Sides:
+    """`response` of the runs whose factors have the levels of `a`, and of those with the levels of `b`: one value per
+    seed, averaged over the cells of the other knobs that both sides have (core/matching.py).
+
+    A seed that lacks one of these cells on a side is left out of it, since its mean would be over other cells. Both
+    are empty where the sides share no cell. ValueError for an unknown factor or level.
     """
+    masks = [_mask(results, factors, where) for where in (a, b)]
+    part = results[masks[0] | masks[1]]
+    data = usable(part, response, factors)
+    lost, warnings = [], []
+    for name, mask in zip(names, masks, strict=True):
+        left_out = usable(results[mask], response, factors).left_out
+        for reason, n in left_out.items():
+            warnings.append(f"{name}: {wording.count_text(n, 'run')} of {int(mask.sum()):,} left out: {reason}.")
+        reasons = wording.list_text(
+            [f"{n:,} {reason}" for reason, n in left_out.items() if reason != "run again later"]
+        )
+        lost += [f"{sum(left_out.values()):,} of {int(mask.sum()):,} runs of {name} ({reasons})"] if reasons else []
+    without = f"without {wording.list_text(lost)}" if lost else ""
+    of_runs = [mask[masks[0] | masks[1]][data.rows] for mask in masks]
+    nothing = pd.Series(dtype=float)
+    if not (of_runs[0].any() and of_runs[1].any()):
+        return Sides(nothing, nothing, without, tuple(warnings))
+    of_cells = [np.bincount(data.cell_of, runs) > 0 for runs in of_runs]
+    match = matching.match(data, [*a, *b], *of_cells)
+    if not match.is_known:
+        warnings.append("The two share no cell of the other knobs, so their means would be over different ones.")
+        return Sides(nothing, nothing, without, tuple(warnings))
+    frame = pd.DataFrame({"seed": data.seeds, "cell": data.cell_of, "value": data.values})
+    wide = frame.pivot_table(index="seed", columns="cell", values="value")
+    scores = []
+    for name, weights in zip(names, (match.a, match.b), strict=True):
+        own = wide.loc[:, weights > 0].dropna(how="all")
+        complete = own.dropna()
+        scores.append(complete @ weights[weights > 0])
+        if len(complete) < len(own):
+            lacking = wording.count_text(len(own) - len(complete), "seed")
+            warnings.append(f"{name}: {lacking} left out for want of a cell that is compared.")
+    basis = ", ".join(text for text in (match.told, without) if text)
+    return Sides(scores[0], scores[1], basis, tuple(warnings))
+
+
+def _mask(results: pd.DataFrame, factors: list[str], where: Mapping[str, object]) -> np.ndarray:
+    """[n]: which runs have these levels."""
     mask = np.ones(len(results), dtype=bool)
     for factor, level in where.items():
         if factor not in results:
@@ -58,12 +115,26 @@ def by_seed(results: pd.DataFrame, response: str, factors: list[str], where: Map
             choices = wording.list_text(sorted(set(results[factor].map(level_text))))
             raise ValueError(f"No run has {factor} {level_text(level)}; there are {choices}.")
         mask &= is_level
-    data = usable(results[mask], response, factors)
-    if not len(data.values):
-        return pd.Series(dtype=float)
-    frame = pd.DataFrame({"seed": data.seeds, "cell": data.cell_of, "value": data.values})
-    wide = frame.pivot_table(index="seed", columns="cell", values="value")
-    return wide.dropna().mean(axis=1)
+    return mask
+
+
+def levels(
+    results: pd.DataFrame,
+    response: str,
+    factors: list[str],
+    a: Mapping[str, object],
+    b: Mapping[str, object],
+    margin: float,
+    *,
+    claim: str = "equivalent",
+    better: str = "higher",
+    names: tuple[str, str] = ("a", "b"),
+) -> Equivalence:
+    """`equivalence` of two levels of a sweep over the cells that both have; the sentence says over which, and without
+    which runs. ValueError as in `by_seed` and `equivalence`."""
+    sides = by_seed(results, response, factors, a, b, names)
+    found = equivalence(sides.a, sides.b, margin, claim=claim, better=better, names=names, basis=sides.basis)
+    return replace(found, warnings=tuple(dict.fromkeys((*sides.warnings, *found.warnings))))
 
 
 def equivalence(
@@ -75,12 +146,14 @@ def equivalence(
     better: str = "higher",
     alpha: float = ALPHA,
     names: tuple[str, str] = ("a", "b"),
+    basis: str = "",
 ) -> Equivalence:
     """Two one-sided t tests (claim "equivalent"), or one (claim "not worse": a is not worse than b by more than δ).
 
     a and b are scores indexed by seed; seeds that both have are paired (two or more are needed, others are then left
     out), else Welch's test is used. `margin` δ > 0 in units of the score, chosen before looking; `better` is "higher"
-    or "lower". ValueError for other claims, directions and margins.
+    or "lower". `basis` is what the scores are means over; it ends the sentence. ValueError for other claims, directions
+    and margins.
     """
     if claim not in CLAIMS or better not in ("higher", "lower"):
         raise ValueError(
@@ -101,7 +174,8 @@ def equivalence(
     }
     size |= {"n_a": len(a), "n_b": len(b), "warnings": tuple(warnings)}
     if not np.isfinite(error):
-        sentence = f"It cannot be told whether {names[0]} is {claim} to {names[1]}: two seeds of each are needed."
+        sentence = f"It cannot be told whether {names[0]} is {claim} to {names[1]}: two seeds of each are needed"
+        sentence += f" ({basis})." if basis else "."
         empty: dict[str, Any] = dict.fromkeys(("low", "high", "p"), float("nan"))
         return Equivalence(
             **size, **empty, verdict="cannot be told", sentence=sentence.replace("worse to", "worse than")
@@ -115,7 +189,9 @@ def equivalence(
     is_outside = high < -margin if better == "higher" else low > margin
     is_outside = is_outside or (claim == "equivalent" and (low > margin or high < -margin))
     verdict = claim if p < alpha else "different" if is_outside else "cannot be told"
-    sentence = _sentence(claim, verdict, names, difference, (low, high), margin, p, alpha)
+    n = f"{len(a.index.intersection(b.index))} seeds in pairs" if is_paired else f"{len(a)} and {len(b)} seeds"
+    about = (n, f", {basis}" if basis else "")
+    sentence = _sentence(claim, verdict, names, difference, (low, high), margin, p, alpha, about)
     return Equivalence(**size, low=low, high=high, p=p, verdict=verdict, sentence=sentence)
 
 
@@ -135,7 +211,7 @@ def _difference(a: pd.Series, b: pd.Series) -> tuple[float, float, float, bool, 
     if len(both) >= 2 and a.index.is_unique and b.index.is_unique:
         pairs = (a[both] - b[both]).to_numpy(dtype=float)
         left = len(a) + len(b) - 2 * len(both)
-        warnings = [f"{wording.count_text(left, 'run')} left out: only one side has that seed."] if left else []
+        warnings = [f"{wording.count_text(left, 'seed')} left out: only one side has a score for it."] if left else []
         spread = pairs.std(ddof=1)
         if spread <= 1e-12 * max(float(np.abs(a).max()), float(np.abs(b).max())):
             spread = 0.0
@@ -158,11 +234,11 @@ def _difference(a: pd.Series, b: pd.Series) -> tuple[float, float, float, bool, 
 
 def _sentence(
     claim: str, verdict: str, names: tuple[str, str], difference: float, interval: tuple[float, float], margin: float,
-    p: float, alpha: float,
+    p: float, alpha: float, about: tuple[str, str],
 ) -> str:  # fmt: skip
     level = round(100 * (1 - 2 * alpha))
     span = f"{level} % interval {wording.interval_text(*interval)}"
-    told = f"(difference {wording.number_text(difference)}, {span}, {wording.p_text(p)})"
+    told = f"(difference {wording.number_text(difference)}, {span}, {wording.p_text(p)}, {about[0]}){about[1]}"
     of, delta = f"{names[0]} and {names[1]}", wording.number_text(margin)
     if verdict == "equivalent":
         return f"{of} differ by less than {delta} {told}."

@@ -145,6 +145,14 @@ def _effects(told: _Sweep) -> Iterator[Block]:
         yield Block("warning", told.note)
     analysis = anova.anova(results, response, factors, kind=told.kind)
     yield from _quoted(analysis.sentence, analysis.warnings)
+    said = set(analysis.warnings)
+
+    def new(warnings: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that were not said before."""
+        found = tuple(warning for warning in warnings if warning not in said)
+        said.update(found)
+        return found
+
     if analysis.table.empty:
         return
     yield Block("table", f"Type {told.kind} analysis of variance; {anova.METHOD}", table=analysis.table)
@@ -153,14 +161,15 @@ def _effects(told: _Sweep) -> Iterator[Block]:
     for factor in analysis.factors[:MOST_KNOBS]:
         yield Block("subheading", wording.sentence_case(wording.words(factor)))
         means = effects.marginal_means(results, response, factors, factor)
-        yield from _quoted(means.sentence)
+        yield from _quoted(means.sentence, new(means.warnings))
         yield Block("table", f"Marginal means; interval: {means.method}.", table=means.table.drop(columns=factor))
         compared = effects.pairwise(results, response, factors, factor)
-        yield from _quoted(compared.sentence)
-        figure = sweepfigures.pairs(effectcharts.pairs_table(compared), response)
+        yield from _quoted(compared.sentence, new(compared.warnings))
+        figure = sweepfigures.pairs(effectcharts.pairs_table(compared).dropna(subset=["difference"]), response)
         yield Block("figure", effectcharts.READING["pairs"], svg=figure)
     yield Block("subheading", "How much could be seen, and whether to believe it")
-    yield from _quoted(power.sweep_power(results, response, factors).sentence)
+    seen = power.sweep_power(results, response, factors)
+    yield from _quoted(seen.sentence, new(seen.warnings))
     checked = assumptions.check(analysis)
     yield from _quoted(checked.sentence)
     if not checked.residuals.empty:

@@ -56,7 +56,7 @@ def show(look: Look, response: str) -> None:
     _table(analysis, str(errors))
     drawn = effectcharts.effects_table(analysis)
     chart(effectcharts.effects_drawing(drawn, response, look.colours), READING["effects"])
-    _levels(look, response, list(analysis.factors))
+    _levels(look, response, list(analysis.factors), analysis.warnings)
     if not note:
         _equivalence(look, response, list(analysis.factors))
     _trust(look, response, analysis)
@@ -83,7 +83,7 @@ def _table(analysis: anova.Anova, errors: str) -> None:
         table(analysis.table)
 
 
-def _levels(look: Look, response: str, factors: list[str]) -> None:
+def _levels(look: Look, response: str, factors: list[str], already: tuple[str, ...]) -> None:
     st.subheader("Levels", anchor=False)
     of = st.multiselect(
         "Means of",
@@ -98,17 +98,18 @@ def _levels(look: Look, response: str, factors: list[str]) -> None:
         return
     means = computed(_means, look, response, tuple(of))
     quote(means.sentence)
-    warn(means.warnings)
+    warn(w for w in means.warnings if w not in already)
     if means.table.empty:
         return
     table(means.table.drop(columns=[*of, "df"]))
     st.caption(f"Averages over the other knobs, every cell alike. 95 % interval: {means.method}.")
     compared = computed(_pairs, look, response, tuple(of))
     quote(compared.sentence)
+    warn(w for w in compared.warnings if w not in (*already, *means.warnings))
     if compared.table.empty:
         return
     largest = compared.table["difference"].abs().sort_values(ascending=False).index[:MOST_PAIRS_DRAWN].sort_values()
-    drawn = effectcharts.pairs_table(compared).loc[largest]
+    drawn = effectcharts.pairs_table(compared).loc[largest].dropna(subset=["difference"])
     chart(effectcharts.pairs_drawing(drawn, response, look.colours), READING["pairs"])
     if len(compared.table) > MOST_PAIRS_DRAWN:
         st.caption(f"The {MOST_PAIRS_DRAWN} largest of {len(compared.table):,} differences are drawn.")
@@ -153,18 +154,21 @@ def _equivalence(look: Look, response: str, factors: list[str]) -> None:
     quote(found.sentence)
     warn(found.warnings)
     how = "paired by seed" if found.is_paired else "not paired (Welch)"
-    st.caption(f"Two one-sided t tests, {how}, means over the other knobs; the interval is the 90 % one that they use.")
+    st.caption(
+        f"Two one-sided t tests, {how}, means over the cells of the other knobs that both have; the interval is the "
+        "90 % one that they use."
+    )
 
 
 def _equal(
     look: Look, response: str, factor: str, a: str, b: str, margin: float, claim: str
 ) -> equivalence.Equivalence:
     factors, results = list(look.found.factors), look.found.results
-    first, second = (equivalence.by_seed(results, response, factors, {factor: level}) for level in (a, b))
     direction = sweepboard.better(response)
     names = (f"{wording.words(factor)} {a}", f"{wording.words(factor)} {b}")
     better = "lower" if direction == "lower" else "higher"
-    return equivalence.equivalence(first, second, margin, claim=claim, better=better, names=names)
+    sides = {factor: a}, {factor: b}
+    return equivalence.levels(results, response, factors, *sides, margin, claim=claim, better=better, names=names)
 
 
 # ---- whether to believe it ----
@@ -174,6 +178,7 @@ def _trust(look: Look, response: str, analysis: anova.Anova) -> None:
     st.subheader("How much could be seen, and whether to believe it", anchor=False)
     seen = computed(_power, look, response)
     quote(seen.sentence)
+    warn(w for w in seen.warnings if w not in analysis.warnings)
     checked = computed(_check, look, response, analysis.kind)
     quote(checked.sentence)
     residuals = effectcharts.residual_table(checked)

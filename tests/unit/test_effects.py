@@ -95,9 +95,11 @@ def test_variance_of_seeds_by_statsmodels_and_where_it_is_unknown() -> None:
     sizes = np.bincount(data.cell_of).astype(float)
     cells, both = (smf.ols(f"score ~ C(a) * C(b){more}", frame).fit() for more in ("", " + C(seed)"))
     error, of_seeds = both.mse_resid, (cells.ssr - both.ssr - 4 * both.mse_resid) / (27 - 6)  # Henderson III
-    row = np.array([[1.0, 0, 0, 0, 0, 0]])  # one cell: (σ² of seeds + σ² of runs) / its runs
+    row = np.array([[0.5, 0.5, 0, 0, 0, 0]])  # seed 3 is not in the first cell: 1/8 of it, of the others 9/40
     variance, _, method = effects.variance_of_means(data, row, sizes)
-    assert variance[0] == pytest.approx((of_seeds + error) / sizes[0]) and method.startswith("for new seeds")
+    expected = of_seeds * (4 * (1 / 8 + 1 / 10) ** 2 + (1 / 10) ** 2) + error * (1 / 16 + 1 / 20)
+    assert sizes[:2].tolist() == [4, 5] and variance[0] == pytest.approx(expected)
+    assert method.startswith("for new seeds")
     few = pd.DataFrame({"a": list("xxy"), "b": 1, "seed": [1, 2, 1], "score": [0.0, 1.0, 2.0]})
     told = effects.marginal_means(few, "score", ["a", "b"], "a")
     assert told.table["low"].isna().all() and "cannot be told from the scatter" in told.warnings[-1]
@@ -177,7 +179,7 @@ def test_paired_is_statsmodels() -> None:
     told = equivalence.equivalence(a, b, 0.9)
     assert told.is_paired and told.p == pytest.approx(ttost_paired(a, b, -0.9, 0.9)[0]) and told.df == 5
     more = equivalence.equivalence(a, pd.concat([b, pd.Series({99: 7.0})]), 0.9)
-    assert more.p == told.p and "1 run left out" in more.warnings[0]
+    assert more.p == told.p and "1 seed left out" in more.warnings[0] and "6 seeds in pairs" in told.sentence
 
 
 @pytest.mark.parametrize(
@@ -195,12 +197,81 @@ def test_not_worse_looks_one_way(shift: float, better: str, verdict: str) -> Non
 def test_scores_by_seed_of_part_of_a_sweep() -> None:
     frame = seeded(3, 1.0, 1.0, np.random.default_rng(0))
     frame.loc[(frame["a"] == "x") & (frame["b"] == 2) & (frame["seed"] == 1), "score"] = np.nan
-    scores = equivalence.by_seed(frame, "score", ["a", "b"], {"a": "x"})
+    scores = equivalence.by_seed(frame, "score", ["a", "b"], {"a": "x"}, {"a": "y"}).a
     expected = frame[(frame["a"] == "x") & (frame["seed"] != 1)].groupby("seed")["score"].mean()
     assert scores.to_dict() == pytest.approx({str(seed): mean for seed, mean in expected.items()})
-    assert equivalence.by_seed(frame, "score", ["a", "b"], {"a": "y", "b": 3.0}).size == 3
+    cells = {"a": "x", "b": 1}, {"a": "y", "b": 3.0}
+    assert equivalence.by_seed(frame, "score", ["a", "b"], *cells).b.size == 3
     with pytest.raises(ValueError, match="No run has a z"):
-        equivalence.by_seed(frame, "score", ["a", "b"], {"a": "z"})
+        equivalence.by_seed(frame, "score", ["a", "b"], {"a": "z"}, {"a": "x"})
+
+
+def diverging() -> pd.DataFrame:
+    """SGD is 0.02 worse in every cell that both have; at .1 it diverges, where Adam is far worse than elsewhere."""
+    rows = [(o, lr, s) for o in ("sgd", "adam") for lr in (0.001, 0.01, 0.1) for s in range(4)]
+    frame = pd.DataFrame(rows, columns=["optimizer", "lr", "seed"])
+    base = frame["lr"].map({0.001: 0.85, 0.01: 0.90, 0.1: 0.60}) - 0.02 * (frame["optimizer"] == "sgd")
+    frame["score"] = base + 0.003 * np.random.default_rng(1).normal(size=len(frame))
+    return frame.assign(state="done", diverged=(frame["optimizer"] == "sgd") & (frame["lr"] == 0.1))
+
+
+def test_levels_are_compared_over_cells_that_both_have() -> None:
+    factors, sides = ["optimizer", "lr"], ({"optimizer": "sgd"}, {"optimizer": "adam"})
+    told = equivalence.levels(diverging(), "score", factors, *sides, 0.01, claim="not worse", names=("sgd", "adam"))
+    shared = diverging()[diverging()["lr"] < 0.1].groupby("optimizer")["score"].mean()
+    assert told.verdict == "different" and told.difference == pytest.approx(shared["sgd"] - shared["adam"])
+    assert "sgd is worse than adam by more than 0.0100" in told.sentence and "4 seeds in pairs" in told.sentence
+    assert (
+        "over 2 of 3 cells of the other knobs" in told.sentence and "4 of 12 runs of sgd (4 diverged)" in told.sentence
+    )
+    assert told.warnings == ("sgd: 4 runs of 12 left out: diverged.",)
+    pairs = effects.pairwise(diverging(), "score", factors, "optimizer")
+    row = pairs.table.iloc[0]
+    assert row["difference"] == pytest.approx(shared["sgd"] - shared["adam"]) and row["cells"] == 2
+    assert "over 2 of 3 cells" in pairs.sentence and any("sgd − adam 2 of 3" in w for w in pairs.warnings)
+    assert any("sgd 4 of 12" in w for w in pairs.warnings) and "4 runs of 24 left out: diverged." in pairs.warnings[0]
+
+
+def test_seeds_that_diverged_are_in_the_sentence() -> None:
+    rows = [(o, s, float(s % 3)) for o in ("sgd", "adam") for s in range(10)]
+    frame = pd.DataFrame(rows, columns=["optimizer", "seed", "score"])
+    frame["diverged"] = (frame["optimizer"] == "sgd") & (frame["seed"] < 7)
+    frame["score"] += 0.01 * np.random.default_rng(0).normal(size=20)
+    sides = {"optimizer": "sgd"}, {"optimizer": "adam"}
+    told = equivalence.levels(frame, "score", ["optimizer"], *sides, 0.5, claim="not worse", names=("sgd", "adam"))
+    assert told.verdict == "not worse" and told.sentence.endswith(
+        ", 3 seeds in pairs), without 7 of 10 runs of sgd (7 diverged)."
+    )
+    assert told.warnings[0] == "sgd: 7 runs of 10 left out: diverged."
+
+
+def test_levels_without_a_common_cell_are_not_compared() -> None:
+    frame = diverging()
+    frame["diverged"] = (frame["optimizer"] == "sgd") ^ (frame["lr"] < 0.1)
+    sides = {"optimizer": "sgd"}, {"optimizer": "adam"}
+    told = equivalence.levels(frame, "score", ["optimizer", "lr"], *sides, 0.01)
+    assert told.verdict == "cannot be told" and any("share no cell" in w for w in told.warnings)
+    pairs = effects.pairwise(frame, "score", ["optimizer", "lr"], "optimizer")
+    assert pairs.table["difference"].isna().all() and "share a cell" in pairs.sentence
+    assert any("Not compared" in warning for warning in pairs.warnings)
+
+
+def test_fractions_and_knobs_of_one_side_are_compared() -> None:
+    generator = np.random.default_rng(0)
+    half = [(a, b, c, a ^ b ^ c, s) for a in (0, 1) for b in (0, 1) for c in (0, 1) for s in (1, 2)]
+    frame = pd.DataFrame(half, columns=[*"abcd", "seed"])
+    frame["score"] = frame["a"] * 2.0 + 0.1 * generator.normal(size=16)
+    pairs = effects.pairwise(frame, "score", list("abcd"), "a")
+    means = frame.groupby("a")["score"].mean()
+    assert pairs.table["difference"][0] == pytest.approx(means[0] - means[1]) and pairs.warnings == ()
+    assert not any("different cells" in w for w in effects.marginal_means(frame, "score", list("abcd"), "a").warnings)
+    rows = [("sgd", m, lr, s) for m in (0.0, 0.9) for lr in (1, 2) for s in (1, 2)]
+    rows += [("adam", None, lr, s) for lr in (1, 2) for s in (1, 2)]
+    frame = pd.DataFrame(rows, columns=["optimizer", "momentum", "lr", "seed"])
+    frame["score"] = generator.normal(size=12)
+    pairs = effects.pairwise(frame, "score", ["optimizer", "momentum", "lr"], "optimizer")
+    means = frame.groupby("optimizer")["score"].mean()
+    assert pairs.table["difference"][0] == pytest.approx(means["sgd"] - means["adam"]) and pairs.table["cells"][0] == 2
 
 
 def test_one_seed_and_equal_scores() -> None:
