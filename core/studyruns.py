@@ -83,9 +83,9 @@ def runs_of(store: Store, study: Study, *, quick: bool = False) -> Runs:
 
     A run counts where trainer, data, split and every knob are those of a cell (knobs younger than the run have their
     default) and nothing was moved while it trained. Of several with one cell and seed a finished one comes first, then
-    one that trained alone, then the newest. Seeds beyond those of the file count too. A configuration that stands in
-    two stages (plain SGD, say) belongs to the first; where only one of the two trains its runs together, to the one
-    that trains as the run did.
+    one that diverged, then one that trained alone, then the newest. Seeds beyond those of the file count too. A
+    configuration that stands in two stages (plain SGD, say) belongs to the first; where only one of the two trains its
+    runs together, to the one that trains as the run did.
     """
     from core.runner import load_trainer
 
@@ -184,9 +184,10 @@ def _row(row: dict[str, Any], stage: str, cell: int, knobs: dict[str, Any], toge
 def _one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         return frame
-    order = frame.assign(is_done=frame["state"] == "done", is_alone=~frame["together"])
-    order = order.sort_values(["is_done", "is_alone", "created_at", "run"])
-    kept = order.drop_duplicates(["stage", "cell", "seed"], keep="last").drop(columns=["is_done", "is_alone"])
+    told = frame["state"].map({"done": 2, "diverged": 1, "failed": 0})  # a failure says nothing, and hides no outcome
+    order = frame.assign(told=told, is_alone=~frame["together"])
+    order = order.sort_values(["told", "is_alone", "created_at", "run"])
+    kept = order.drop_duplicates(["stage", "cell", "seed"], keep="last").drop(columns=["told", "is_alone"])
     return kept.sort_values(["stage", "cell", "seed"], key=_main_first).reset_index(drop=True)
 
 

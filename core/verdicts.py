@@ -23,22 +23,59 @@ class Runs:
 
     `results` has one row per run: run, stage ("main" or a stage's name), cell, config_id, seed, state, diverged,
     seconds and epoch_seconds (of the whole run, and the median from one epoch to the next; NaN where runs trained
-    together), together, started_at, ended_at, a column per knob and one per final metric. `curves(metric)` has run, cell, seed, step, epoch, value. `factors` are those of the main grid.
+    together), together, started_at, ended_at, a column per knob and one per final metric. `curves(metric)` has run,
+    cell, seed, step, epoch, value. `factors` are those of the main grid. `unfinished` are the rows that `only` left out
+    because they diverged, which is an outcome, or failed, which is none: a disk or a process was lost.
     """
 
     results: pd.DataFrame
     curves: Callable[[str], pd.DataFrame]
     factors: tuple[str, ...]
+    unfinished: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def only(self, **levels: Any) -> Runs:
-        """The finished runs with these values in these columns; a tuple allows several."""
-        keep = ~self.results["diverged"].astype(bool) & (self.results["state"] == "done")
-        for name, level in levels.items():
-            if name not in self.results:
-                return replace(self, results=self.results[:0])
-            allowed = level if isinstance(level, tuple) else (level,)
-            keep &= self.results[name].isin(allowed)
-        return replace(self, results=self.results[keep])
+        """The finished runs with these values in these columns; a tuple allows several.
+
+        Those that have the values and did not finish go to `unfinished`.
+        """
+        is_done = ~self.results["diverged"].astype(bool) & (self.results["state"] == "done")
+        others = [rows for rows in (self.unfinished, self.results[~is_done]) if len(rows)]
+        unfinished = pd.concat(others) if others else self.results[:0]
+        return replace(self, results=_with(self.results[is_done], levels), unfinished=_with(unfinished, levels))
+
+    @property
+    def diverged(self) -> pd.DataFrame:
+        """Those of `unfinished` that diverged."""
+        if not len(self.unfinished):
+            return self.unfinished
+        return self.unfinished[self.unfinished["diverged"].astype(bool) | (self.unfinished["state"] == "diverged")]
+
+    def losses(self) -> str:
+        """How many of the runs did not finish, and why, as a sentence and a space; empty where all did.
+
+        "Of 12 runs 3 diverged (3 at learning rate 0.1) and 1 failed and is to be run again. "
+        """
+        diverged = self.diverged
+        failed = len(self.unfinished) - len(diverged)
+        said = []
+        if len(diverged):
+            names = self.named(diverged)
+            at = ", ".join(f"{n} at {name}" for name, n in names.value_counts(sort=False).items() if name)
+            said.append(f"{len(diverged)} diverged" + (f" ({at})" if at else ""))
+        if failed:
+            said.append(f"{failed} failed and {'is' if failed == 1 else 'are'} to be run again")
+        return f"Of {len(self) + len(self.unfinished)} runs {' and '.join(said)}. " if said else ""
+
+    def named(self, rows: pd.DataFrame, *more: str) -> pd.Series:
+        """What tells each of these rows' configuration from the others: "learning rate 0.1"; empty where nothing does.
+
+        By the factors, and the columns `more`, that differ between the runs, finished or not.
+        """
+        known = [part for part in (self.results, self.unfinished) if len(part)]
+        names = [name for name in (*self.factors, *more) if all(name in part for part in known)]
+        differ = [name for name in names if len(set().union(*(part[name] for part in known))) > 1]
+        said = [", ".join(_level(name, row[name]) for name in differ) for row in rows.to_dict("records")]
+        return pd.Series(said, rows.index, dtype=object)
 
     @property
     def main(self) -> Runs:
@@ -92,6 +129,21 @@ class Verdict:
         return CHECK_FAILED if self.has_failed else self.verdict
 
 
+def _with(rows: pd.DataFrame, levels: dict[str, Any]) -> pd.DataFrame:
+    """The rows with these values in these columns; none where a column is missing."""
+    for name, level in levels.items():
+        if name not in rows:
+            return rows[:0]
+        rows = rows[rows[name].isin(level if isinstance(level, tuple) else (level,))]
+    return rows
+
+
+def _level(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value  # "sgd" needs no "optimizer" before it
+    return f"{name.replace('_', ' ')} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
+
+
 class Interval(NamedTuple):
     """A mean with its 95 % interval over n values (NaN ends for n < 2)."""
 
@@ -101,9 +153,14 @@ class Interval(NamedTuple):
     n: int
 
     def text(self, digits: str = ".3g", unit: str = "") -> str:
-        """ "71.6 [68.9, 74.3], n = 12"."""
+        """ "71.6 [68.9, 74.3], n = 12", with minus signs."""
         ends = f" [{self.low:{digits}}, {self.high:{digits}}]" if np.isfinite(self.low) else ""
-        return f"{self.mean:{digits}}{unit}{ends}, n = {self.n}"
+        return f"{self.mean:{digits}}{unit}{ends}".replace("-", "−") + f", n = {self.n}"
+
+    def times(self, factor: float) -> Interval:
+        """In another unit, or with the other sign, which swaps the ends."""
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Interval(factor * self.mean, low, high, self.n)
 
     def where(self, low: float, high: float) -> str:
         """Where the interval lies beside low…high: "inside", "outside" or "across" (also where there is none)."""
@@ -145,12 +202,58 @@ def too_few(runs: Runs, cells: int, seeds: int = 2) -> str:
     full = int((sizes >= seeds).sum())
     if full >= cells:
         return ""
-    return f"{full} of the {cells} cells it speaks of have {seeds} finished seeds or more."
+    return f"{runs.losses()}{full} of the {cells} cells it speaks of have {seeds} finished seeds or more."
+
+
+def by_cell(runs: Runs, values: pd.Series, *more: str) -> dict[str, Interval]:
+    """An interval of the values (by run) for each configuration of the runs, under its name (`Runs.named`).
+
+    Configurations are no replicates of one number: what is 0.9 in one and 1.1 in the other is 1 in neither.
+    """
+    about = runs.results.set_index("run")
+    frame = pd.DataFrame({"value": values}).dropna()
+    frame = frame[frame.index.isin(about.index)]
+    frame = frame.join(about[["stage", "cell"]]).assign(name=runs.named(about, *more))
+    groups = frame.groupby(["stage", "cell"], sort=False) if len(frame) else ()
+    return {str(rows["name"].iloc[0]) or f"cell {at[1]}": interval(rows["value"]) for at, rows in groups}
+
+
+def where_all(parts: dict[str, Interval], low: float, high: float) -> str:
+    """ "inside" where every configuration's interval is, "outside" where any one's is, else "across"."""
+    places = {part.where(low, high) for part in parts.values()}
+    return "outside" if "outside" in places else "inside" if places == {"inside"} else "across"
+
+
+def over_cells(parts: dict[str, Interval], low: float, high: float, digits: str = ".3g") -> str:
+    """The means' range, and the configuration that decides `where_all`: "0.84 to 1.00 over 4 configurations (n = 12
+    runs), at learning rate 0.0001: 0.84 [0.83, 0.85], n = 3"."""
+    if not parts:
+        return "not known for any configuration"
+
+    def beyond(part: Interval) -> tuple[int, float]:
+        rank = {"outside": 2, "across": 1, "inside": 0}[part.where(low, high)]
+        ends = (part.low, part.high) if np.isfinite(part.low) else (part.mean, part.mean)
+        return rank, max(low - ends[0], ends[1] - high)
+
+    name, worst = max(parts.items(), key=lambda one: beyond(one[1]))
+    if len(parts) == 1:
+        return f"{worst.text(digits)} runs"
+    least, most = (end(part.mean for part in parts.values()) for end in (min, max))
+    span = f"{least:{digits}} to {most:{digits}}".replace("-", "−")
+    n = sum(part.n for part in parts.values())
+    return f"{span} over {len(parts)} configurations (n = {n} runs), at {name}: {worst.text(digits)}"
 
 
 def unknown(why: str, evidence: pd.DataFrame | None = None, chart: Any = None) -> Verdict:
     """The verdict "cannot be told", and why."""
     return Verdict(CANNOT_TELL, why, pd.DataFrame() if evidence is None else evidence, chart)
+
+
+def against(runs: Runs, finished: str, evidence: pd.DataFrame | None = None, chart: Any = None) -> Verdict:
+    """What diverged runs make of a claim about every configuration: not reproduced; `finished` says what others do."""
+    of_others = f" Of the others: {finished}." if finished and len(runs) else ""
+    said = f"{runs.losses()}It does not hold for those, and so not for every one.{of_others}"
+    return Verdict(NOT_REPRODUCED, said, pd.DataFrame() if evidence is None else evidence, chart)
 
 
 def failed(check: str, why: str) -> Verdict:
