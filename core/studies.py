@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from core import paths, studyfaults, sweepfile, verdicts
+from core import paths, studyfaults, sweepchecks, sweepfile, verdicts
 from core.studybeside import compare
 from core.studyruns import coverage, lacking, runs_of, variants
 from core.sweepfile import SweepFile
@@ -226,12 +227,20 @@ def _published(file: SweepFile, module: ModuleType | None) -> Published | None:
         if key not in PUBLISHED_KEYS:
             _wrong(file, f"published.{key}", f"[published] has no {key!r}; it has {', '.join(PUBLISHED_KEYS)}.")
     columns, rows = raw.get("columns", []), raw.get("rows", [])
-    if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
+    if not (_are_texts(columns) and columns):
         _wrong(file, "published.columns", "columns is a list of names, the factors first.")
+    for name in columns:
+        if columns.count(name) > 1:
+            _wrong(file, "published.columns", f"There are two columns {name!r}.")
+    if not isinstance(rows, list):
+        _wrong(file, "published.rows", f"rows is a list of rows, [[…], […]], not {rows!r}.")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, list) or len(row) != len(columns):
             said = f"Row {number} has {len(row) if isinstance(row, list) else 'no'} values for {len(columns)} columns."
             _wrong(file, "published.rows", said)
+        for name, value in zip(columns, row, strict=True):
+            if not isinstance(value, str | int | float):
+                _wrong(file, "published.rows", f"Row {number} has {value!r} as {name}; it must be a number or a text.")
     factors = tuple(name for name in columns if name in file.factors)
     if columns[: len(factors)] != list(factors) or not factors:
         have = ", ".join(file.factors)
@@ -240,14 +249,20 @@ def _published(file: SweepFile, module: ModuleType | None) -> Published | None:
     for name in columns[len(factors) :]:
         if name.endswith(SD) and name.removesuffix(SD) not in metrics:
             _wrong(file, "published.columns", f"{name} stands beside no {name.removesuffix(SD)}.")
-    digits = raw.get("digits", {})
+    digits, figures = (sweepchecks.table(raw, key, file.lines, "published.") for key in ("digits", "figures"))
     for name in metrics:
-        if not isinstance(digits.get(name), int | float) or digits[name] <= 0:
+        if not isinstance(digits.get(name), int | float) or not 0 < digits[name] < math.inf:
             _wrong(file, "published.digits", f"digits must say the last printed digit of {name}, such as 0.1.")
-    derived = tuple(raw.get("derived", ()))
-    for name in (*derived, *raw.get("figures", {}).values()):
+    derived = raw.get("derived", [])
+    if not _are_texts(derived):
+        _wrong(file, "published.derived", f"derived is a list of names of functions, not {derived!r}.")
+    for name in (*derived, *figures.values()):
         _function(file, module, name, "published.derived" if name in derived else "published.figures")
     frame = pd.DataFrame(rows, columns=columns)
     frame[columns[len(factors) :]] = frame[columns[len(factors) :]].apply(pd.to_numeric, errors="coerce")
     note = str(raw.get("note", ""))
-    return Published(frame, factors, metrics, dict(digits), derived, note, dict(raw.get("figures", {})))
+    return Published(frame, factors, metrics, dict(digits), tuple(derived), note, dict(figures))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)

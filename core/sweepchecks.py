@@ -27,11 +27,11 @@ def known(raw: Any, keys: tuple[str, ...], prefix: str, where: dict[str, int]) -
             wrong(f"{prefix}{key}", f"There is no setting {key!r} here; there are {', '.join(keys)}.", where)
 
 
-def table(raw: dict[str, Any], key: str, where: dict[str, int]) -> dict[str, Any]:
-    """A table of the file, empty where it is not there."""
+def table(raw: dict[str, Any], key: str, where: dict[str, int], place: str = "") -> dict[str, Any]:
+    """A table of the file, empty where it is not there; `place` is what it stands in ("quick.")."""
     value = raw.get(key, {})
     if not isinstance(value, dict):
-        wrong(key, f"{key} is a table: [{key}], and its lines below.", where)
+        wrong(place + key, f"{key} is a table, {key} = {{ name = value }}, not {value!r}.", where)
     return value
 
 

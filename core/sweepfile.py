@@ -45,6 +45,7 @@ def parse(text: str, *, quick: bool = False, stage: str = "") -> SweepFile:
     """The sweep in a text: the whole one, its quick variant, one of its stages. ValueErrors begin with the line."""
     raw, where = tomlplace.load(text), tomlplace.lines(text)
     known(raw, KEYS, "", where)
+    _check_tables(raw, "", where)
     stages = raw.get("stages", [])
     _check_stages(stages, where)
     for number, one in enumerate(stages):  # a mistake in a stage is told before the first run, not after a night
@@ -61,18 +62,27 @@ def parse(text: str, *, quick: bool = False, stage: str = "") -> SweepFile:
         if quick:
             raise ValueError(f"line {where.get('name', 1)}: It has no [quick] part.")
         return full
-    known(table(raw, "quick", where), QUICK_KEYS, "quick.", where)
+    quickly = table(raw, "quick", where)
+    known(quickly, QUICK_KEYS, "quick.", where)
+    _check_tables(quickly, "quick.", where)
     short = build(_quickened(raw), _quick_lines(where), text)
     return replace(short, stage=stage, is_quick=True) if quick else full
 
 
+def _check_tables(raw: dict[str, Any], place: str, where: dict[str, int]) -> None:
+    """Before stages and the quick variant are merged with the rest: what is no table has nothing to merge."""
+    for key in ("set", "factors", "search"):
+        table(raw, key, where, place)
+
+
 def _check_stages(stages: Any, where: dict[str, int]) -> None:
-    if not isinstance(stages, list):
-        wrong("stages", "stages are written [[stages]].", where)
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        wrong("stages", "stages are written [[stages]], each with its lines below.", where)
     names: set[str] = set()
     for number, stage in enumerate(stages):
         place = f"stages[{number}]"
         known(stage, STAGE_KEYS, f"{place}.", where)
+        _check_tables(stage, f"{place}.", where)
         name = stage.get("name")
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9_-]+", name):
             wrong(f"{place}.name", "A stage needs a name of small letters, digits, _ and -.", where)
