@@ -7,7 +7,7 @@ have a variance of its own. Source: Fisher 1925, Statistical Methods for Researc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,13 +77,20 @@ def anova(
     if len(data.values) - model.matrix.shape[1] < 1:
         return _nothing(data, kind, level, "There are as many terms as runs, so nothing is left to measure scatter by.")
     told = factorial.f_tests(model, data.values, kind)
-    by = {term_name([data.factors[k] for k in term]): tuple(data.factors[k] for k in term) for term in model.terms}
+    groups = alias_groups(data, model.terms, order)
+    names = [group_name(data, groups.get(term, (term,))) for term in model.terms]
+    by = {name: tuple(data.factors[k] for k in term) for name, term in zip(names, model.terms, strict=True)}
+    mixed = {
+        name: [group_name(data, [one]) for one in groups[term]]
+        for name, term in zip(names, model.terms, strict=True)
+        if term in groups
+    }
     table = _table(told, list(by), level)
     found = [*data.warnings, *warnings, *_scatter_warnings(told, table)]
     return Anova(
         response, data.factors, kind, is_blocked, level, len(data.values), told.df_error,
         float(told.error[0] / told.df_error), table, _runs(data, told), by,
-        _sentence(data, table, by, told.df_error, kind, is_blocked), tuple(found),
+        _sentence(data, table, by, mixed, told.df_error, kind, is_blocked), tuple(found),
     )  # fmt: skip
 
 
@@ -120,8 +127,11 @@ def choose(data: Usable, order: int, block: bool) -> tuple[factorial.Design, lis
     n_possible = int(np.prod([float(n) for n in n_levels]))
     if len(cells) < n_possible:
         warnings.append(f"{n_possible - len(cells):,} of {n_possible:,} cells are empty.")
+    groups = alias_groups(data, kept, order)
+    warnings += alias_warnings(data, groups)
+    lost = [term for term in lost if not any(term in group for group in groups.values())]
     if lost:
-        names = [term_name([data.factors[k] for k in term]) for term in lost]
+        names = [group_name(data, [term]) for term in lost]
         warnings.append(f"Left out, because these cells cannot tell them apart: {wording.list_text(names)}.")
     sizes = np.bincount(data.cell_of)
     if sizes.min() != sizes.max():
@@ -140,6 +150,30 @@ def choose(data: Usable, order: int, block: bool) -> tuple[factorial.Design, lis
 def term_name(factors: Sequence[str]) -> str:
     """ "learning rate × optimizer"."""
     return " × ".join(wording.words(factor) for factor in factors)
+
+
+def alias_groups(
+    data: Usable, terms: Sequence[factorial.Term], order: int
+) -> dict[factorial.Term, tuple[factorial.Term, ...]]:
+    """Of `terms` those that these cells cannot tell from others of up to `order` factors, with their group, lower
+    orders first. A fraction of a factorial is made so; runs that failed may leave one."""
+    n_levels = [len(data.levels[factor]) for factor in data.factors]
+    if len(data.cell_codes) == np.prod([float(n) for n in n_levels]):
+        return {}
+    others = [term for term in factorial.all_terms(len(n_levels), min(order, len(n_levels))) if term not in terms]
+    found = factorial.aliases(data.codes, n_levels, terms, others)
+    return {term: tuple(sorted((term, *same), key=lambda one: (len(one), one))) for term, same in found.items()}
+
+
+def alias_warnings(data: Usable, groups: Mapping[factorial.Term, Sequence[factorial.Term]]) -> list[str]:
+    """What stands beside any statement on these terms."""
+    told = dict.fromkeys(group_name(data, group) for group in groups.values())
+    return [f"These cells cannot tell {name} apart: what is said of one may be the other's." for name in told]
+
+
+def group_name(data: Usable, group: Sequence[factorial.Term]) -> str:
+    """ "a × b = c × d": effects that cannot be told apart."""
+    return " = ".join(term_name([data.factors[k] for k in term]) for term in group)
 
 
 def _table(told: factorial.FTests, names: list[str], level: float) -> pd.DataFrame:
@@ -205,8 +239,9 @@ def _scatter_warnings(told: factorial.FTests, table: pd.DataFrame) -> list[str]:
 
 
 def _sentence(
-    data: Usable, table: pd.DataFrame, by: dict[str, tuple[str, ...]], df_error: int, kind: str, is_blocked: bool
-) -> str:
+    data: Usable, table: pd.DataFrame, by: dict[str, tuple[str, ...]], mixed: dict[str, list[str]], df_error: int,
+    kind: str, is_blocked: bool,
+) -> str:  # fmt: skip
     name = wording.words(data.response)
     rows = {row.term: row for row in table.itertuples()}
     parts, depends = [], False
@@ -218,7 +253,13 @@ def _sentence(
             f"(F({row.df}, {df_error}) = {wording.number_text(row.f)}, {wording.p_text(row.p)}, "
             f"partial ω² {wording.share_text(row.partial_omega2)} {span})"
         )
-        if len(factors) == 1:
+        if term in mixed:  # what cannot be told apart is stated of none of them
+            depends = depends or (shown and any(" × " in one for one in mixed[term]))
+            either = f"{' or '.join(mixed[term])}, which these cells cannot tell apart, changes the {name} {detail}"
+            parts.append(
+                either if shown else f"no effect of {term}, one and the same in these cells, is shown {detail}"
+            )
+        elif len(factors) == 1:
             parts.append(f"{term} changes the {name} {detail}" if shown else f"no effect of {term} is shown {detail}")
         else:
             depends = depends or shown

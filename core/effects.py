@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core import effectsize, factorial, matching, wording
-from core.anova import ALPHA, term_name
+from core.anova import ALPHA, alias_groups, alias_warnings, term_name
 from core.usable import Usable, usable
 
 MOST_LEVELS = 30
@@ -81,7 +81,7 @@ def marginal_means(
         cells=(weights > 0).sum(axis=1), n=((weights > 0) @ sizes).astype(int), mean=means, low=means - half,
         high=means + half, df=df,
     )  # fmt: skip
-    warnings = [*data.warnings, *_uneven(data, chosen, weights)]
+    warnings = [*data.warnings, *_aliased(data, chosen), *_uneven(data, chosen, weights)]
     if not data.is_replicated:
         warnings.append("One run per cell: the scatter between seeds is unknown, so means have no interval.")
     elif not np.isfinite(half).all():
@@ -129,7 +129,8 @@ def pairwise(
     table.insert(2, "cells", [found.n_cells for found in matches])
     sizes = [_standardised(data, found.a, found.b, d, level) for found, d in zip(matches, difference, strict=True)]
     table[["g", "g_low", "g_high"]] = np.array(sizes)
-    warnings = [*data.warnings, *matching.uneven_losses(results, data, chosen), *_compared(table, matches)]
+    lost = matching.uneven_losses(results, data, chosen)
+    warnings = [*data.warnings, *_aliased(data, chosen), *lost, *_compared(table, matches)]
     if not np.isfinite(mean_error):
         warnings.append("One run per cell: the scatter between seeds is unknown, so differences have no interval.")
     elif mean_error == 0:
@@ -250,6 +251,13 @@ def _standardised(
     sd = float(np.sqrt((within[cells[data.cell_of]] ** 2).sum() / df))
     is_scatter = sd > factorial.TINY * float(np.abs(data.values - data.values.mean()).max())
     return effectsize.g_interval(difference, sd if is_scatter else 0.0, float(((a**2 + b**2) / sizes).sum()), df, level)
+
+
+def _aliased(data: Usable, chosen: list[str]) -> list[str]:
+    """What differences of these levels may be instead."""
+    places = sorted(data.factors.index(factor) for factor in chosen)
+    terms = [term for size in (1, 2) for term in combinations(places, size)]
+    return alias_warnings(data, alias_groups(data, terms, 2))
 
 
 def _uneven(data: Usable, chosen: list[str], weights: np.ndarray) -> list[str]:

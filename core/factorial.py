@@ -98,6 +98,32 @@ def estimable(codes: np.ndarray, n_levels: Sequence[int], terms: Sequence[Term])
     return kept, lost
 
 
+def aliases(
+    codes: np.ndarray, n_levels: Sequence[int], terms: Sequence[Term], others: Sequence[Term]
+) -> dict[Term, tuple[Term, ...]]:
+    """Which of `others` these cells cannot tell from which of `terms`: the term's columns lie within the other's.
+
+    What contains the term or lies in it is none, nor is one with as many columns as cells, which fits anything.
+    Source: Box, Hunter & Hunter 2005, Statistics for Experimenters, ch. 6.
+    """
+    cells = np.unique(codes, axis=0)
+    bases: dict[Term, np.ndarray] = {}
+    for other in others:
+        n_columns = int(np.prod([n_levels[k] - 1 for k in other]))
+        if n_columns + 1 < len(cells):
+            left, sizes, _ = np.linalg.svd(design(cells, n_levels, [other]).matrix, full_matrices=False)
+            bases[other] = left[:, sizes > TINY * sizes[0]]
+    found: dict[Term, tuple[Term, ...]] = {}
+    for term in terms:
+        columns = design(cells, n_levels, [term]).matrix[:, 1:]
+        apart = [o for o in bases if not (set(term) <= set(o) or set(o) <= set(term))]
+        rest = {o: np.linalg.norm(columns - bases[o] @ (bases[o].T @ columns)) for o in apart}
+        same = tuple(o for o in apart if rest[o] <= 1e-6 * np.linalg.norm(columns))
+        if same:
+            found[term] = same
+    return found
+
+
 def is_crossed(cells: np.ndarray, seeds: np.ndarray) -> bool:
     """Whether seeds can be told apart from cells: two seeds or more, and each pair linked by cells they share."""
     from scipy.sparse import coo_array

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from core import effectsize, factorial, wording
-from core.anova import ALPHA, choose, term_name, why_not
+from core.anova import ALPHA, alias_groups, choose, group_name, term_name, why_not
 from core.usable import Usable, usable
 
 N_PERMUTATIONS, MOST_NUMBERS = 20_000, 4_000_000
@@ -128,6 +128,7 @@ def _aligned(data: Usable, order: int, block: bool) -> RankTests:
     from scipy.stats import rankdata
 
     model, warnings, _ = choose(data, order, block)
+    groups = alias_groups(data, model.terms, order)
     values = data.values - data.values.mean()
     estimate = np.linalg.lstsq(model.matrix, values, rcond=None)[0]
     residual = values - model.matrix @ estimate
@@ -141,7 +142,7 @@ def _aligned(data: Usable, order: int, block: bool) -> RankTests:
         aligned = np.round(residual + model.matrix[:, span] @ estimate[span], digits)
         told = factorial.f_tests(model, rankdata(aligned))
         f, df = float(told.f[k, 0]), int(told.df[k])
-        name = term_name([data.factors[place] for place in term])
+        name = group_name(data, groups.get(term, (term,)))
         size = effectsize.partial_eta2(f, df, told.df_error)
         rows.append((name, f, df, told.df_error, float(told.p[k, 0]), size))
     table = pd.DataFrame(rows, columns=list(COLUMNS))

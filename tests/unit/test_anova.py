@@ -11,7 +11,7 @@ from scipy.stats import binom, ncf, nct
 from scipy.stats import f as f_distribution
 
 from benchmarks import null_sweeps
-from core import anova, effectsize, factorial
+from core import anova, designs, effects, effectsize, factorial, ranks
 from tests import textbooks
 
 
@@ -269,6 +269,62 @@ def test_random_search_has_no_cells_to_compare() -> None:
     rows = [(rates[k], momenta[k], s, generator.random()) for k in range(20) for s in (1, 2)]
     told = anova.anova(pd.DataFrame(rows, columns=["lr", "momentum", "seed", "score"]), "score", ["lr", "momentum"])
     assert told.by == {} and any("cannot tell them apart" in warning for warning in told.warnings)
+
+
+def fraction(effect: str) -> pd.DataFrame:
+    """2^(4−1) with d = abc, three seeds; `effect` (like "cd") is all there is."""
+    rows = [(a, b, c, a * b * c, s) for a in (-1, 1) for b in (-1, 1) for c in (-1, 1) for s in (1, 2, 3)]
+    frame = pd.DataFrame(rows, columns=[*"abcd", "seed"])
+    return frame.assign(score=frame[list(effect)].prod(axis=1) + 0.1 * np.random.default_rng(0).normal(size=24))
+
+
+def test_what_a_fraction_cannot_tell_apart_is_said_of_none() -> None:
+    told = anova.anova(fraction("cd"), "score", [*"abcd"])
+    assert list(told.by) == ["a", "b", "c", "d", "a × b = c × d", "a × c = b × d", "a × d = b × c"]
+    assert "a × b or c × d, which these cells cannot tell apart, changes the score (F(1, 14)" in told.sentence
+    assert "effects of a and b depend" not in told.sentence and "no effect of a × c = b × d" in told.sentence
+    assert sum("cannot tell a × b = c × d apart" in warning for warning in told.warnings) == 1
+    assert not any("Left out" in warning for warning in told.warnings)
+    # resolution III: c = ab, where the truth is an interaction
+    third = fraction("ab").assign(c=lambda frame: frame["a"] * frame["b"]).drop(columns="d")
+    third["seed"] = range(24)
+    told = anova.anova(third, "score", [*"abc"])
+    assert list(told.by) == ["a = b × c", "b = a × c", "c = a × b"]
+    assert "c or a × b, which these cells cannot tell apart, changes the score" in told.sentence
+    pairs = effects.pairwise(third, "score", [*"abc"], "c")
+    assert any("cannot tell c = a × b apart" in warning for warning in pairs.warnings)
+    ranked = ranks.rank_tests(third, "score", [*"abc"])
+    assert "c = a × b" in ranked.sentence and not any("Left out" in warning for warning in ranked.warnings)
+
+
+@pytest.mark.parametrize(("k", "resolution"), [(5, 3), (6, 4), (7, 3)])
+def test_aliases_are_those_of_the_defining_relation(k: int, resolution: int) -> None:
+    p, generators = designs.fraction(k, resolution)
+    base = k - p
+    codes = np.array(
+        [
+            [
+                *bits,
+                *(
+                    (sum(bits[i] for i in range(base) if word >> i & 1) + word.bit_count() + 1) % 2
+                    for word in generators
+                ),
+            ]
+            for bits in np.ndindex(*[2] * base)
+        ]
+    )
+    asked = factorial.all_terms(k, 2)
+    kept, lost = factorial.estimable(codes, [2] * k, asked)
+    found = factorial.aliases(codes, [2] * k, kept, lost)
+    words = designs._defining([word | 1 << base + i for i, word in enumerate(generators)])
+    bits = {term: sum(1 << place for place in term) for term in asked}
+    expected = {t: {o for o in asked if bits[o] ^ bits[t] in words} for t in kept}
+    assert {t: set(o) for t, o in found.items()} == {t: o for t, o in expected.items() if o}
+
+
+def test_an_empty_cell_makes_no_alias() -> None:
+    told = anova.anova(sweep().iloc[3:], "train/loss", ["learning_rate", "optimizer"])
+    assert list(told.by) == ["learning rate", "optimizer"] and not any(" = " in warning for warning in told.warnings)
 
 
 def test_hostile_names_and_mixed_levels_are_only_names() -> None:

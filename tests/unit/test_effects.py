@@ -263,7 +263,8 @@ def test_fractions_and_knobs_of_one_side_are_compared() -> None:
     frame["score"] = frame["a"] * 2.0 + 0.1 * generator.normal(size=16)
     pairs = effects.pairwise(frame, "score", list("abcd"), "a")
     means = frame.groupby("a")["score"].mean()
-    assert pairs.table["difference"][0] == pytest.approx(means[0] - means[1]) and pairs.warnings == ()
+    assert pairs.table["difference"][0] == pytest.approx(means[0] - means[1])
+    assert pairs.warnings == ()  # resolution IV: a main effect is no other, nor an interaction of two
     assert not any("different cells" in w for w in effects.marginal_means(frame, "score", list("abcd"), "a").warnings)
     rows = [("sgd", m, lr, s) for m in (0.0, 0.9) for lr in (1, 2) for s in (1, 2)]
     rows += [("adam", None, lr, s) for lr in (1, 2) for s in (1, 2)]
