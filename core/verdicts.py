@@ -162,6 +162,17 @@ class Interval(NamedTuple):
         low, high = sorted((factor * self.low, factor * self.high))
         return Interval(factor * self.mean, low, high, self.n)
 
+    def among(self, number: int, level: float = 0.95) -> Interval:
+        """The wider interval that it needs as one of so many, if none of them is to be wrong (Bonferroni)."""
+        if self.n < 2:
+            return self
+        from scipy.stats import t
+
+        wider = float(t.ppf(1 - (1 - level) / 2 / number, self.n - 1) / t.ppf(0.5 + level / 2, self.n - 1))
+        return self._replace(
+            low=self.mean - wider * (self.mean - self.low), high=self.mean + wider * (self.high - self.mean)
+        )
+
     def where(self, low: float, high: float) -> str:
         """Where the interval lies beside low…high: "inside", "outside" or "across" (also where there is none)."""
         if not np.isfinite([self.low, self.high]).all():
@@ -219,9 +230,14 @@ def by_cell(runs: Runs, values: pd.Series, *more: str) -> dict[str, Interval]:
 
 
 def where_all(parts: dict[str, Interval], low: float, high: float) -> str:
-    """ "inside" where every configuration's interval is, "outside" where any one's is, else "across"."""
-    places = {part.where(low, high) for part in parts.values()}
-    return "outside" if "outside" in places else "inside" if places == {"inside"} else "across"
+    """ "inside" where every configuration's interval is, "outside" where any one's is, else "across".
+
+    One of many is outside more easily by chance, so for that each has its level for their number (Bonferroni's). All
+    are inside by chance no more easily than one. Source: Berger 1982, Technometrics 24(4).
+    """
+    if any(part.among(len(parts)).where(low, high) == "outside" for part in parts.values()):
+        return "outside"
+    return "inside" if parts and all(part.where(low, high) == "inside" for part in parts.values()) else "across"
 
 
 def over_cells(parts: dict[str, Interval], low: float, high: float, digits: str = ".3g") -> str:
@@ -241,7 +257,9 @@ def over_cells(parts: dict[str, Interval], low: float, high: float, digits: str 
     least, most = (end(part.mean for part in parts.values()) for end in (min, max))
     span = f"{least:{digits}} to {most:{digits}}".replace("-", "−")
     n = sum(part.n for part in parts.values())
-    return f"{span} over {len(parts)} configurations (n = {n} runs), at {name}: {worst.text(digits)}"
+    is_chance = worst.where(low, high) == "outside" and where_all(parts, low, high) != "outside"
+    chance = f", which may be chance in one of {len(parts)}" if is_chance else ""
+    return f"{span} over {len(parts)} configurations (n = {n} runs), at {name}: {worst.text(digits)}{chance}"
 
 
 def unknown(why: str, evidence: pd.DataFrame | None = None, chart: Any = None) -> Verdict:

@@ -49,6 +49,20 @@ def test_configurations_are_no_replicates_of_one_number() -> None:
     )
 
 
+def test_one_of_many_is_outside_by_chance_more_easily() -> None:
+    """3 normal values each in 8 configurations whose mean is the margin: 1 study in 20 says outside, not 1 in 6."""
+    drawn = np.random.default_rng(1).normal(size=(400, 8, 3))
+    told = [{str(i): verdicts.interval(values) for i, values in enumerate(study)} for study in drawn]
+    naive = np.mean([any(part.where(0, np.inf) == "outside" for part in parts.values()) for parts in told])
+    kept = np.mean([verdicts.where_all(parts, 0, np.inf) == "outside" for parts in told])
+    assert naive > 0.12 and kept < 0.05
+    low = Interval(0.5, 0.1, 0.9, 3)
+    assert "may be chance in one of 2" in verdicts.over_cells({"a": low, "b": Interval(2, 1.5, 2.5, 3)}, 1, 3)
+    assert low.among(1) == pytest.approx(low)
+    ends = low.among(4)
+    assert ends.high - 0.5 == pytest.approx(0.4 * 8.8604 / 4.30265, rel=1e-3)  # t with 2 degrees, 0.99375 and 0.975
+
+
 def test_intervals_have_minus_signs_and_their_ends_in_order() -> None:
     found = Interval(1.05, 1.02, 1.08, 12).times(-1)
     assert found.text(".2f") == "−1.05 [−1.08, −1.02], n = 12"
