@@ -2,7 +2,8 @@
 
 Every check is a function of runs, so that its verdict moves with them: tests/contract/test_studies.py feeds each one
 synthetic runs in which its claim is true, false and underpowered. What refutes the claims (the laws behind the curves)
-is in `_implicit_em_laws.py`, claims about the features in `_implicit_em_features.py`.
+is in `_implicit_em_laws.py` and `_implicit_em_epochs.py`, claims about the features in `_implicit_em_features.py`,
+about the time in `_implicit_em_seconds.py`.
 """
 
 from __future__ import annotations
@@ -14,25 +15,39 @@ import pandas as pd
 
 from core import curvecharts, curves
 from core.criteria import per_epoch, settled
-from core.verdicts import ARTEFACT, NOT_REPRODUCED, REPRODUCED, Runs, Verdict, interval, too_few, unknown
+from core.verdicts import (
+    ARTEFACT,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Runs,
+    Verdict,
+    against,
+    by_cell,
+    interval,
+    over_cells,
+    too_few,
+    unknown,
+)
+from studies._implicit_em_epochs import (
+    another_criterion_gives_another_epoch,
+    convergence_follows_width_over_threshold,
+)
 from studies._implicit_em_features import (
     complex_optimisers_are_unnecessary,
     features_are_equivalent,
     lower_loss_is_not_better_features,
     no_configuration_fails,
-    sgd_is_faster,
     spread_is_dead_units,
 )
 from studies._implicit_em_laws import (
     LOSS,
     adam_orbits,
-    another_criterion_gives_another_epoch,
-    convergence_follows_width_over_threshold,
     learning_rate_shifts_the_curve,
     responsibilities_settle,
     scale_free_loss_is_flat,
     weights_grow_as_predicted,
 )
+from studies._implicit_em_seconds import sgd_is_faster
 
 __all__ = [
     "adam_never_converges",
@@ -89,39 +104,55 @@ def sgd_converges_at_one_epoch(
 ) -> Verdict:
     """Claim: SGD converges at about the same epoch whatever the learning rate.
 
-    First by the published criterion: all cells within `tolerance` epochs of `epoch`? If so, whether that epoch is the
-    network's or the criterion's: with a limit in sight it hardly moves with the threshold, on a logarithm it goes
-    with 1/threshold. An exponent above ½ on curves without a limit makes it an artefact.
+    First by the published criterion: all learning rates within `tolerance` epochs of `epoch`? A run that has not
+    crossed the threshold by its end did not converge, and one that diverged never will. If they are, whether that epoch
+    is the network's or the criterion's: with a limit in sight it hardly moves with the threshold, on a logarithm it
+    goes with 1/threshold. An exponent above ½ on curves without a limit makes it an artefact.
     """
     sgd = runs.main.only(optimizer="sgd")
     frame = sgd.curve(LOSS)
     found = sgd.with_knobs(settled(frame, tuple(threshold * m for m in SCALED)), "learning_rate", "cell")
     chart = _threshold_chart(found, "SGD: epoch of convergence against the threshold")
     table = _by_cell(found, threshold)
+    at = found[found["threshold"] == threshold]
+    reached = at[at["is_reached"]]
+    over_all, ends = interval(reached["epoch"]), (epoch - tolerance, epoch + tolerance)
+    if len(sgd.diverged):
+        return against(sgd, f"mean epoch {over_all.text()}" if over_all.n > 1 else "", table, chart)
     lacking = too_few(sgd, cells)
     if lacking or sgd.horizon(LOSS) < epoch + tolerance:
         return unknown(lacking or f"The curves end at epoch {sgd.horizon(LOSS):g}.", table, chart)
-    at = found[found["threshold"] == threshold]
-    over_all = interval(at["epoch"])
-    stray = [name for name, rows in at.groupby("learning_rate") if abs(rows["epoch"].mean() - epoch) > tolerance]
-    place = over_all.where(epoch - tolerance, epoch + tolerance)
-    if stray or place == "outside":
-        where = f"at learning rate {', '.join(f'{lr:g}' for lr in stray)}" if stray else "over all learning rates"
-        said = f"By its own criterion SGD does not converge within {tolerance:g} epochs of {epoch:g} {where}: "
-        return Verdict(NOT_REPRODUCED, said + f"mean epoch {over_all.text()} runs.", table, chart)
-    exponent = interval(_exponents(found))
+    parts = by_cell(sgd, reached.set_index("run")["epoch"])
+    late = at.groupby("learning_rate")["is_reached"].mean()
+    never = [f"learning rate {rate:g}" for rate, share in late.items() if share < 0.5]
+    stray = [name for name, part in parts.items() if part.among(len(parts)).where(*ends) == "outside"]
+    missed = len(at) - len(reached)
+    told = f"{sgd.losses()}By its own criterion"
+    mean = f"mean epoch {over_all.text()} runs" + (f"; {missed} of {len(at)} not by their end" if missed else "")
+    if stray or never or over_all.where(*ends) == "outside":
+        where = f"at {', '.join(dict.fromkeys(never + stray))}" if stray or never else "over all learning rates"
+        said = f"{told} SGD does not converge within {tolerance:g} epochs of {epoch:g} {where}"
+        return Verdict(NOT_REPRODUCED, f"{said}: {mean}.", table, chart)
+    if (
+        missed
+        or over_all.where(*ends) == "across"
+        or any(abs(part.mean - epoch) > tolerance for part in parts.values())
+    ):
+        by = over_cells(parts, *ends)
+        return unknown(f"{told} it may or may not be at epoch {epoch:g} ± {tolerance:g}: {mean}; {by}.", table, chart)
+    exponent = interval(_exponents(found)).times(-1)
     unlimited = np.mean([_has_no_limit(*curve) for curve in per_epoch(frame).values()])
     said = (
-        f"By its own criterion it does (epoch {over_all.text()} runs). The epoch goes with the threshold to the power "
-        f"−{exponent.text('.2f')}, and {unlimited:.0%} of the curves have no limit in sight"
+        f"{told} it does (epoch {over_all.text()} runs). The epoch goes with the threshold to the power "
+        f"{exponent.text('.2f')}, and {unlimited:.0%} of the curves have no limit in sight"
     )
-    if place == "across" or exponent.where(0.5, np.inf) == "across":
+    if exponent.where(-np.inf, -0.5) == "across":
         return unknown(f"{said}: too uncertain to tell.", table, chart)
-    if exponent.low > 0.5 and unlimited > 0.5:
+    if exponent.high < -0.5 and unlimited > 0.5:
         return Verdict(
             ARTEFACT, f"{said}: it measures the threshold, twice of which halves it, and not the network.", table, chart
         )
-    if exponent.low > 0.5:
+    if exponent.high < -0.5:
         return unknown(f"{said}: the threshold decides where they cross, and yet a limit may lie ahead.", table, chart)
     return Verdict(REPRODUCED, f"{said}: the threshold hardly matters.", table, chart)
 
@@ -139,6 +170,8 @@ def adam_never_converges(
     found = adam.with_knobs(settled(frame, tuple(threshold * m for m in SCALED)), "learning_rate", "cell")
     chart = _threshold_chart(found, "Adam: epoch of convergence against the threshold")
     table = _by_cell(found, threshold)
+    if len(adam.diverged):
+        return against(adam, "", table, chart)
     lacking = too_few(adam, cells)
     if lacking or adam.horizon(LOSS) < epochs:
         return unknown(lacking or f"The curves end at epoch {adam.horizon(LOSS):g}, not {epochs:g}.", table, chart)
@@ -148,16 +181,18 @@ def adam_never_converges(
     n = len(adam)
     if (crossing >= 0.5).any():
         said = f"{int((crossing >= 0.5).sum())} of {len(crossing)} Adam configurations converge by its own criterion"
-        return Verdict(NOT_REPRODUCED, f"{said} before epoch {epochs:g}.", table, chart)
+        return Verdict(NOT_REPRODUCED, f"{adam.losses()}{said} before epoch {epochs:g}.", table, chart)
     looser = float(max(share[2 * threshold], share[4 * threshold]))
+    unit = "nat" if threshold == 1 else "nats"
+    reached = within[(within["threshold"] == 2 * threshold) & within["is_reached"]]
+    at = f" (at epoch {interval(reached['epoch']).text()})" if len(reached) > 1 else ""
     said = (
-        f"{share[threshold]:.0%} of {n} Adam runs cross {threshold:g} per epoch before epoch {epochs:g}, "
-        f"{share[2 * threshold]:.0%} cross {2 * threshold:g}, {share[4 * threshold]:.0%} cross {4 * threshold:g}"
+        f"{adam.losses()}{share[threshold]:.0%} of {n} Adam runs cross {threshold:g} {unit} per epoch before "
+        f"epoch {epochs:g}, {share[2 * threshold]:.0%} cross {2 * threshold:g} nats{at}, "
+        f"{share[4 * threshold]:.0%} cross {4 * threshold:g} nats"
     )
     if looser >= 0.9:
-        reached = found[(found["threshold"] == 2 * threshold) & found["is_reached"]]
-        at = f" (at epoch {interval(reached['epoch']).text()})" if len(reached) > 1 else ""
-        return Verdict(ARTEFACT, f"{said}{at}: the threshold decides, not the optimiser.", table, chart)
+        return Verdict(ARTEFACT, f"{said}: the threshold decides, not the optimiser.", table, chart)
     if looser <= 0.1:
         return Verdict(REPRODUCED, f"{said}: it goes on changing whatever the threshold.", table, chart)
     return unknown(f"{said}: neither all nor none.", table, chart)

@@ -18,7 +18,8 @@ EXPECTED = {
     "true": {REPRODUCED},
     "false": {NOT_REPRODUCED, ARTEFACT},
     "artefact": {ARTEFACT},
-    "underpowered": {CANNOT_TELL},
+    "underpowered": {CANNOT_TELL},  # all that it asks for is there, but it scatters
+    "lacking": {CANNOT_TELL},
 }
 CLAIMS = [(name, claim) for name in studies.names() for claim in studies.load(name).claims]
 
