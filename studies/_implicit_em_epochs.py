@@ -67,7 +67,7 @@ def convergence_follows_width_over_threshold(
         f"Epoch ∝ 1/θ^p, p = {over_cells(slope, *ends, '.2f')}; ∝ K^{by_width.text('.2f')} configurations; "
         f"{over_cells(ratio, *ends, '.2f')}, times {factor:g}·K/θ"
     )
-    said += f"; {late} of {len(used)} crossings were due and not seen" if late else ""
+    said += f"; {late} of {len(used)} crossings due and not seen" if late else ""
     if len(of.diverged):
         return against(of, said if ratio else "", evidence, chart)
     if not slope or min(part.n for part in slope.values()) < 2 or by_width.n < 3:

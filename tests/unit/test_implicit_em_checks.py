@@ -93,7 +93,7 @@ def test_a_crossing_that_was_due_and_not_seen_counts() -> None:
         return values | steady
 
     found = judged("sgd-law", made(world, seeds=(1, 2, 3, 4), stages=WIDTHS, epochs=160))
-    assert found.verdict != REPRODUCED and "crossings were due and not seen" in found.sentence
+    assert found.verdict != REPRODUCED and "crossings due and not seen" in found.sentence
     never = judged("sgd-law", made(STEADY, stages=WIDTHS, epochs=160))
     assert never.verdict == NOT_REPRODUCED
 
