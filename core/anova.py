@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core import effectsize, factorial, wording
-from core.usable import Usable, usable
+from core.usable import Usable, mark, usable
 
 ALPHA = 0.05
 COLUMNS = (
@@ -48,6 +48,7 @@ class Anova:
     by: dict[str, tuple[str, ...]]
     sentence: str
     warnings: tuple[str, ...]
+    unit: str = "run"
 
 
 def anova(
@@ -86,11 +87,11 @@ def anova(
         if term in groups
     }
     table = _table(told, list(by), level)
-    found = [*data.warnings, *warnings, *_scatter_warnings(told, table)]
+    found = [*data.warnings, *warnings, *_scatter_warnings(told, table, data.unit)]
     return Anova(
         response, data.factors, kind, is_blocked, level, len(data.values), told.df_error,
         float(told.error[0] / told.df_error), table, _runs(data, told), by,
-        _sentence(data, table, by, mixed, told.df_error, kind, is_blocked), tuple(found),
+        _sentence(data, table, by, mixed, told.df_error, kind, is_blocked), tuple(found), data.unit,
     )  # fmt: skip
 
 
@@ -99,16 +100,20 @@ def why_not(data: Usable) -> str:
     name, n = wording.words(data.response), len(data.values)
     n_all = n + sum(data.left_out.values())
     if not n:
-        return f"None of {wording.count_text(n_all, 'run')} has a {name} to analyse." if n_all else "There are no runs."
+        return (
+            f"None of {wording.count_text(n_all, data.unit)} has a {name} to analyse."
+            if n_all
+            else f"There are no {data.unit}s."
+        )
     if not data.factors:
         return "No factor has two levels with usable runs, so there is nothing to compare."
     if np.ptp(data.values) <= 1e-12 * np.abs(data.values).max():
-        return (
-            f"All {n} runs have the same {name} ({wording.number_text(data.values[0])}): there is nothing to explain."
-        )
+        same = f"{name} ({wording.number_text(data.values[0])})"
+        return f"All {n} {data.unit}s have the same {same}: there is nothing to explain."
     if not data.is_replicated:
-        one = "One seed" if data.has_seeds and data.n_seeds == 1 else "One run"
-        return f"{one} per cell: the scatter between seeds is unknown, so no test and no interval can be given."
+        one = "One seed" if data.has_seeds and data.n_seeds == 1 else f"One {data.unit}"
+        unknown = f"the scatter between {mark(data.unit)}s is unknown"
+        return f"{one} per cell: {unknown}, so no test and no interval can be given."
     return ""
 
 
@@ -135,7 +140,7 @@ def choose(data: Usable, order: int, block: bool) -> tuple[factorial.Design, lis
         warnings.append(f"Left out, because these cells cannot tell them apart: {wording.list_text(names)}.")
     sizes = np.bincount(data.cell_of)
     if sizes.min() != sizes.max():
-        warnings.append(f"Unbalanced: cells have {sizes.min()} to {sizes.max()} runs; types II and III differ.")
+        warnings.append(f"Unbalanced: cells have {sizes.min()} to {sizes.max()} {data.unit}s; types II and III differ.")
     model = factorial.design(data.codes, n_levels, kept)
     if not (block and data.has_seeds and data.n_seeds > 1):
         return model, warnings, False
@@ -220,11 +225,10 @@ def _runs(data: Usable, told: factorial.FTests) -> pd.DataFrame:
     )
 
 
-def _scatter_warnings(told: factorial.FTests, table: pd.DataFrame) -> list[str]:
+def _scatter_warnings(told: factorial.FTests, table: pd.DataFrame, unit: str) -> list[str]:
     if told.error[0] == 0:
-        return [
-            "Runs of one cell do not differ at all: seeds change nothing, so a test against their scatter is empty."
-        ]
+        alike = f"{unit.capitalize()}s of one cell do not differ at all"
+        return [f"{alike}: {mark(unit)}s change nothing, so a test against their scatter is empty."]
     found = []
     terms = table.dropna(subset=["f"])
     for row in terms.itertuples():
@@ -234,7 +238,7 @@ def _scatter_warnings(told: factorial.FTests, table: pd.DataFrame) -> list[str]:
                 f"{wording.p_text(row.p_hc3)} if each may scatter differently (HC3)."
             )
     if told.df_error < 5:
-        found.append(f"Only {told.df_error} degrees of freedom are left for the error: add seeds.")
+        found.append(f"Only {told.df_error} degrees of freedom are left for the error: add {mark(unit)}s.")
     return found
 
 
@@ -269,9 +273,10 @@ def _sentence(
                 if shown
                 else f"{lead}are not shown to depend on each other {detail}"
             )
+    means = "" if data.unit == "run" else ", each its mean over seeds"
     seeds = ", seeds as block" if is_blocked else ""
     tail = " Main effects are averages over the other knobs: read them level by level." if depends else ""
-    how = f" (Type {kind} analysis of variance of {len(data.values)} runs, sum coding{seeds}.)"
+    how = f" (Type {kind} analysis of variance of {len(data.values)} {data.unit}s{means}, sum coding{seeds}.)"
     return wording.sentence_case("; ".join(parts)) + "." + tail + how
 
 
@@ -279,5 +284,5 @@ def _nothing(data: Usable, kind: str, level: float, reason: str) -> Anova:
     runs = pd.DataFrame(columns=["cell", "seed", "value", "fitted", "residual", "standardised", "leverage"])
     return Anova(
         data.response, data.factors, kind, False, level, len(data.values), 0, float("nan"),
-        pd.DataFrame(columns=list(COLUMNS)), runs, {}, reason, data.warnings,
+        pd.DataFrame(columns=list(COLUMNS)), runs, {}, reason, data.warnings, data.unit,
     )  # fmt: skip

@@ -16,6 +16,7 @@ import pandas as pd
 
 from core import wording
 from core.anova import ALPHA, Anova
+from core.usable import mark
 
 N_SIMULATED = 20_000
 
@@ -38,6 +39,7 @@ class Assumptions:
     sentence: str
     advice: str
     warnings: tuple[str, ...]
+    unit: str = "run"
 
 
 def check(analysis: Anova) -> Assumptions:
@@ -47,7 +49,7 @@ def check(analysis: Anova) -> Assumptions:
     nan = float("nan")
     if runs.empty or analysis.df_error < 1 or not runs["standardised"].notna().any():
         reason = "There are no residuals to look at."
-        return Assumptions(runs.assign(normal=nan), nan, nan, nan, nan, nan, nan, True, reason, "", ())
+        return Assumptions(runs.assign(normal=nan), nan, nan, nan, nan, nan, nan, True, reason, "", (), analysis.unit)
     residuals = runs.assign(normal=normal_quantiles(runs["standardised"].to_numpy(dtype=float)))
     by_cell = [rows["value"].to_numpy() for _, rows in runs.groupby("cell", sort=False) if len(rows) > 1]
     levene = _levene(by_cell)
@@ -66,19 +68,32 @@ def check(analysis: Anova) -> Assumptions:
         warnings.append(f"Residuals are not normal (Shapiro–Wilk {wording.p_text(normal)}).")
     far = runs[each < limit]
     if len(far):
-        named = [f"{row.cell}, seed {row.seed}" for row in far.itertuples()]
+        named = [f"{row.cell}, {mark(analysis.unit)} {row.seed}" for row in far.itertuples()]
         few = wording.list_text(named, 3)
         told = f"largest of {len(runs):,} studentised residuals, {wording.p_text(farthest)}"
-        warnings.append(f"{wording.count_text(len(far), 'run')} too far from what was expected ({told}): {few}.")
+        warnings.append(
+            f"{wording.count_text(len(far), analysis.unit)} too far from what was expected ({told}): {few}."
+        )
     advice = ""
     if warnings:
         advice = "Read the HC3 column and the rank-based test beside the F test, and look at the runs that lie far off."
     sentence = "The residuals give no sign against the analysis." if not warnings else " ".join(warnings)
     if len(by_cell) and max(map(len, by_cell)) < 5:
-        sentence += f" With {max(map(len, by_cell))} runs a cell only gross faults can be seen."
+        sentence += f" With {max(map(len, by_cell))} {analysis.unit}s a cell only gross faults can be seen."
     beyond = outlier_limit(limit, len(runs), analysis.df_error)
     return Assumptions(
-        residuals, levene, ratio, ratio_p, normal, farthest, beyond, not warnings, sentence, advice, tuple(warnings)
+        residuals,
+        levene,
+        ratio,
+        ratio_p,
+        normal,
+        farthest,
+        beyond,
+        not warnings,
+        sentence,
+        advice,
+        tuple(warnings),
+        analysis.unit,
     )
 
 

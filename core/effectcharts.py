@@ -15,6 +15,7 @@ from core.assumptions import Assumptions
 from core.contingency import Contingency
 from core.effects import Comparisons
 from core.pareto import Front
+from core.usable import mark
 
 READING = {
     "effects": "How much of the variance left by the others a knob explains, from 0 to 1, with its 95 % interval: an "
@@ -101,7 +102,7 @@ def pairs_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, Any]
 def residual_table(checked: Assumptions) -> pd.DataFrame:
     """A row per run: name, fitted, standardised, normal (quantile), limit (NaN where unknown), is_far."""
     runs = checked.residuals
-    names = [f"{row.cell}, seed {row.seed}" for row in runs.itertuples()]
+    names = [f"{row.cell}, {mark(checked.unit)} {row.seed}" for row in runs.itertuples()]
     table = pd.DataFrame({"name": names} | {c: runs[c].astype(float) for c in ("fitted", "standardised", "normal")})
     return table.assign(limit=checked.far, is_far=table["standardised"].abs() > checked.far)
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from core import effectsize, factorial, matching, wording
 from core.anova import ALPHA, alias_groups, alias_warnings, term_name
-from core.usable import Usable, usable
+from core.usable import Usable, mark, usable
 
 MOST_LEVELS = 30
 MEANS = ("level", "cells", "n", "mean", "low", "high", "df")
@@ -83,7 +83,7 @@ def marginal_means(
     )  # fmt: skip
     warnings = [*data.warnings, *_aliased(data, chosen), *_uneven(data, chosen, weights)]
     if not data.is_replicated:
-        warnings.append("One run per cell: the scatter between seeds is unknown, so means have no interval.")
+        warnings.append(_alone(data, "means"))
     elif not np.isfinite(half).all():
         warnings.append(
             "The variance of the seeds cannot be told from the scatter within them: means have no interval."
@@ -132,9 +132,11 @@ def pairwise(
     lost = matching.uneven_losses(results, data, chosen)
     warnings = [*data.warnings, *_aliased(data, chosen), *lost, *_compared(table, matches)]
     if not np.isfinite(mean_error):
-        warnings.append("One run per cell: the scatter between seeds is unknown, so differences have no interval.")
+        warnings.append(_alone(data, "differences"))
     elif mean_error == 0:
-        warnings.append("Runs of one cell do not differ at all: a test against their scatter is empty.")
+        warnings.append(
+            f"{data.unit.capitalize()}s of one cell do not differ at all: a test against their scatter is empty."
+        )
     return Comparisons(
         tuple(chosen), table[list(PAIRS)], _pairs_sentence(data, chosen, table, matches, is_blocked), tuple(warnings)
     )
@@ -169,7 +171,7 @@ def variance_of_means(data: Usable, weights: np.ndarray, sizes: np.ndarray) -> t
     n, n_cells, own = len(data.values), len(sizes), (weights**2) @ (1 / sizes)
     unknown = np.full(len(weights), np.nan)
     if n - n_cells < 1:
-        return unknown, unknown, "no interval: one run per cell"
+        return unknown, unknown, f"no interval: one {data.unit} per cell"
     within = data.values - (np.bincount(data.cell_of, data.values) / sizes)[data.cell_of]
     total, pooled = float((within**2).sum()), "scatter within cells, pooled"
     names, of_seed = np.unique(data.seeds, return_inverse=True)
@@ -260,6 +262,10 @@ def _aliased(data: Usable, chosen: list[str]) -> list[str]:
     return alias_warnings(data, alias_groups(data, terms, 2))
 
 
+def _alone(data: Usable, what: str) -> str:
+    return f"One {data.unit} per cell: the scatter between {mark(data.unit)}s is unknown, so {what} have no interval."
+
+
 def _uneven(data: Usable, chosen: list[str], weights: np.ndarray) -> list[str]:
     found = [matching.match(data, chosen, weights[0] > 0, row > 0) for row in weights[1:]]
     if all(one.is_balanced or one.n_cells == one.n_all for one in found):
@@ -285,7 +291,7 @@ def _why_empty(data: Usable) -> str:
     n = len(data.values)
     if n:
         return "There are no two levels with usable runs, so there is nothing to compare."
-    return f"None of {wording.count_text(sum(data.left_out.values()), 'run')} has a {wording.words(data.response)}."
+    return f"None of {wording.count_text(sum(data.left_out.values()), data.unit)} has a {wording.words(data.response)}."
 
 
 def _means_sentence(data: Usable, chosen: list[str], table: pd.DataFrame) -> str:

@@ -24,7 +24,8 @@ SMALLEST = 1e-12
 
 @dataclass(frozen=True)
 class SweepPower:
-    """What this sweep can see between two configurations: n seeds (the fewest of any cell), sd (scatter of single
+    """What this sweep can see between two configurations, or where its rows are configurations between two cells of
+    them: n seeds or configurations (the fewest of any cell), sd (scatter of single
     runs, seeds taken out where they are a block), d and difference (= d · sd) seen with `power`, and the seeds needed
     for d = 1 and d = 0.5. NaN and 0 where nothing can be said."""
 
@@ -135,14 +136,16 @@ def sweep_power(
     sizes = np.bincount(data.cell_of)
     n, sd = int(sizes.min()), float(np.sqrt(variance))
     if n < 2:
-        sentence = "Some configuration has one seed: what it could be told apart from is unknown."
+        lonely = "configuration has one seed" if data.unit == "run" else "cell has one configuration"
+        sentence = f"Some {lonely}: what it could be told apart from is unknown."
         return SweepPower(n, sd, nan, nan, power, alpha, 0, 0, sentence, data.warnings)
     d = detectable(n, df=df, power=power, alpha=alpha)
     one, half = (seeds_needed(size, n_cells=len(sizes), is_blocked=is_blocked, power=power) for size in (1.0, 0.5))
+    each, what = ("seeds", "configurations") if data.unit == "run" else ("configurations a cell", "cells")
     sentence = (
-        f"With n = {n} seeds you can see differences between two configurations above d = {wording.number_text(d)} "
+        f"With n = {n} {each} you can see differences between two {what} above d = {wording.number_text(d)} "
         f"({wording.number_text(d * sd)} in {wording.words(response)}) with a power of {round(100 * power)} %; "
-        f"d = 1 would need {one:,} seeds, d = 0.5 {half:,}."
+        f"d = 1 would need {one:,} {each}, d = 0.5 {half:,}."
     )
     return SweepPower(n, sd, d, d * sd, power, alpha, one, half, sentence, data.warnings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -189,7 +190,8 @@ def with_thirds(found: Found, response: str) -> tuple[pd.DataFrame, str]:
     """Results for tests of effects, and what was done to them, empty where nothing was.
 
     Levels drawn from a range are all different, so nothing repeats: they are cut into thirds, each named by its median,
-    and a configuration counts once, with its mean over seeds.
+    and a configuration counts once, with its mean over seeds; its name stands in the column "configuration". Equal
+    levels stay in one third.
     """
     results, drawn = found.results, []
     for factor in found.factors:
@@ -204,14 +206,20 @@ def with_thirds(found: Found, response: str) -> tuple[pd.DataFrame, str]:
     means = kept.groupby("cell", sort=True).agg({response: "mean", **dict.fromkeys(found.factors, "first")})
     for factor in drawn:
         numeric = pd.to_numeric(means[factor]).astype(float)
-        third = np.minimum(2, (3 * numeric.rank(method="first").sub(1) / max(len(numeric), 1)).astype(int))
-        means[factor] = numeric.groupby(third).transform("median").map(lambda value: float(f"{value:.3g}"))
+        third = np.minimum(2, (3 * numeric.rank(method="average").sub(0.5) / max(len(numeric), 1)).astype(int))
+        medians = numeric.groupby(third).transform("median")
+        digits = next((d for d in range(3, 12) if medians.map(partial(_rounded, d)).nunique() == third.nunique()), 12)
+        means[factor] = medians.map(partial(_rounded, digits))
     note = (
         f"Levels of {wording.list_text([wording.words(f) for f in drawn])} were drawn from a range: they are cut into "
         f"thirds, each named by its median, and each of {len(means):,} configurations counts once. "
         f"{len(results) - len(kept):,} of {len(results):,} runs are left out, not done or without this number."
     )
-    return means.reset_index()[[*others, *drawn, response]], note
+    return means.rename_axis("configuration").reset_index()[[*others, *drawn, response, "configuration"]], note
+
+
+def _rounded(digits: int, value: float) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def with_goals(found: Found) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core import effects, wording
-from core.usable import numbers, usable
+from core.usable import mark, numbers, usable
 
 READING = {
     "axis": "Each small dot is a run; the large one is the mean over the other knobs with its 95 % interval. Dots far "
@@ -62,7 +62,9 @@ def axis_table(results: pd.DataFrame, response: str, factors: Sequence[str], of:
         return pd.DataFrame(columns=columns)
     place, cells = data.factors.index(of), data.cell_names
     runs = pd.DataFrame({"level": [data.levels[of][code] for code in data.codes[:, place]], "value": data.values})
-    runs["name"] = [f"{cells[cell]}, seed {seed}" for cell, seed in zip(data.cell_of, data.seeds, strict=True)]
+    runs["name"] = [
+        f"{cells[cell]}, {mark(data.unit)} {seed}" for cell, seed in zip(data.cell_of, data.seeds, strict=True)
+    ]
     means = effects.marginal_means(results, response, factors, of).table
     means = (
         means[["level", "mean", "low", "high", "n"]].rename(columns={"mean": "value"}).assign(kind="mean", name="mean")

@@ -23,7 +23,8 @@ class Usable:
 
     `factors` holds those with two levels or more; `constant` the others with their one level. `left_out` counts runs
     by reason, `rows` [n] are the places of the usable runs in the frame. `is_replicated` says whether any cell has two
-    runs: without it there is no scatter and no interval.
+    runs: without it there is no scatter and no interval. `unit` is what a row is: a "run", or a "configuration" that is
+    the mean of its seeds (a frame with a column of that name and none of seeds).
     """
 
     response: str
@@ -38,6 +39,7 @@ class Usable:
     is_replicated: bool
     has_seeds: bool
     rows: np.ndarray
+    unit: str = "run"
 
     @property
     def cell_codes(self) -> np.ndarray:
@@ -71,9 +73,11 @@ def usable(results: pd.DataFrame, response: str, factors: Sequence[str]) -> Usab
             raise ValueError(f"{factor!r} is not a factor of these results; there are {list_text(list(results))}.")
     reasons, keep = _reasons(results, response, values)
     left_out = {reason: int(where.sum()) for reason, where in reasons.items() if where.any()}
-    warnings = [f"{count_text(n, 'run')} of {len(results):,} left out: {reason}." for reason, n in left_out.items()]
+    unit = "configuration" if "configuration" in results and "seed" not in results else "run"
+    warnings = [f"{count_text(n, unit)} of {len(results):,} left out: {reason}." for reason, n in left_out.items()]
     keys = {factor: results[factor].map(level_text).to_numpy(dtype=object) for factor in factors}
-    seeds = results["seed"].map(level_text).to_numpy(dtype=object) if "seed" in results else np.arange(len(results))
+    known = next((name for name in ("seed", "configuration") if name in results), "")
+    seeds = results[known].map(level_text).to_numpy(dtype=object) if known else np.arange(len(results))
     if "seed" in results:
         keep, n_twice = _last_of_each(keep, [*keys.values(), seeds])
         warnings += [f"{count_text(n_twice, 'run')} left out: run again later with the same seed."] if n_twice else []
@@ -91,7 +95,7 @@ def usable(results: pd.DataFrame, response: str, factors: Sequence[str]) -> Usab
             constant[factor] = kept[0]
             warnings.append(f"{words(factor)} has one level ({kept[0]}), so nothing can be said about it.")
         if lost and seen:
-            warnings.append(f"No usable run has {words(factor)} {list_text(lost)}.")
+            warnings.append(f"No usable {unit} has {words(factor)} {list_text(lost)}.")
     index = {factor: {level: k for k, level in enumerate(levels[factor])} for factor in levels}
     codes = np.array([[index[f][keys[f][i]] for f in levels] for i in np.flatnonzero(keep)], dtype=int)
     codes = codes.reshape(int(keep.sum()), len(levels))
@@ -99,8 +103,13 @@ def usable(results: pd.DataFrame, response: str, factors: Sequence[str]) -> Usab
     return Usable(
         response, tuple(levels), levels, codes, np.asarray(seeds)[keep].astype(str), values[keep], constant, left_out,
         tuple(warnings), bool((sizes > 1).any()), "seed" in results,
-        np.flatnonzero(keep),
+        np.flatnonzero(keep), unit,
     )  # fmt: skip
+
+
+def mark(unit: str) -> str:
+    """What tells two rows of one cell apart: "seed" for runs, "configuration" for these."""
+    return "seed" if unit == "run" else unit
 
 
 def numbers(results: pd.DataFrame, response: str) -> np.ndarray:

@@ -14,7 +14,22 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
-from core import document, many, pareto, paths, sqlbox, supervisor, svg, sweepboard, sweepends, sweepreport, sweeps
+from core import (
+    anova,
+    assumptions,
+    document,
+    many,
+    pareto,
+    paths,
+    power,
+    sqlbox,
+    supervisor,
+    svg,
+    sweepboard,
+    sweepends,
+    sweepreport,
+    sweeps,
+)
 from core.document import Block
 from core.executors import local
 from core.store import memory_store
@@ -96,6 +111,27 @@ def test_levels_from_a_range_are_cut_into_equal_thirds() -> None:
         [np.median(rates[k : k + 10]) for k in (0, 10, 20)], rel=5e-3
     )
     assert "1 of 60 runs are left out" in note and "seed" not in results
+
+
+def test_thirds_keep_equal_levels_together_and_are_told_as_configurations() -> None:
+    values: dict[tuple[str, int], float | None] = {(f"{k:02d}", s): float(k % 5) + s for k in range(26) for s in (1, 2)}
+    frame = made(values)
+    frame["knob"] = np.array([*[3] * 10, *range(10, 26)])[frame["cell"]]  # 17 whole levels, one of them ten times
+    found = Found("x", frame, ("knob",), "digits", ("test/accuracy",), ())
+    results, _ = sweepboard.with_thirds(found, "test/accuracy")
+    assert results["knob"].value_counts().to_dict() == {3.0: 10, 13.0: 7, 21.0: 9}
+    analysis = anova.anova(results, "test/accuracy", ["knob"])
+    assert "of 26 configurations, each its mean over seeds" in analysis.sentence and "runs" not in analysis.sentence
+    seen = power.sweep_power(results, "test/accuracy", ["knob"])
+    assert "With n = 7 configurations a cell you can see differences between two cells" in seen.sentence
+    assert "seed" not in seen.sentence
+    alone = power.sweep_power(results.drop(index=results.index[results["knob"] == 13.0][1:]), "test/accuracy", ["knob"])
+    assert "Some cell has one configuration" in alone.sentence
+    checked = assumptions.check(analysis)
+    assert set(checked.residuals["seed"]) == {str(k) for k in range(26)} and checked.unit == "configuration"
+    near = frame.assign(knob=1000.0 + frame["cell"] / 100)  # thirds that three digits would make one
+    results, _ = sweepboard.with_thirds(Found("x", near, ("knob",), "digits", (), ()), "test/accuracy")
+    assert results["knob"].nunique() == 3
 
 
 def test_goals_made_from_others() -> None:
