@@ -23,14 +23,16 @@ from core.sweepfile import Range, SweepFile
 from core.sweeprecord import Record
 
 POLL_S = 0.5
-OVER = ("done", "diverged", "failed", "lost", "stopped", "deleted")
+ENDED = ("done", "diverged")
+OVER = (*ENDED, "failed", "lost", "stopped", "deleted")
 WARM_UP = 5
 """Trials drawn at random before a model proposes, and trials that must be over before the median ends another."""
 
 
 @dataclass
 class Trial:
-    """One cell so far: `values` epoch → mean over its seeds, `value` the last of them once all its runs are over."""
+    """One cell so far: `values` epoch → mean over its seeds, `value` the last of them where every run came to its end;
+    `has_diverged` where every run did, but some diverged. Neither: a run crashed, was lost or was stopped."""
 
     cell: int
     levels: dict[str, Any]
@@ -68,7 +70,9 @@ def step(sweep: str) -> bool:
     trials = look(record, file)
     running = [trial for trial in trials if not trial.is_over]
     for trial in running:
-        if is_hopeless(trial, trials, file):
+        if trial.is_pruned:  # whoever wrote that down may have been killed before it asked, or a run was taken up since
+            end(trial)
+        elif is_hopeless(trial, trials, file):
             prune(sweep, trial)
     if len(trials) < record.trials and len(running) < max(record.workers // len(record.seeds), 1):
         cell = propose(trials, file, len(trials))
@@ -88,11 +92,13 @@ def look(record: Record, file: SweepFile) -> list[Trial]:
         statuses = [rundir.read_status(paths.runs() / entry.run) for entry in entries]
         trial.is_over = all(status.state in OVER for status in statuses)
         trial.is_pruned = any(entry.outcome == "pruned" for entry in entries)
-        trial.has_diverged = any(status.state == "diverged" for status in statuses)
+        # The score at which a run crashed is none of its configuration: it is told as failed, with no value.
+        is_whole = bool(statuses) and all(status.state in ENDED for status in statuses)
+        trial.has_diverged = is_whole and any(status.state == "diverged" for status in statuses)
         curves = [curve(paths.runs() / entry.run, file.search.metric) for entry in entries]
         shared = set(curves[0]).intersection(*curves[1:]) if curves else set()
         trial.values = {epoch: sum(one[epoch] for one in curves) / len(curves) for epoch in sorted(shared)}
-        if trial.is_over and trial.values and not trial.has_diverged:
+        if is_whole and trial.values and not trial.has_diverged:
             trial.value = trial.values[max(trial.values)]
         trials.append(trial)
     return trials
@@ -241,11 +247,16 @@ def _asha(study: Any, number: int, factor: int = 4, first: int = 1) -> bool:
 
 
 def prune(sweep: str, trial: Trial) -> None:
-    """End a trial: its runs are asked to stop, and it is written down that a search did so."""
-    epoch = max(trial.values)
+    """End a trial: it is written down that a search did so, and its runs are asked to stop."""
     with sweeprecord.changing(sweep) as record:
         marked = [replace(entry, outcome="pruned") if entry.run in trial.runs else entry for entry in record.entries]
         sweeprecord.write(replace(record, entries=marked))
+    end(trial)
+
+
+def end(trial: Trial) -> None:
+    """Ask the runs of a pruned trial to stop, those that were not asked yet."""
+    epoch = max(trial.values, default=0)
     for run in trial.runs:
         folder = paths.runs() / run
         if not rundir.read_status(folder).is_finished and not rundir.is_asked(folder, "stop"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,3 +147,58 @@ def test_a_pruned_run_is_an_outcome(cache: Path, monkeypatch: pytest.MonkeyPatch
     (wish,) = [wish for _, wish in rundir.wishes(folder)]
     assert wish["reason"] == "Pruned at epoch 3: other trials were better by then."
     assert sweeps.progress(sweep)["outcome"].tolist() == ["pruned"]
+
+
+def logged(folder: Path, values: list[float]) -> None:
+    """A run that has reached these values of what is judged, an epoch each."""
+    metric = file().search.metric
+    lines = [{"n": n, "t": 0.0, "kind": "metrics", "step": n, "epoch": float(n), "values": {metric: value}}
+             for n, value in enumerate(values, 1)]  # fmt: skip
+    (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("states", "value", "told"),
+    [
+        (("done", "done"), 3.0, "COMPLETE"),
+        (("done", "diverged"), None, "COMPLETE"),
+        (("done", "failed"), None, "FAIL"),
+        (("lost", "lost"), None, "FAIL"),
+        (("done", "stopped"), None, "FAIL"),
+        (("diverged", "failed"), None, "FAIL"),
+        (("done", "running"), None, "RUNNING"),
+    ],
+)
+def test_the_score_at_which_a_run_crashed_is_not_told_as_a_result(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, states: tuple[str, str], value: float | None, told: str
+) -> None:
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    sweep = sweeps.start(sweepfile.parse(TEXT.replace("SAMPLER", "tpe").replace("seeds = [1]", "seeds = [1, 2]")))
+    sweeper.step(sweep)
+    for run, state, values in zip(sweeps.read(sweep).runs, states, ([9.0, 3.0], [9.0, 3.0]), strict=True):
+        supervisor.claim(paths.runs() / run)
+        logged(paths.runs() / run, values if state in ("done", "diverged") else values[:1])
+        rundir.set_status(paths.runs() / run, rundir.Status(state, heartbeat=time.time()))
+    trials = sweeper.look(sweeps.read(sweep), file())
+    assert trials[0].value == value and trials[0].is_over == (told != "RUNNING")
+    (one,) = sweeper.as_told(trials, file(), {})
+    assert one.state.name == told
+
+
+def test_a_pruned_run_that_was_never_asked_to_stop_is_asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever pruned it was killed between the plan and the wish."""
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    sweep = sweeps.start(file())
+    sweeper.step(sweep)
+    folder = paths.runs() / sweeps.read(sweep).runs[0]
+    supervisor.claim(folder)
+    logged(folder, [1.0, 1.0])
+    rundir.set_status(folder, rundir.Status("running", heartbeat=time.time()))
+    trial = sweeper.look(sweeps.read(sweep), file())[0]
+    with monkeypatch.context() as killed:
+        killed.setattr(rundir, "ask", lambda *_, **__: None)
+        sweeper.prune(sweep, trial)
+    assert not rundir.wishes(folder)
+    sweeper.step(sweep)
+    sweeper.step(sweep)
+    assert [wish["kind"] for _, wish in rundir.wishes(folder)] == ["stop"]
