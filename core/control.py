@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core import config, rundir, steering, supervisor
+from core import config, rundir, steering, supervisor, sweepflags
 from core.runner import load_trainer
 
 ENDED_EARLY = ("stopped", "diverged", "failed", "lost")
@@ -59,6 +59,9 @@ def resume(folder: Path) -> str:
             f"Run {folder.name} is {status.state}; only a paused, stopped, failed or lost run can be resumed."
         )
     check_is_own(folder, "resumed")
+    sweep = rundir.read_spec(folder).sweep
+    if sweepflags.has(sweep, "cancelled"):
+        raise ValueError(f"The sweep {sweep} of this run was cancelled; resume the sweep, and its runs go on.")
     for path, wish in rundir.wishes(folder):
         if wish["kind"] != "changes":  # an old stop or pause must not hold it again
             path.unlink(missing_ok=True)

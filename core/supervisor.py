@@ -223,12 +223,17 @@ class _Supervisor:
         self.needs = {name: self.needs[name] if name in self.needs else _need(_run_of(name)) for name in names}
         full: set[str] = set()
         paused: dict[str, bool] = {}
+        cancelled: dict[str, bool] = {}
         for name, need in list(self.needs.items()):
             if isinstance(need, str):
                 self.refuse(place / name, need)
                 continue
             if need.sweep not in paused:
                 paused[need.sweep] = sweepflags.has(need.sweep, "paused")
+                cancelled[need.sweep] = sweepflags.has(need.sweep, "cancelled")
+            if cancelled[need.sweep]:
+                self.drop(place / name, need.sweep)
+                continue
             if need.device in full or paused[need.sweep] or not (place / name).exists():  # gone with its group
                 continue
             if self.used(need.device) + min(need.share, 1.0) > 1.0 + 1e-6:
@@ -246,6 +251,19 @@ class _Supervisor:
         if folder.is_dir():
             rundir.set_status(folder, rundir.Status("failed", reason=reason, ended_at=time.time()))
         marker.unlink(missing_ok=True)  # last: where the disk is full it is refused in the next round
+        self.needs.pop(marker.name, None)
+
+    def drop(self, marker: Path, sweep: str) -> None:
+        """Take out of the queue a run that came into it while its sweep was cancelled."""
+        folder = _run_of(marker.name)
+        with queueing():  # whoever cancels, or resumes, is in the middle of it
+            if not sweepflags.has(sweep, "cancelled"):
+                return
+            if marker.exists() and folder.is_dir():
+                reason = "Taken out of the queue: its sweep was cancelled."
+                status = replace(rundir.read_status(folder), state="stopped", reason=reason, ended_at=time.time())
+                rundir.set_status(folder, status)
+            marker.unlink(missing_ok=True)
         self.needs.pop(marker.name, None)
 
     def begin(self, name: str, need: _Need) -> bool:

@@ -65,26 +65,29 @@ def resume(sweep: str) -> str:
 
 
 def cancel(sweep: str) -> str:
-    """Stop what runs and take out of the queue what waits; returns what happens now. What is done stays."""
-    record = sweeprecord.read(sweep)
-    sweepflags.set_flag(record.id, "cancelled", True)
-    for flag in ("driver", "paused"):
-        sweepflags.set_flag(record.id, flag, False)
-    wanted, taken = set(record.runs), 0
-    with supervisor.queueing():
-        for name in sorted(os.listdir(supervisor.queue())):
-            run = name.partition("-")[2]
-            if run in wanted:
-                (supervisor.queue() / name).unlink(missing_ok=True)
-                _end(run, "Taken out of the queue: its sweep was cancelled.")
-                taken += 1
-    stopped = 0
-    for _, folder, status in _started(record):
-        if status.state == "paused" and status.is_finished:
-            _end(folder.name, "Stopped while it was paused: its sweep was cancelled.")
-        elif status.state in rundir.ACTIVE and not status.is_finished:
-            rundir.ask(folder, "stop", reason="Its sweep was cancelled.")
-            stopped += 1
+    """Stop what runs and take out of the queue what waits; returns what happens now. What is done stays.
+
+    It waits for whoever makes runs of this sweep just now (they come after each other into the queue); who comes later
+    sees the flag, and makes none.
+    """
+    with sweeprecord.changing(sweep) as record:
+        wanted, taken, stopped = set(record.runs), 0, 0
+        with supervisor.queueing():  # with the flag: the supervisor takes out what it finds, and that would not be told
+            sweepflags.set_flag(record.id, "cancelled", True)
+            for flag in ("driver", "paused"):
+                sweepflags.set_flag(record.id, flag, False)
+            for name in sorted(os.listdir(supervisor.queue())):
+                run = name.partition("-")[2]
+                if run in wanted:
+                    (supervisor.queue() / name).unlink(missing_ok=True)
+                    _end(run, "Taken out of the queue: its sweep was cancelled.")
+                    taken += 1
+        for _, folder, status in _started(record):
+            if status.state == "paused" and status.is_finished:
+                _end(folder.name, "Stopped while it was paused: its sweep was cancelled.")
+            elif status.state in (*rundir.ACTIVE, "queued") and not status.is_finished:  # "queued": it is being started
+                rundir.ask(folder, "stop", reason="Its sweep was cancelled.")
+                stopped += 1
     return f"It is cancelled: {taken} runs taken out of the queue, {stopped} stop at their next step."
 
 
@@ -139,7 +142,10 @@ def add_levels(sweep: str, factor: str, levels: Sequence[Any]) -> str:
 
 
 def add_trials(record: Record, cells: Sequence[dict[str, Any]]) -> tuple[Record, list[Entry]]:
-    """Cells that a search proposed, with all seeds: planned and queued. Call it while `changing` the sweep."""
+    """Cells that a search proposed, with all seeds: planned and queued; none where it was cancelled meanwhile. Call it
+    while `changing` the sweep."""
+    if sweepflags.has(record.id, "cancelled"):
+        return record, []
     first = len(record.cells)
     grown = replace(record, cells=[*record.cells, *cells])
     file, ground = _ground(grown)
@@ -162,6 +168,7 @@ def rerun_failed(sweep: str, states: Iterable[str] = ("failed", "lost")) -> str:
     if unknown:
         raise ValueError(f"Runs that are {', '.join(sorted(unknown))} cannot be run again.")
     with sweeprecord.changing(sweep) as record:
+        _check_open(record)
         found = [(entry, folder, status.state) for entry, folder, status in _started(record) if status.state in wanted]
         found = [one for one in found if not one[0].outcome]
         lost = [folder for _, folder, state in found if state == "lost"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from core import config, designs, paths, rundir, specs, supervisor, sweepplan
+from core import config, designs, paths, rundir, specs, supervisor, sweepflags, sweepplan
 from core.sweepfile import SweepFile
 from core.sweeprecord import Entry, Record
 
@@ -53,7 +53,10 @@ def entries(record: Record, pairs: list[tuple[int, int]], file: SweepFile, train
 
 
 def make_runs(record: Record, entries: Sequence[Entry], file: SweepFile, ground: specs.Ground) -> list[Path]:
-    """Create the run directories of these entries that are not there yet, and queue them, a group side by side."""
+    """Create the run directories of these entries that are not there yet, and queue them, a group side by side; none
+    where the sweep was cancelled. Call it while `changing` the sweep, so that it is not cancelled half-way."""
+    if sweepflags.has(record.id, "cancelled"):
+        return []
     made: dict[int, rundir.Spec] = {}
     folders: dict[str, list[Path]] = {}
     there = _made()

@@ -96,7 +96,8 @@ def start(
         for cell in design.cells:  # all of it is checked before any of it is made
             specs.make(ground, designs.knobs_of(cell, made, trainer.Config), seed=made.seeds[0])
     record = sweeprecord.create(record, made.text, *flags)
-    sweepruns.make_runs(record, record.entries, made, ground)
+    with sweeprecord.changing(record.id):
+        sweepruns.make_runs(record, record.entries, made, ground)
     supervisor.ensure()
     return record.id
 

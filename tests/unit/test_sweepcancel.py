@@ -1,0 +1,110 @@
+"""A sweep that is cancelled trains nothing more, whoever makes, proposes, queues or starts its runs at that moment."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import control, paths, rundir, supervisor, sweeper, sweepfile, sweeprecord, sweeps
+from core.executors import local
+from tests.unit.test_sweeper import TEXT as SEARCH
+from tests.unit.test_sweeps import TEXT
+
+
+@pytest.fixture(autouse=True)
+def started(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The processes that would have been started."""
+    found: list[Any] = []
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    monkeypatch.setattr(local, "start", lambda folder, *_: found.append(folder))
+    monkeypatch.setattr(local, "start_many", lambda folders, *_: found.append(folders))
+    return found
+
+
+def states(sweep: str) -> set[str]:
+    return set(sweeps.progress(sweep)["state"])
+
+
+def test_cancelled_while_its_runs_are_made(monkeypatch: pytest.MonkeyPatch, started: list[Any]) -> None:
+    create, made, told = rundir.create, [], []
+
+    def cancel_at_the_third(spec: rundir.Spec) -> Path:
+        made.append(spec)
+        if len(made) == 3:
+            thread = threading.Thread(target=lambda: told.append(sweeps.cancel(spec.sweep)))
+            thread.start()
+            thread.join(0.3)  # time enough to do harm, for one that does not wait
+            made.append(thread)
+        return create(spec)
+
+    monkeypatch.setattr(rundir, "create", cancel_at_the_third)
+    sweep = sweeps.start(sweepfile.parse(TEXT))
+    made[3].join(30)
+    supervisor._Supervisor().tick()
+    assert told == ["It is cancelled: 8 runs taken out of the queue, 0 stop at their next step."]
+    assert not supervisor.waiting() and not started and states(sweep) == {"stopped"}
+
+
+def test_cancelled_before_the_first_run_is_made(monkeypatch: pytest.MonkeyPatch, started: list[Any]) -> None:
+    create = sweeprecord.create
+
+    def create_and_cancel(*given: Any) -> sweeprecord.Record:
+        record = create(*given)
+        sweeps.cancel(record.id)
+        return record
+
+    monkeypatch.setattr(sweeprecord, "create", create_and_cancel)
+    sweep = sweeps.start(sweepfile.parse(TEXT))
+    supervisor._Supervisor().tick()
+    assert not supervisor.waiting() and not started and sweeps.summary(sweep).state == "cancelled"
+    assert "8 runs go back into the queue" in sweeps.resume(sweep)
+    assert len(supervisor.waiting()) == 8
+
+
+def test_cancelled_while_a_cell_is_proposed(monkeypatch: pytest.MonkeyPatch, started: list[Any]) -> None:
+    sweep = sweeps.start(sweepfile.parse(SEARCH.replace("SAMPLER", "tpe")))
+    propose = sweeper.propose
+
+    def propose_and_cancel(*given: Any) -> dict[str, Any]:
+        sweeps.cancel(sweep)
+        return propose(*given)
+
+    monkeypatch.setattr(sweeper, "propose", propose_and_cancel)
+    sweeper.step(sweep)
+    supervisor._Supervisor().tick()
+    assert not sweeps.read(sweep).cells and not supervisor.waiting() and not started
+
+
+def test_a_run_that_is_just_being_started_is_asked_to_stop() -> None:
+    """It is out of the queue, and its status does not say "starting" yet."""
+    sweep = sweeps.start(sweepfile.parse(TEXT))
+    folder = paths.runs() / sweeps.read(sweep).runs[0]
+    supervisor.claim(folder)
+    assert sweeps.cancel(sweep) == "It is cancelled: 7 runs taken out of the queue, 1 stop at their next step."
+    assert rundir.is_asked(folder, "stop")
+
+
+def test_the_supervisor_starts_no_run_of_a_cancelled_sweep(started: list[Any]) -> None:
+    """Its watch took a killed run up at the moment when the sweep was cancelled."""
+    sweep = sweeps.start(sweepfile.parse(TEXT))
+    sweeps.cancel(sweep)
+    folder = paths.runs() / sweeps.read(sweep).runs[0]
+    supervisor.enqueue_all([folder])
+    watcher = supervisor._Supervisor()
+    watcher.tick()
+    assert not started and not supervisor.waiting() and not watcher.needs and states(sweep) == {"stopped"}
+
+
+def test_who_wants_more_of_a_cancelled_sweep_resumes_it_first() -> None:
+    sweep = sweeps.start(sweepfile.parse(TEXT))
+    sweeps.cancel(sweep)
+    folder = paths.runs() / sweeps.read(sweep).runs[0]
+    with pytest.raises(ValueError, match="was cancelled; resume it first"):
+        sweeps.rerun_failed(sweep, ["stopped"])
+    with pytest.raises(ValueError, match="was cancelled; resume the sweep"):
+        control.resume(folder)
+    sweeps.resume(sweep)
+    assert len(supervisor.waiting()) == 8
