@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core import foreign
+
 READABLE = "wav, flac, ogg, mp3 and aiff"
 SHORTEST_S = 0.1
 LONGEST_S = 30 * 60.0
@@ -121,7 +123,7 @@ def refuse_by_content(source: bytes | Path, name: str) -> None:
         raise ValueError(f"{name} is {other}; {READABLE} are read here, so convert it to one of them.")
     text = not any(byte < 9 or 13 < byte < 32 for byte in head)
     if text:
-        raise ValueError(f"{name} holds text, not sound; {READABLE} files are read here.")
+        raise ValueError(f"{name} holds text, not sound; {READABLE} files are read here{foreign.as_well()}.")
 
 
 def _read(data: bytes, name: str) -> tuple[np.ndarray, int, list[str]]:
@@ -152,7 +154,9 @@ def _read(data: bytes, name: str) -> tuple[np.ndarray, int, list[str]]:
     except soundfile.LibsndfileError:
         if data[:4] in (b"RIFF", b"FORM", b"fLaC", b"OggS") or data[:3] == b"ID3":
             raise ValueError(f"{name} is cut off or damaged so that nothing can be read; copy it again.") from None
-        raise ValueError(f"{name} is not a sound file that can be read; {READABLE} files are.") from None
+        raise ValueError(
+            f"{name} is not a sound file that can be read; {READABLE} files are{foreign.as_well()}."
+        ) from None
     if frames > LONGEST_S * rate:
         raise ValueError(_too_long(name, frames / rate))
     if damaged and not blocks:

@@ -15,6 +15,8 @@ Tell = Callable[[float, str], None]
 """Called by the work with how much is done (0 to 1) and a few words; raises `Cancelled` where somebody asked to end."""
 
 KEPT_ENDED = 8
+LOOK_EVERY_S = 0.2
+"""A piece of work that waits for its turn looks so often whether it shall end."""
 
 
 class Cancelled(Exception):
@@ -35,7 +37,7 @@ class Job:
         threading.Thread(target=self._run, name="background work", daemon=True).start()
 
     def cancel(self) -> None:
-        """Ask it to end; it does so the next time it tells how far it is."""
+        """Ask it to end; it does so the next time it tells how far it is, or soon where it waits for its turn."""
         self._asked.set()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -67,10 +69,15 @@ class Job:
 
     def _run(self) -> None:
         try:
-            with _turn:
+            while not _turn.acquire(timeout=LOOK_EVERY_S):
+                if self._asked.is_set():
+                    raise Cancelled
+            try:
                 self.begun_s = time.monotonic()
                 self._tell(0.0, "")
                 self._result = self._work(self._tell)
+            finally:
+                _turn.release()
         except Cancelled as end:
             self.was_cancelled, self._error = True, end
         except Exception as error:  # whoever asks for the result gets it

@@ -13,7 +13,7 @@ from pathlib import Path
 from core import audio, decoding, foreign, longclip, paths
 from core.longclip import LongClip
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def keep(
 ) -> tuple[Entry, audio.Clip | LongClip]:
     """Decode an upload in a child process, and keep it under its hash; ValueError where it is no readable audio.
 
-    `tell` hears how much of a long clip is unpacked, and may raise to end it: nothing is kept then.
+    `tell` hears how much of a long clip is unpacked, and of what FFmpeg reads how much is converted (half of the work
+    there); it may raise to end it: nothing is kept then.
     """
     suffix = Path(audio.clean_name(name)).suffix.lower()
     # Ends in the number of this process: should it be killed, what it leaves is swept away (core/leftovers.py).
@@ -72,9 +73,11 @@ def keep(
             file.write(data)
         if foreign.demuxer(data[:16]) and foreign.is_there():  # what is kept is the FLAC: everything here reads it
             suffix = ".flac"
-            foreign.convert(Path(temporary), Path(converted), audio.clean_name(name))
+            foreign.convert(Path(temporary), Path(converted), audio.clean_name(name), lambda share: tell(share / 2))
             os.replace(converted, temporary)
-        clip = decoding.decode_safely(Path(temporary), name, tell=tell)
+            clip = decoding.decode_safely(Path(temporary), name, tell=lambda share: tell((1 + share) / 2))
+        else:
+            clip = decoding.decode_safely(Path(temporary), name, tell=tell)
         stem = "".join(c if c.isalnum() or c in " -_.()" else "_" for c in Path(clip.name).stem)[:60].strip(" .")
         stem = stem or "clip"
         path = folder() / f"{clip.sha256[:12]}-{stem}{suffix if suffix in SUFFIXES else '.wav'}"
@@ -100,7 +103,7 @@ def opened(path: Path, tell: Callable[[float], None] = lambda fraction: None) ->
     Raises ValueError and OSError as `audio.decode`; `tell` as for `keep`.
     """
     if not longclip.is_long(path):
-        return audio.decode(path)
+        return audio.decode(path) if _is_read_before(path) else decoding.decode_safely(path, path.name)
     found = longclip.find(audio.file_hash(path), path.name)
     if found is None:
         longclip.tidy()
@@ -108,8 +111,9 @@ def opened(path: Path, tell: Callable[[float], None] = lambda fraction: None) ->
     return found
 
 
-def _audio_files(place: Path) -> list[Path]:
-    return sorted(path for path in place.glob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else []
+def _is_read_before(path: Path) -> bool:
+    """Whether a child has read this file already, as it has every upload, or we made it: it will not crash the app."""
+    return path.parent in (folder(), paths.starter() / "clips")
 
 
 def _newest_first(place: Path) -> list[Path]:
@@ -121,6 +125,10 @@ def _newest_first(place: Path) -> list[Path]:
                 with contextlib.suppress(FileNotFoundError):
                     found.append((-entry.stat().st_mtime, Path(entry.path)))
     return [path for _, path in sorted(found)]
+
+
+def _audio_files(place: Path) -> list[Path]:
+    return sorted(path for path in place.glob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else []
 
 
 def _about(path: Path) -> dict[str, dict[str, str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core import audio, datacharts, datasets, decoding
+from core import audio, datacharts, datasets, library
 from core.datasets import INSTRUMENT_NAMES, Dataset, splits
 from pages import drawing, palette, shared
 
@@ -236,8 +237,7 @@ def _play(dataset: Dataset, index: int) -> None:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _sound(path: str, modified: float) -> tuple[bytes, list[str]]:
     """A WAV file of at most two minutes, read in a child, and sentences about it."""
-    with open(path, "rb") as file:
-        clip = decoding.decode_safely(file.read(), path)
+    clip = library.opened(Path(path))  # from its path: a long one comes too, and is never whole in memory
     most = int(LONGEST_PLAYED_S * clip.sample_rate_hz)
     here = clip if isinstance(clip, audio.Clip) else clip.part(0, most)  # hours are not taken into memory
     about = f"{clip.seconds:.4g} s, {here.sample_rate_hz:,} Hz, {here.samples.shape[0]} channels"

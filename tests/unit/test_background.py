@@ -76,3 +76,21 @@ def test_one_at_a_time_and_one_of_a_kind() -> None:
     assert (first.result(), other.result()) == (1, 3)
     background.forget(key)
     assert background.find(key) is None
+
+
+def test_what_waits_for_its_turn_ends_when_asked() -> None:
+    go_on, running = threading.Event(), threading.Event()
+
+    def work(tell: background.Tell) -> None:
+        running.set()
+        assert go_on.wait(PATIENCE_S)
+
+    first = background.start(uuid.uuid4(), work)
+    assert running.wait(PATIENCE_S)
+    other = background.start(uuid.uuid4(), lambda tell: pytest.fail("it began"))
+    other.cancel()
+    try:
+        assert other.wait(PATIENCE_S) and other.was_cancelled and first.is_active
+    finally:
+        go_on.set()
+    assert background.start(uuid.uuid4(), lambda tell: 4).result() == 4  # nobody holds the turn

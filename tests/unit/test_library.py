@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
-from core import audio, foreign, library
+from core import audio, background, foreign, library
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +135,44 @@ def test_what_ffmpeg_cannot_read_is_one_sentence(cache: Path) -> None:
     with pytest.raises(ValueError, match=r"^song\.m4a is cut off or damaged.*\.$"):
         library.keep(b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(500), "song.m4a")
     assert kept(cache) == []
+
+
+FFMPEG = """#!/bin/sh
+echo "  Duration: 00:00:10.00, start: 0.000000"
+echo "out_time_us=2500000"
+echo $$ > {place}/pid
+exec sleep 600
+"""
+
+
+def test_a_conversion_tells_how_far_it_is_and_ends_when_asked(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ffmpeg").write_text(FFMPEG.format(place=tmp_path))
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    heard: list[float] = []
+
+    def tell(share: float) -> None:
+        heard.append(share)
+        if share:
+            raise background.Cancelled
+
+    with pytest.raises(background.Cancelled):
+        library.keep(b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(500), "song.m4a", tell)
+    assert heard[-1] == 0.125  # a quarter of what is half of the work
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    assert kept(cache) == []
+
+
+def test_clips_of_the_data_folder_are_read_in_a_child(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign_clip = tmp_path / "data" / "clips" / "one.wav"
+    foreign_clip.parent.mkdir(parents=True)
+    foreign_clip.write_bytes(tone())
+    own, _ = library.keep(tone(), "own.wav")
+    monkeypatch.setattr(audio, "decode", lambda *about: pytest.fail("decoded in this process"))
+    assert library.opened(foreign_clip).seconds == 0.5
+    with pytest.raises(pytest.fail.Exception):  # an upload was read in a child before it was kept
+        library.opened(own.path)
