@@ -98,8 +98,8 @@ def _keep_once(file: Any) -> None:
         st.session_state.setdefault("unread", {})[file.file_id] = (
             f"{file.name} was not read to its end; nothing was kept."
         )
-    except ValueError as error:
-        st.session_state.setdefault("unread", {})[file.file_id] = str(error)
+    except (ValueError, OSError) as error:
+        st.session_state.setdefault("unread", {})[file.file_id] = shared.reason(error)
     background.forget(key)
 
 
@@ -121,8 +121,9 @@ def _unpacked(entry: library.Entry) -> bool:
     except background.Cancelled:
         st.info("Reading was ended. Choose another clip, or read this one again.", icon=":material/cancel:")
         st.button("Read it", on_click=background.forget, args=[key])
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         shared.failed(error)
+        st.button("Try again", icon=":material/refresh:", on_click=background.forget, args=[key], key="open.again")
     return False
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +117,20 @@ def _hear_long(
     job = background.start(key, work)
     if not waiting.ended(job, "Listening", key="hear"):
         return []
+    again = partial(
+        st.button, "Try again", icon=":material/refresh:", on_click=background.forget, args=[key], key="hear.again"
+    )
     try:
-        return job.result()
+        found = job.result()
+        if any(isinstance(one, ValueError) for one in found):
+            again()
+        return found
     except background.Cancelled:
         st.info("Listening was ended; what was heard so far is kept for the next time.", icon=":material/cancel:")
         st.button("Go on listening", on_click=background.forget, args=[key])
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         shared.failed(error)
+        again()
     return []
 
 

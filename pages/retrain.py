@@ -27,7 +27,8 @@ def panel(heard: list[listening.Heard], name: Callable[[str], str]) -> None:
             new = supervisor.new_spec(module, values, data=data, split=spec.split, seed=spec.seed)
             supervisor.submit(new)
             st.session_state["retrained"] = new.id
-        except ValueError as error:
+            st.session_state.pop("retrained.badly", None)
+        except (ValueError, OSError) as error:
             shared.failed(error)
 
 
@@ -35,6 +36,11 @@ def watch() -> None:
     """How far the run that was started here has come; below the player, whether the panel is open or not."""
     if run := st.session_state.get("retrained"):
         st.fragment(_watch, run_every=1.0)(run)
+    elif ended := st.session_state.get("retrained.badly"):
+        run, sentence = ended
+        st.error(shared.plain(sentence), icon=":material/error:")
+        if rundir.exists(run):
+            st.page_link("pages/train.py", label="See the run", query_params={"run": run})
 
 
 def _data(spec: rundir.Spec) -> str:
@@ -47,17 +53,27 @@ def _data(spec: rundir.Spec) -> str:
 
 
 def _watch(run: str) -> None:
-    folder = rundir.find(run)
-    status = rundir.read_status(folder)
+    try:
+        folder = rundir.find(run)
+        status, task = rundir.read_status(folder), rundir.read_spec(folder).task
+    except ValueError as error:  # deleted in another tab, or damaged
+        _end_badly(run, f"The run that was started here cannot be followed: {error}")
+        return
     if status.state == "done":
         st.session_state["retrained"] = None
-        st.session_state["hear"] = (rundir.read_spec(folder).task, run)
+        st.session_state["hear"] = (task, run)
         st.rerun()
     elif status.is_finished:
-        st.error(f"It ended {status.state}: {shared.plain(status.reason)}")
-        st.page_link("pages/train.py", label="See the run", query_params={"run": run})
+        _end_badly(run, f"The run that was started here ended {status.state}: {status.reason}")
     else:
         st.progress(min(max(status.fraction, 0.0), 1.0), text=shared.plain(status.note or status.state))
+
+
+def _end_badly(run: str, sentence: str) -> None:
+    """Have it said, and the ticking end."""
+    st.session_state["retrained"] = None
+    st.session_state["retrained.badly"] = (run, sentence)
+    st.rerun()
 
 
 def hear_new_run() -> None:

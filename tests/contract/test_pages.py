@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import shlex
 import shutil
@@ -296,6 +297,36 @@ def test_listen_plays_the_clip_with_the_best_runs(filled: Path) -> None:
     assert ["ridge" in row for row in table.splitlines()[2:]] == [True, True]
     offered = listening.choices(made_store(), "emotion")
     assert not any(rundir.read_spec(rundir.find(run)).data == "toy" for run in offered)
+
+
+def test_a_retrained_run_that_ended_badly_is_said_once(filled: Path) -> None:
+    for run, sentence in (("20200101-000000-toy-gone", "There is no run"), (run_in("failed", "cues"), "ended failed")):
+        app = AppTest.from_file(str(APP), default_timeout=60).run()
+        app.session_state["retrained"] = run
+        app = seen(app.run())
+        assert app.session_state["retrained"] is None  # nothing ticks any more
+        (told,) = [box.value for box in app.error]
+        assert sentence in told
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("Too little room.")])
+def test_a_long_clip_that_failed_once_can_be_tried_again(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(*about: Any) -> None:
+        raise error
+
+    opened_before = library.opened
+    clip = next(entry.key for entry in library.entries() if "chord" in entry.key)
+    monkeypatch.setattr("pages.clips._is_ready", lambda *about: False)
+    monkeypatch.setattr(library, "opened", fails)
+    app = opened("pages/listen.py", clip=clip)
+    (told,) = [box.value.replace("\\", "") for box in app.error]
+    assert told in ("The disk is full: free some space, then try again.", "Too little room.")
+    monkeypatch.setattr(library, "opened", opened_before)
+    assert [box.value for box in seen(app.run()).error]  # not by itself
+    app = seen(next(button for button in app.button if button.label == "Try again").click().run())
+    assert not app.error and any(block.value == "The whole clip" for block in app.subheader)
 
 
 def made_store() -> Any:
