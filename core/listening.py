@@ -188,13 +188,18 @@ def _predict(
     starts_s, _ = windows.bounds(times_s, window_s, clip.seconds)
     _, different, place = np.unique(starts_s, return_index=True, return_inverse=True)  # those at the ends coincide
     block = LONG_BLOCK_WINDOWS if isinstance(clip, LongClip) else BLOCK_WINDOWS
-    for first in range(0, len(different), block):
-        inputs = windows.inputs(clip, model.input, times_s[different[first : first + block]], window_s)
-        parts.append(trainer.predict(model.model, inputs))
-        tell(min(1.0, (first + block) / len(different)))
-    warnings = list(dict.fromkeys(text for part in parts for text in part.warnings))
-    values = np.concatenate([part.values for part in parts])[place]
     is_silent = _levels_db(clip, times_s, window_s) < SILENT_BELOW_DB
+    heard = np.flatnonzero(~is_silent[different])  # what a model says of silence is not shown, nor its warnings
+    asked = different[heard] if len(heard) else different[:1]  # of one window, for the labels
+    for first in range(0, len(asked), block):
+        inputs = windows.inputs(clip, model.input, times_s[asked[first : first + block]], window_s)
+        parts.append(trainer.predict(model.model, inputs))
+        tell(min(1.0, (first + block) / len(asked)))
+    warnings = list(dict.fromkeys(text for part in parts for text in part.warnings)) if len(heard) else []
+    of_asked = np.concatenate([part.values for part in parts])
+    of_different = np.full((len(different), of_asked.shape[1]), np.nan)
+    of_different[heard] = of_asked[: len(heard)]
+    values = of_different[place]
     if is_silent.any():
         values = np.where(is_silent[:, None], np.nan, values)
         warnings.append("Where it is silent there is no prediction.")

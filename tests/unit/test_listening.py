@@ -127,6 +127,23 @@ def test_new_weights_of_a_resumed_run_are_heard(cache: Path) -> None:
     assert after.prediction.values[:, 1] == pytest.approx(before.prediction.values[:, 1] + 1)
 
 
+@pytest.mark.parametrize("loud_s, told", [(0.0, 0), (8.0, 1)])
+def test_of_silence_only_the_silence_is_told(cache: Path, loud_s: float, told: int) -> None:
+    run = write_loudness_model(window_s=1.0)
+    path = rundir.find(run) / "checkpoints" / "final.safetensors"
+    saved = checkpoints.load_state(path)
+    saved["model"]["bias"] = np.array([-20.0, 5.0])  # below the scale, whatever it hears
+    checkpoints.save_state(path, saved)
+    loud = 0.5 * np.sin(2 * np.pi * 440 * np.arange(int(loud_s * RATE_HZ)) / RATE_HZ)
+    sound = np.concatenate([np.zeros(4 * RATE_HZ), loud]).astype(np.float32)
+    heard = listening.listen(audio.decode(audio.wav_bytes(sound, RATE_HZ)), listening.load(run)).prediction
+    assert [text for text in heard.warnings if "silent" in text] == ["Where it is silent there is no prediction."]
+    clipped = [text for text in heard.warnings if "clipped" in text]
+    assert len(clipped) == told
+    n_heard = int(np.isfinite(heard.values[:, 0]).sum())
+    assert (n_heard > 0) == (told > 0) and np.isnan(heard.values[heard.times_s <= 3.0]).all()
+
+
 @pytest.mark.parametrize("words", [{"hop_s": 0.0}, {"hop_s": -1.0}, {"window_s": 0.0}])
 def test_a_window_or_hop_of_nothing_is_refused(cache: Path, words: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="longer than 0 s"):
