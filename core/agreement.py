@@ -100,7 +100,7 @@ def known_labels(path: Path) -> Known | None:
         return None
     for name in ("deam-audio", "folder:clips"):
         try:
-            dataset, by_size = _indexed(name, str(paths.data()))
+            dataset, by_size = _indexed(name, str(paths.data()), datasets.stamp(name))
         except ValueError:  # not here, or without such labels; it may come while the app runs, so it is asked again
             continue
         assert dataset.audio is not None
@@ -112,7 +112,7 @@ def known_labels(path: Path) -> Known | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _indexed(name: str, root: str) -> tuple[Dataset, dict[int, list[int]]]:
+def _indexed(name: str, root: str, stamp: str) -> tuple[Dataset, dict[int, list[int]]]:
     """A labelled data set with audio, and its items by the size of their files in bytes."""
     dataset = datasets.load(name, "emotion")
     by_size: dict[int, list[int]] = {}

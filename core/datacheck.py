@@ -102,12 +102,11 @@ def content_now(name: str, task: str, split: str) -> str:
 
 
 def _subject(name: str, task: str | None) -> _Subject:
-    real = datasets.settled(name)
-    base, _, place = real.partition(":")
-    survey = getattr(datasets.module(base), "survey", None)  # where it can go on without the files that are missing
+    survey = getattr(datasets.module(name), "survey", None)  # where it can go on without the files that are missing
     if survey is None:
-        dataset = datasets.load(real, task)
+        dataset = datasets.load(name, task)
         return _Subject(name, dataset, [], [], dataset.version)
+    place = datasets.settled(name).partition(":")[2]
     seen = survey(place, task)
     files = _files(seen.dataset) if seen.dataset else []
     stamps = [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]

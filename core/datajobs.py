@@ -116,7 +116,7 @@ def _file(name: str, task: str, split: str, suffix: str) -> Path:
     place = paths.cache() / "data" / "checks"
     place.mkdir(parents=True, exist_ok=True)
     try:
-        name = datasets.settled(name)
+        name = datasets.lasting(name)
     except ValueError:  # the folder is gone; what was known of it can still be shown
         name = datasets.unaliased(name)
     return place / f"{fingerprint([name, task, split])}.{suffix}"

@@ -58,7 +58,15 @@ def _check(name: str, task: str, chosen: str) -> None:
             icon=":material/fact_check:",
         )
         return
+    if hasattr(datasets.module(name), "lasting") and _is_outdated(name, report):
+        st.caption("Ratings came or went since this check; check again to have them judged.")
     _report(name, report)
+
+
+def _is_outdated(name: str, report: Report) -> bool:
+    from core import datacheck  # half a second, which only the data that people add to need
+
+    return report.content != datacheck.content_now(name, report.task, report.split)
 
 
 @st.fragment(run_every=1.0)

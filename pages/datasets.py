@@ -32,9 +32,10 @@ VIEWS = {
 }
 
 
-def _stamp() -> tuple[str, ...]:
-    """What decides which data sets are here: the folder of data and what was added."""
-    return (os.environ.get("EARSHOT_DATA", ""), *(f"{name}={place}" for name, place in shelf.added().items()))
+def _stamp(name: str) -> tuple[str, ...]:
+    """What decides which data sets are here, and what `name` says: the folder of data, what was added, its labels."""
+    added = (f"{each}={place}" for each, place in shelf.added().items())
+    return (os.environ.get("EARSHOT_DATA", ""), datasets.stamp(name), *added)
 
 
 @st.cache_resource(show_spinner="Reading the data set …", ttl=300, max_entries=64)
@@ -196,7 +197,7 @@ def _one(name: str, card: Card) -> None:
         view = st.segmented_control("Look at", list(VIEWS), key="view", format_func=str.capitalize) or "labels"
     st.query_params["view"] = view
     try:
-        dataset = _dataset(name, task, _stamp(), _cache())
+        dataset = _dataset(name, task, _stamp(name), _cache())
         VIEWS[view](name, dataset)
     except ValueError as error:
         shared.failed(error)
@@ -220,9 +221,9 @@ def _page() -> None:
             "`python lab.py data add NAME PATH`."
         )
     everything = st.expander(f"All {len(names)} data sets that the lab knows", expanded=is_first_visit)
-    _one(name, _card(name, _stamp(), _cache()))
+    _one(name, _card(name, _stamp(name), _cache()))
     with everything:  # last, because it reads every one of them
-        cards = [_card(each, _stamp(), _cache()) for each in names]
+        cards = [_card(each, _stamp(each), _cache()) for each in names]
         st.dataframe(_table(cards), hide_index=True, width="stretch", placeholder="—")
 
 

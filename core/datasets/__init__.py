@@ -173,6 +173,24 @@ def settled(name: str) -> str:
     return f"{base}:{found.settled(place)}" if hasattr(found, "settled") and is_complete else name
 
 
+def lasting(name: str) -> str:
+    """The name of a data set in whatever state it is, for what is kept about it: `settled` without a version, and
+    nothing is written (`lasting(place)` of the module, where its `settled` does more)."""
+    name = unaliased(name)
+    found, (base, _, place) = module(name), name.partition(":")
+    return f"{base}:{found.lasting(place)}" if hasattr(found, "lasting") else settled(name)
+
+
+def stamp(name: str) -> str:
+    """What changes when somebody edits the labels of a data set, without reading them; empty where nobody does."""
+    name = unaliased(name)
+    try:
+        found = module(name)
+        return str(found.stamp(name.partition(":")[2])) if hasattr(found, "stamp") else ""
+    except (ValueError, OSError):  # unknown, or not here: whoever loads it says so
+        return ""
+
+
 def is_made_here(name: str) -> bool:
     """Whether the data set is rendered on first use rather than found on the disk."""
     return hasattr(module(name), "INPUTS_MADE_HERE")

@@ -157,6 +157,12 @@ def settled(place: str) -> str:
     return str(find_folder(place))
 
 
+def stamp(place: str) -> list[tuple[str, int, int]]:
+    """Name, time of change (ns) and size of each table in the folder."""
+    found = [(path.name, path.stat()) for path in sorted(find_folder(place).glob("*.csv"))]
+    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in found]
+
+
 def _given(place: str) -> Path:
     try:
         return Path(place).expanduser()

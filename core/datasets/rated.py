@@ -88,6 +88,17 @@ def settled(place: str) -> str:
     return f"{place}@{labels['version']}"
 
 
+def lasting(place: str) -> str:
+    """RATER without a version."""
+    return place.partition("@")[0] or ratings.EVERYONE
+
+
+def stamp(place: str) -> list[tuple[str, int]]:
+    """Each file of ratings with its time of change (ns)."""
+    files = sorted(ratings.folder().glob("*/*.json"))
+    return [(f"{file.parent.name}/{file.name}", file.stat().st_mtime_ns) for file in files]
+
+
 def choices() -> dict[str, str]:
     """Place → name of what can be asked for: every rater, and everyone where there are several."""
     known = ratings.raters()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from streamlit.testing.v1 import AppTest
@@ -127,3 +128,24 @@ def test_a_check_is_started_watched_cancelled_and_read(
     assert "12 recordings read" in plain(app) and "It broke" in app.error[0].value
     assert any("DROP" in str(frame.value.to_numpy()) for frame in app.dataframe)
     assert_text(app)
+
+
+def test_a_corrected_table_is_read_at_once(empty: Path, mine: Path) -> None:
+    shelf.remember("mine", mine)
+    right = (mine / "manifest.csv").read_text()
+    (mine / "manifest.csv").write_text(right.replace("0 *b*", "nowhere", 1))
+    app = opened(PAGE, data="mine")
+    assert "nowhere" in " ".join(box.value for box in app.error)
+    (mine / "manifest.csv").write_text(right)
+    app = seen(app.run())
+    assert not app.error and "12" in [one.value for one in app.metric]
+
+
+def test_a_long_item_is_played_from_its_beginning(empty: Path, tmp_path: Path) -> None:
+    place = tmp_path / "long"
+    place.mkdir()
+    soundfile.write(place / "long.wav", np.resize(take(0, 1.0), 31 * 60 * 2000), 2000)
+    (place / "labels.csv").write_text("path,valence,arousal\nlong.wav,2,3\n")
+    app = opened(PAGE, data=f"folder:{place}", view="listen")
+    assert not app.error, app.error
+    assert "The first two minutes are played." in plain(app) and "1860 s, " in plain(app)

@@ -74,6 +74,9 @@ def test_a_file_is_known_by_its_bytes_not_by_its_name(tmp_path: Path, monkeypatc
     shutil.copy(clips / "high.wav", copy)
     known = agreement.known_labels(copy)
     assert known is not None and (known.item, known.song, known.trace) == ("high.wav", (7.0, 8.0), None)
+    (clips / "labels.csv").write_text("path,valence,arousal\nlow.wav,2,3\nhigh.wav,6.5,8\n")  # corrected meanwhile
+    known = agreement.known_labels(copy)
+    assert known is not None and known.song == (6.5, 8.0)
     copy.write_bytes(copy.read_bytes()[:-2] + b"\0\1")
     assert agreement.known_labels(copy) is None
     assert agreement.known_labels(tmp_path / "nothing.wav") is None

@@ -10,7 +10,7 @@ import pytest
 
 import trainers
 from commands import scores
-from core import audio, checkpoints, datasets, lineage, ratings, rundir, runner, supervisor, trash
+from core import audio, checkpoints, datajobs, datasets, lineage, ratings, rundir, runner, supervisor, trash
 from core.datasets import IRMAS_CLASSES, Missing, rated, splits
 from core.events import FitData, Inputs, Part
 
@@ -235,3 +235,16 @@ def test_a_name_that_only_begins_like_an_ancestor_is_none(cache: Path) -> None:
 
 def learned() -> rundir.Spec:
     return rundir.Spec("learned", "toy", {}, "toy", "emotion", "grouped:0", 0, "cpu")
+
+
+def test_a_check_stays_that_of_its_ratings_while_they_go_on(cache: Path) -> None:
+    rate(cache, 3)
+    about = ("emotion", "grouped:0")
+    datajobs.write_job("rated:anna", *about, datajobs.Job("starting", 0.1, "Starting …"))
+    rate(cache, 4)  # another clip, while the check is at work
+    job = datajobs.read_job("rated:anna", *about)
+    assert job is not None and job.is_active
+    assert not (ratings.folder() / "frozen").exists()  # to look has frozen nothing
+    of_child = datajobs.read_job(datasets.settled("rated:anna"), *about)
+    assert of_child == job  # the process that checks knows the ratings by their version
+    assert datajobs.read_job("rated", *about) is None
