@@ -27,6 +27,8 @@ def plain(value: Any) -> Any:
     """JSON has no NaN and no infinity: null instead."""
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 import soundfile
 
-from core import datasets, microphone, paths, rundir, supervisor
+from core import datasets, foreign, microphone, paths, rundir, supervisor
 from core.store import memory_store
 
 PACKAGES = (
@@ -52,10 +52,11 @@ def _machine() -> list[str]:
 def _audio() -> list[str]:
     formats = [name for name in ("WAV", "FLAC", "OGG", "MP3") if name in soundfile.available_formats()]
     lines = [f"reads {', '.join(formats)} (libsndfile {soundfile.__libsndfile_version__})"]
-    if shutil.which("ffmpeg") is None:
-        lines.append(
-            "FFmpeg is not installed: nothing here needs it, but it converts m4a and webm, which are not read."
-        )
+    named = ", ".join(suffix[1:] for suffix in foreign.SUFFIXES)
+    if foreign.is_there():
+        lines.append(f"reads {named} through FFmpeg")
+    else:
+        lines.append(f"FFmpeg is not installed: without it {named} are not read; all else works.")
     lines.append(_microphone())
     if shutil.which("chromium") is None and shutil.which("google-chrome") is None:
         lines.append("Chromium is not installed: the browser tests are skipped; the app itself needs any browser.")

@@ -81,9 +81,11 @@ def devices(*, is_looked_up_again: bool = False) -> list[Device]:
     """
     sounddevice = _sounddevice()
     try:
-        if is_looked_up_again and current() is None:
-            sounddevice._terminate()
-            sounddevice._initialize()
+        if is_looked_up_again:
+            with _starting:  # a stream that is being opened would lose PortAudio under its feet
+                if current() is None:
+                    sounddevice._terminate()
+                    sounddevice._initialize()
         systems = sounddevice.query_hostapis()
         default = sounddevice.default.device[0]
         found = [

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -297,3 +298,22 @@ def test_a_device_that_is_taken_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
 
 def test_live_history_is_what_the_panel_promises() -> None:
     assert live.HISTORY_S == 30 and 1 / live.HOP_S >= 2
+
+
+def test_devices_are_not_looked_up_again_while_one_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+    fake = SimpleNamespace(
+        PortAudioError=RuntimeError,
+        default=SimpleNamespace(device=[0, 0]),
+        query_hostapis=lambda: [],
+        query_devices=lambda: [],
+        _terminate=begun.set,
+        _initialize=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)  # type: ignore[arg-type]
+    with microphone._starting:
+        looking = threading.Thread(target=lambda: microphone.devices(is_looked_up_again=True))
+        looking.start()
+        assert not begun.wait(0.2)
+    looking.join(60)
+    assert begun.is_set()
