@@ -177,11 +177,11 @@ def test_g_by_its_definition() -> None:
 
 @pytest.mark.parametrize("shape", null_sweeps.SHAPES)
 def test_null_sweeps_alarm_as_often_as_they_may(shape: tuple[int, int, int]) -> None:
-    n = 1000
-    shares = null_sweeps.alarms(shape, n, seed=5)
-    low, high = binom.ppf([0.0005, 0.9995], n, 0.05) / n
-    assert shares["classical"].between(low, high).all(), shares
-    assert (shares["hc3"] <= high).all()
+    """2,000 sweeps at .05: 1.3 points are 2.7 standard errors. HC3 is careful with few runs a cell: it alarms less."""
+    shares = null_sweeps.alarms(shape, 2000, seed=5)
+    assert shares["classical"].between(*null_sweeps.BAND).all(), shares
+    assert shares["hc3"].between(0.01, null_sweeps.BAND[1]).all(), shares
+    assert (shares["hc3"] <= shares["classical"]).all(), shares
 
 
 def test_planted_interaction_is_found_as_often_as_promised() -> None:
