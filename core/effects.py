@@ -81,14 +81,15 @@ def marginal_means(
         cells=(weights > 0).sum(axis=1), n=((weights > 0) @ sizes).astype(int), mean=means, low=means - half,
         high=means + half, df=df,
     )  # fmt: skip
-    warnings = [*data.warnings, *_aliased(data, chosen), *_uneven(data, chosen, weights)]
+    uneven = _uneven(data, chosen, weights)
+    warnings = [*data.warnings, *_aliased(data, chosen), *uneven]
     if not data.is_replicated:
         warnings.append(_alone(data, "means"))
     elif not np.isfinite(half).all():
         warnings.append(
             "The variance of the seeds cannot be told from the scatter within them: means have no interval."
         )
-    return Means(tuple(chosen), table, method, _means_sentence(data, chosen, table), tuple(warnings))
+    return Means(tuple(chosen), table, method, _means_sentence(data, chosen, table, bool(uneven)), tuple(warnings))
 
 
 def pairwise(
@@ -294,13 +295,14 @@ def _why_empty(data: Usable) -> str:
     return f"None of {wording.count_text(sum(data.left_out.values()), data.unit)} has a {wording.words(data.response)}."
 
 
-def _means_sentence(data: Usable, chosen: list[str], table: pd.DataFrame) -> str:
+def _means_sentence(data: Usable, chosen: list[str], table: pd.DataFrame, is_uneven: bool) -> str:
     ends = table.sort_values("mean", kind="stable").iloc[[0, -1]]
     told = [
         f"{wording.number_text(row.mean_)}{_interval(row.low, row.high)} at {row.level}"
         for row in ends.rename(columns={"mean": "mean_"}).itertuples()
     ]
-    return f"The mean {wording.words(data.response)} by {term_name(chosen)} goes from {told[0]} to {told[1]}."
+    over = ", each over the cells it has left, which are not the same" if is_uneven else ""
+    return f"The mean {wording.words(data.response)} by {term_name(chosen)} goes from {told[0]} to {told[1]}{over}."
 
 
 def _interval(low: float, high: float) -> str:

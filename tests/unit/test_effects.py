@@ -232,6 +232,12 @@ def test_levels_are_compared_over_cells_that_both_have() -> None:
     assert any("sgd 4 of 12" in w for w in pairs.warnings) and "4 runs of 24 left out: diverged." in pairs.warnings[0]
 
 
+def test_means_over_different_cells_say_so() -> None:
+    means = effects.marginal_means(diverging(), "score", ["optimizer", "lr"], "optimizer")
+    assert means.sentence.endswith("at sgd, each over the cells it has left, which are not the same.")
+    assert "different cells" in means.warnings[-1]
+
+
 def test_seeds_that_diverged_are_in_the_sentence() -> None:
     rows = [(o, s, float(s % 3)) for o in ("sgd", "adam") for s in range(10)]
     frame = pd.DataFrame(rows, columns=["optimizer", "seed", "score"])
