@@ -29,13 +29,17 @@ WITH placed AS (
     WHERE name = 'validation/' || $metric AND run IN (SELECT run FROM scored WHERE v IS NULL) GROUP BY run
 ), filled AS (  -- a run that was stopped has no evaluation; its last logged value stands in
     SELECT scored.* REPLACE (coalesce(scored.v, last_told.v) AS v) FROM scored LEFT JOIN last_told USING (run)
-), pooled AS (
-    SELECT *, CASE WHEN coalesce(steered, false) THEN run ELSE config_id END AS row_id FROM filled
+), chosen AS (
+    SELECT *, CASE WHEN coalesce(steered, false) THEN run ELSE config_id END AS row_id,
+        v IS NOT NULL OR s IS NOT NULL AS has_score FROM filled
     -- the same seed twice, or another seed of a trainer without randomness, is the same number twice
-    -- and a run without any score is no observation where others of its configuration have one
-    QUALIFY (v IS NOT NULL OR s IS NOT NULL OR count(coalesce(v, s)) OVER (PARTITION BY row_id) = 0)
-        AND row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
+    QUALIFY row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
         ORDER BY s IS NULL, v IS NULL, created_at DESC, run DESC) = 1
+), pooled AS (  -- a run that did not end, or has no score, is no observation where others did; its end is told
+    SELECT *, coalesce(list(state) FILTER (has_score OR state = 'diverged') OVER seeds_of, list(state) OVER seeds_of)
+        AS all_states FROM chosen WINDOW seeds_of AS (PARTITION BY row_id)
+    QUALIFY CASE WHEN bool_or(has_score AND state = 'done') OVER seeds_of THEN has_score AND state = 'done'
+        ELSE has_score OR NOT bool_or(has_score) OVER seeds_of END
 ), rows AS (
     SELECT any_value(config_id) AS config_id, any_value(trainer) AS trainer, any_value(config) AS config,
         any_value(input) AS input, $metric AS metric, count(*) AS n, list(seed ORDER BY seed) AS seeds,
@@ -44,7 +48,8 @@ WITH placed AS (
         coalesce(stddev_samp(v), 0) AS v_sd, coalesce(stddev_samp(s), 0) AS s_sd,
         any_value(v_low) AS v_low, any_value(v_high) AS v_high, any_value(s_low) AS s_low, any_value(s_high) AS s_high,
         avg(seconds) AS seconds, avg(items_per_s) AS items_per_s, max(peak_memory_mb) AS peak_memory_mb,
-        avg(epochs) AS epochs, list(DISTINCT state) AS states, any_value(stopped_because) AS stopped_because,
+        avg(epochs) AS epochs, list_distinct(any_value(all_states)) AS states,
+        any_value(stopped_because) AS stopped_because,
         bool_or(steered) AS steered, bool_or(starter) AS starter, bool_or(leaky) AS leaky
     FROM pooled GROUP BY row_id
 )
@@ -88,7 +93,7 @@ _BOARDS_FROM = _PLACED.format(table="placed", time="newest", columns="runs, conf
 BOARDS = f"""
 SELECT task, data, data_version, split, sum(runs)::BIGINT AS runs, count(DISTINCT config_id) AS configurations,
     bool_or(leaky) AS leaky, max(newest) AS newest, bool_or(is_scored) AS is_scored
-FROM ({_BOARDS_FROM}) GROUP BY task, data, data_version, split ORDER BY newest DESC, data, split
+FROM ({_BOARDS_FROM}) GROUP BY task, data, data_version, split ORDER BY newest DESC, data, split, data_version DESC
 """
 
 TOLD_BOARDS = f"""

@@ -29,7 +29,7 @@ SELECT task, data, data_version, split, count(*) AS runs, count(DISTINCT config_
 FROM placed GROUP BY task, data, data_version, split
 HAVING bool_or(run IN (SELECT run FROM evaluations))
     OR bool_or(run IN (SELECT run FROM metrics WHERE name LIKE 'validation/%'))
-ORDER BY newest DESC, data, split
+ORDER BY newest DESC, data, split, data_version DESC
 """
 """The list of boards, from the runs in one go."""
 
@@ -54,11 +54,19 @@ placed AS (
     WHERE name = 'validation/' || $metric AND run IN (SELECT run FROM scored WHERE v IS NULL) GROUP BY run
 ), filled AS (
     SELECT scored.* REPLACE (coalesce(scored.v, last_told.v) AS v) FROM scored LEFT JOIN last_told USING (run)
-), pooled AS (
-    SELECT *, CASE WHEN coalesce(steered, false) THEN run ELSE config_id END AS row_id FROM filled
-    QUALIFY (v IS NOT NULL OR s IS NOT NULL OR count(coalesce(v, s)) OVER (PARTITION BY row_id) = 0)
-        AND row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
+), chosen AS (
+    SELECT *, CASE WHEN coalesce(steered, false) THEN run ELSE config_id END AS row_id, coalesce(v, s) AS score
+    FROM filled
+    QUALIFY row_number() OVER (PARTITION BY row_id, CASE WHEN seeds_pooled THEN seed END
         ORDER BY s IS NULL, v IS NULL, created_at DESC, run DESC) = 1
+), ends AS (
+    SELECT row_id, count(score) FILTER (state = 'done') AS n_done, count(score) AS n_scored,
+        list(DISTINCT state) FILTER (score IS NOT NULL OR state = 'diverged') AS ended,
+        list(DISTINCT state) AS any_state
+    FROM chosen GROUP BY row_id
+), pooled AS (
+    SELECT chosen.* REPLACE (coalesce(ended, any_state) AS state) FROM chosen JOIN ends USING (row_id)
+    WHERE (score IS NOT NULL AND state = 'done') OR (n_done = 0 AND score IS NOT NULL) OR n_scored = 0
 ), rows AS (
     SELECT any_value(config_id) AS config_id, any_value(trainer) AS trainer, any_value(config) AS config,
         any_value(input) AS input, $metric AS metric, count(*) AS n, list(seed ORDER BY seed) AS seeds,
@@ -67,7 +75,7 @@ placed AS (
         coalesce(stddev_samp(v), 0) AS v_sd, coalesce(stddev_samp(s), 0) AS s_sd,
         any_value(v_low) AS v_low, any_value(v_high) AS v_high, any_value(s_low) AS s_low, any_value(s_high) AS s_high,
         avg(seconds) AS seconds, avg(items_per_s) AS items_per_s, max(peak_memory_mb) AS peak_memory_mb,
-        avg(epochs) AS epochs, list(DISTINCT state) AS states, any_value(stopped_because) AS stopped_because,
+        avg(epochs) AS epochs, any_value(state) AS states, any_value(stopped_because) AS stopped_because,
         bool_or(steered) AS steered, bool_or(starter) AS starter, bool_or(leaky) AS leaky
     FROM pooled GROUP BY row_id
 )
@@ -92,7 +100,8 @@ def found(random_: random.Random, run: str, created: int) -> Found:
         "run": run, "trainer": f"trainer-{int(config[-1]) % 2}", "task": "emotion", "data": "toy",
         "data_version": pick([None, "1", "1", "2"]), "split": pick(["grouped:0", "grouped:0", "random:0"]),
         "seed": random_.randrange(3), "config_id": config, "config": f'{{"width": {config[-1]}}}', "input": "toy12",
-        "state": pick(["done", "done", "stopped", "queued", "failed"]), "created_at": f"2026-01-01T{created:08d}",
+        "state": pick(["done", "done", "stopped", "queued", "failed", "diverged"]),
+        "created_at": f"2026-01-01T{created:08d}",
         "seconds": random_.random(), "epochs": pick([None, 3.0]), "seeds_pooled": config != "config-3",
         "steered": pick([None, None, None, True]), "starter": False, "leaky": config == "config-5" or None,
         "stopped_because": f"as {config} does", "folder": f"/{run}",

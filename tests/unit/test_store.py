@@ -342,6 +342,35 @@ def test_what_has_not_ended_well_is_listed_below_and_not_ranked(cache: Path) -> 
     assert list(table["rank"][:2].fillna(0)) == [1, 0]
 
 
+@pytest.mark.parametrize("scored_first", [True, False])
+def test_a_seed_that_diverged_keeps_its_configuration_out_however_early(cache: Path, scored_first: bool) -> None:
+    finished("a", 0.5, 0.4, seed=0)
+    finished("b", 0.6, 0.5, seed=1)
+    folder = rundir.create(spec("c", seed=2, created_at="2026-01-01T00:00:03"))
+    writer = rundir.Writer(folder)
+    if scored_first:
+        writer.event("metrics", step=1, epoch=1.0, values={"validation/ccc": 0.1})
+    writer.set(state="diverged")
+    writer.close()
+    row = boards.table(memory_store(), "emotion").iloc[0]
+    assert pd.isna(row["rank"]) and "diverged" in row["note"] and row["n"] == 2
+    assert row["validation"] == pytest.approx(0.55)
+
+
+def test_a_stopped_seed_is_not_averaged_with_finished_ones(cache: Path) -> None:
+    finished("a", 0.5, 0.4, seed=0)
+    folder = rundir.create(spec("b", seed=1, created_at="2026-01-01T00:00:03"))
+    writer = rundir.Writer(folder)
+    writer.event("metrics", step=1, epoch=1.0, values={"validation/ccc": 0.9})
+    writer.set(state="stopped")
+    writer.close()
+    row = boards.table(memory_store(), "emotion").iloc[0]
+    assert (row["n"], row["validation"], row["varied"], row["rank"]) == (1, 0.5, "items", 1) and "stopped" in row[
+        "note"
+    ]
+    assert list(row["runs"]) == ["a"]
+
+
 def test_leaky_splits_are_not_ranked(cache: Path) -> None:
     finished("run-0", 0.9, 0.9, split="random:3")
     table = boards.table(memory_store(), "emotion", split="random:3")
