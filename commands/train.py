@@ -101,7 +101,7 @@ def _follow(folder: Path, child: Any, *, quiet: bool) -> rundir.Status:
                 return rundir.read_status(folder)
             else:
                 supervisor.press(folder, status, told_to_end)
-            text = status.note or f"{status.state}, epoch {status.epoch:.3g}"
+            text = status.note or f"{status.state}, epoch {rundir.epoch_text(status.epoch)}"
             if status.state == "queued":
                 text = f"waiting for the device, {supervisor.position(folder)} before it (--now does not wait)"
                 if told != text and bar.disable:

@@ -62,6 +62,17 @@ def live_table(metrics: pd.DataFrame, primary: str) -> dict[str, dict[str, pd.Da
     return {title: series for title, series in kept.items() if series}
 
 
+ABBREVIATIONS = {"ap": "AP", "auc": "AUC", "ccc": "CCC", "f1": "F1", "fid": "FID", "mae": "MAE", "r2": "R²"}
+
+
+def heading(name: str) -> str:
+    """A panel's name as a heading: "ccc" is "CCC", "macro_f1" is "Macro F1"; "train/x", as logged, stays."""
+    if "/" in name:
+        return name
+    words = " ".join(ABBREVIATIONS.get(word, word) for word in name.replace("_", " ").split())
+    return words[:1].upper() + words[1:]
+
+
 def live_drawing(
     title: str, series: dict[str, pd.DataFrame], colours: dict[str, Any], *, log: bool = False
 ) -> dict[str, Any]:
@@ -91,7 +102,7 @@ def live_drawing(
     is_named = list(series) != [title.lower()]
     return {
         "animation": False,
-        "title": {"text": title, "textStyle": {"fontSize": 13, "fontWeight": 600}, "left": 0, "top": 4},
+        "title": {"text": heading(title), "textStyle": {"fontSize": 13, "fontWeight": 600}, "left": 0, "top": 4},
         "legend": {
             "show": is_named,
             "left": 0,
@@ -197,6 +208,7 @@ def overlay_drawing(table: pd.DataFrame, metric: str, colours: dict[str, str]) -
     )
 
 
+CHARACTERS_ACROSS = 110
 MOST_COLOURS = 8
 """Names that are told apart by colour; more make a legend nobody reads."""
 
@@ -238,10 +250,11 @@ def answer_drawing(table: pd.DataFrame, titles: tuple[str, str, str], colours: l
     is_numeric = _is_number(table["x"])
     is_points = is_numeric or bool(table.duplicated([name for name in ("x", "colour") if name in table]).any())
     encoding: dict[str, Any] = {
-        "x": alt.X("x:Q", title=titles[0], scale=alt.Scale(zero=False))
+        "x": alt.X("x:Q", title=titles[0], scale=alt.Scale(zero=False, padding=12))
         if is_numeric
-        else alt.X("x:N", title=titles[0], sort=None, axis=alt.Axis(labelLimit=160)),
-        "y": alt.Y("y:Q", title=titles[1], scale=alt.Scale(zero=not is_points)),
+        else alt.X("x:N", title=titles[0], sort=None, axis=_axis_of_names(table["x"])),
+        # Marks at the ends stay inside the frame; bars begin at 0, where room below them would be wrong.
+        "y": alt.Y("y:Q", title=titles[1], scale=alt.Scale(zero=False, padding=12) if is_points else alt.Scale()),
         "tooltip": [alt.Tooltip("x", title=titles[0]), alt.Tooltip("y:Q", title=titles[1], format=".4~g")],
     }
     if "colour" in table:
@@ -249,15 +262,22 @@ def answer_drawing(table: pd.DataFrame, titles: tuple[str, str, str], colours: l
         scale = alt.Scale(domain=names, range=[colours[k % len(colours)] for k in range(len(names))])
         encoding["color"] = alt.Color("colour:N", title=titles[2], scale=scale)
         encoding["tooltip"].append(alt.Tooltip("colour:N", title=titles[2]))
-        if is_numeric:
+        if is_points:
             encoding["shape"] = alt.Shape("colour:N", title=titles[2])
-        else:
+        elif table["x"].duplicated().any():  # bars of one name stand side by side; points stand over their name
             encoding["xOffset"] = alt.XOffset("colour:N", sort=names)
     base = alt.Chart(table)
     plain: dict[str, Any] = {} if "colour" in table else {"color": colours[0]}
     drawn = base.mark_point(size=55, filled=True, opacity=0.8, **plain) if is_points else base.mark_bar(**plain)
     description = f"{titles[1]} by {titles[0]}, {len(table)} rows"
     return drawn.encode(**encoding).properties(height=340, description=description)
+
+
+def _axis_of_names(names: pd.Series) -> alt.Axis:
+    """Names in a line where there is room for them, else slanted: upright ones are read with the head on a shoulder."""
+    different = names.unique()
+    is_roomy = sum(len(str(name)) for name in different) + 2 * len(different) <= CHARACTERS_ACROSS
+    return alt.Axis(labelLimit=160, labelAngle=0 if is_roomy else -35, labelOverlap=False)
 
 
 def _is_number(values: pd.Series) -> bool:

@@ -13,6 +13,11 @@ FINISHED = ("done", "stopped", "diverged", "failed")
 STATES = (*WAITING, *ACTIVE, *FINISHED, "lost")
 
 
+def epoch_text(epoch: float) -> str:
+    """An epoch for a sentence: "0.25", "12.5", "1,260"; never in powers of ten."""
+    return f"{epoch:,.0f}" if epoch >= 100 else f"{epoch:.3g}"
+
+
 @dataclass(frozen=True)
 class Spec:
     """What a run is: everything needed to make it again. `inputs` maps knob names to the runs used as input.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,9 @@ from core import charts, metrics
 PER_STEP, TRAIN, VALIDATION = "train, per step", "train", "validation"
 SAME_SCORE = 1e-5
 """How near a logged score must be to the final one to be the same: single precision rounds in the seventh digit."""
+
+PANEL_PIXELS, LABEL_PIXELS = 440, 6
+"""Width of a panel's axis and of a letter on it, near enough to say which labels would touch."""
 
 
 class Mark(NamedTuple):
@@ -226,7 +230,7 @@ def curve_drawing(
         option["legend"]["data"] = list(raw)  # the smoothed ones have the same colours
     option["xAxis"] = _x_axis(option["xAxis"], x_title, span, log[0])
     inside = [(x, kind, text) for x, kind, text in marked or [] if _is_inside(x, span) and (x > 0 or not log[0])]
-    return _with_marks(option, inside, colours["real"])
+    return _with_marks(option, _apart(inside, _ends(option, span), log[0]), colours["real"])
 
 
 def _on_axes(frame: pd.DataFrame, log: tuple[bool, bool]) -> pd.DataFrame:
@@ -257,6 +261,32 @@ def _x_axis(axis: dict[str, Any], title: str, span: tuple[float | None, float | 
 
 def _is_inside(x: float, span: tuple[float | None, float | None]) -> bool:
     return (span[0] is None or x >= span[0]) and (span[1] is None or x <= span[1])
+
+
+def _ends(option: dict[str, Any], span: tuple[float | None, float | None]) -> tuple[float, float]:
+    """Where the x axis begins and ends."""
+    drawn = [point[0] for line in option["series"] for point in line["data"]] or [0.0]
+    return (min(drawn) if span[0] is None else span[0], max(drawn) if span[1] is None else span[1])
+
+
+def _apart(
+    marked: list[tuple[float, str, str]], ends: tuple[float, float], is_log: bool
+) -> list[tuple[float, str, str]]:
+    """The same lines; where labels would run into each other, "1" and "2" into "12", the first says both: "1, 2"."""
+    place = (lambda x: math.log(max(x, 1e-9))) if is_log else float
+    width = max(place(ends[1]) - place(ends[0]), 1e-12)
+    found: list[tuple[float, str, str]] = []
+    labelled = -1
+    for x, kind, text in sorted(marked):
+        if labelled >= 0:
+            before_x, before_kind, before = found[labelled]
+            if (place(x) - place(before_x)) / width * PANEL_PIXELS < LABEL_PIXELS * (len(before) + len(text) + 2) / 2:
+                found[labelled] = (before_x, before_kind, f"{before}, {text}")
+                found.append((x, kind, ""))
+                continue
+        labelled = len(found)
+        found.append((x, kind, text))
+    return found
 
 
 def _with_marks(option: dict[str, Any], marked: list[tuple[float, str, str]], colour: str) -> dict[str, Any]:

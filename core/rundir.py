@@ -33,7 +33,7 @@ from core import disk, liveness, paths
 from core.disk import share
 from core.liveness import LOST_AFTER_S, START_WITHIN_S
 from core.reading import queued_runs, read_event, read_events, read_lines, read_spec, read_status
-from core.records import ACTIVE, FINISHED, VERSION, WAITING, Spec, Status
+from core.records import ACTIVE, FINISHED, VERSION, WAITING, Spec, Status, epoch_text
 
 __all__ = [  # said from here: a run directory has one door
     "ACTIVE",
@@ -44,6 +44,7 @@ __all__ = [  # said from here: a run directory has one door
     "WAITING",
     "Spec",
     "Status",
+    "epoch_text",
     "queued_runs",
     "read_event",
     "read_events",

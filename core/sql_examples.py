@@ -17,24 +17,24 @@ class Example(NamedTuple):
 
 EXAMPLES = (
     Example(
-        "Which configurations are best, and how sure is that?",
-        """SELECT r.trainer, r.data, r.split, e.metric, count(DISTINCT r.seed) AS seeds,
-       avg(e.value) AS validation, avg(e.low) AS low, avg(e.high) AS high, any_value(r.config) AS config
+        "Which configurations hear emotion best (CCC), and how sure is that?",
+        """SELECT r.trainer, r.data, r.split, count(DISTINCT r.seed) AS seeds,
+       avg(e.value) AS validation_ccc, avg(e.low) AS low, avg(e.high) AS high, any_value(r.config) AS config
 FROM runs r JOIN evaluations e USING (run)
 WHERE e.kind = 'model' AND e.part = 'validation' AND e.data = r.data AND e.split = r.split
-  AND e.metric IN ('ccc', 'macro_f1')
-GROUP BY r.trainer, r.data, r.split, e.metric, r.config_id
-ORDER BY validation DESC""",
-        "trainer", "validation", "data",
+  AND e.metric = 'ccc'
+GROUP BY r.trainer, r.data, r.split, r.config_id
+ORDER BY validation_ccc DESC""",
+        "trainer", "validation_ccc", "data",
     ),
     Example(
-        "How does the score depend on the learning rate?",
-        """SELECT r.run, r.trainer, r.data, c.value::DOUBLE AS learning_rate, e.value AS validation
+        "How does the CCC depend on the learning rate?",
+        """SELECT r.run, r.trainer, r.data, c.value::DOUBLE AS learning_rate, e.value AS validation_ccc
 FROM configs c JOIN runs r USING (run) JOIN evaluations e USING (run)
 WHERE c.name = 'learning_rate' AND e.kind = 'model' AND e.part = 'validation' AND e.data = r.data
-  AND e.metric IN ('ccc', 'macro_f1')
+  AND e.metric = 'ccc'
 ORDER BY learning_rate""",
-        "learning_rate", "validation", "trainer",
+        "learning_rate", "validation_ccc", "trainer",
     ),
     Example(
         "Which runs took longest?",

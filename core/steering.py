@@ -79,7 +79,7 @@ class Steering:
                 path.unlink()
             elif wish["kind"] == "stop":
                 path.unlink()
-                raise Stopped(str(wish.get("reason") or f"Stopped by the user at epoch {epoch:.3g}."))
+                raise Stopped(str(wish.get("reason") or f"Stopped by the user at epoch {rundir.epoch_text(epoch)}."))
             elif wish["kind"] == "changes":
                 if may_change:
                     changes |= self.change(path, wish.get("values", {}), step, epoch)
@@ -109,5 +109,5 @@ class Steering:
             return
         self.is_paused = is_paused
         self.writer.event("paused" if is_paused else "resumed", step=step, epoch=epoch)
-        note = f"Paused at epoch {epoch:.3g}" if is_paused else ""
+        note = f"Paused at epoch {rundir.epoch_text(epoch)}" if is_paused else ""
         self.writer.set(state="paused" if is_paused else "running", step=step, epoch=epoch, note=note)

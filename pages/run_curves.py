@@ -74,7 +74,7 @@ def marks(index: Any, spec: rundir.Spec, rows: pd.DataFrame) -> list[Mark]:
 
 def _controls(rows: pd.DataFrame, primary: str) -> dict[str, Any]:
     last = float(rows["epoch"].max())
-    smoothing, axis, logs, first, end = st.columns([3, 1.5, 2.2, 1.2, 1.2], vertical_alignment="bottom")
+    smoothing, axis, logs, first, end = st.columns([3, 1.5, 2.2, 1.2, 1.2])
     strength = smoothing.slider(
         "Smoothing",
         0.0,
@@ -156,7 +156,9 @@ def _told(rows: pd.DataFrame, found: list[Mark]) -> None:
     """The numbered lines in words, and what could not be drawn."""
     for number, mark in enumerate(found[:MOST_MARKS_NAMED], 1):
         name = "scored" if mark.kind == "scored" else str(number)
-        st.caption(f"**{name}** · epoch {mark.epoch:.4g}, step {mark.step:,}: {shared.plain(mark.text)}.")
+        st.caption(
+            f"**{name}** · epoch {rundir.epoch_text(mark.epoch)}, step {mark.step:,}: {shared.plain(mark.text)}."
+        )
     if len(found) > MOST_MARKS_NAMED:
         st.caption(f"And {len(found) - MOST_MARKS_NAMED} more; the log has them all.")
     left_out = int(rows["value"].isna().sum())

@@ -36,3 +36,20 @@ def test_every_answer_can_be_drawn(colour: str, x: str, n: int) -> None:
     # Several rows of one name are points: stacked bars would show their sum.
     assert drawn["mark"]["type"] == ("bar" if x == "who" and n == 1 else "point") or n == 0
     assert drawn["encoding"]["y"]["title"] == "y"
+
+
+def test_points_stand_over_their_name_and_inside_the_frame() -> None:
+    frame = pd.DataFrame({"who": ["a", "a", "b", "c"], "on": ["x", "x", "y", "x"], "y": [0.1, 0.2, 0.5, 0.9]})
+    titles = ("who", "y", "on")
+    points = charts.answer_drawing(charts.answer_table(frame, *titles), titles, COLOURS).to_dict()
+    assert points["mark"]["type"] == "point" and "xOffset" not in points["encoding"]
+    assert points["encoding"]["y"]["scale"] == {"zero": False, "padding": 12}
+    assert points["encoding"]["x"]["axis"]["labelAngle"] == 0
+    alone = charts.answer_drawing(charts.answer_table(frame[1:], *titles), titles, COLOURS).to_dict()
+    assert alone["mark"]["type"] == "bar" and "xOffset" not in alone["encoding"]
+    pairs = frame.assign(on=["x", "y", "x", "x"])
+    beside = charts.answer_drawing(charts.answer_table(pairs, *titles), titles, COLOURS).to_dict()
+    assert beside["mark"]["type"] == "bar" and beside["encoding"]["xOffset"]["field"] == "colour"
+    long = frame.assign(who=[f"a name of many letters, number {n}, and more" for n in range(4)])
+    slanted = charts.answer_drawing(charts.answer_table(long, *titles), titles, COLOURS).to_dict()
+    assert slanted["encoding"]["x"]["axis"]["labelAngle"] == -35

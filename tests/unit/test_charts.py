@@ -178,3 +178,8 @@ def test_an_answer_with_several_rows_of_one_name_is_not_summed() -> None:
     double = pd.DataFrame({"x": ["a", "a"], "y": [0.5, 0.6], "colour": ["k", "k"]})
     for table, mark in ((single, "bar"), (double, "point"), (double.drop(columns="colour"), "point")):
         assert charts.answer_drawing(table, ("x", "y", "c"), ["#000000"]).to_dict()["mark"]["type"] == mark
+
+
+def test_headings_are_written_as_headings() -> None:
+    names = {"ccc": "CCC", "macro_f1": "Macro F1", "Gap of ccc": "Gap of CCC", "Loss": "Loss", "test/r2": "test/r2"}
+    assert {name: charts.heading(name) for name in names} == names

@@ -124,3 +124,14 @@ def test_the_csv_holds_every_number() -> None:
     assert back["train/loss"].tolist() == [1.0, 0.1234567890123] and back["epoch"].tolist() == [0, 1]
     assert back["validation/loss"].isna().tolist() == [False, True]
     assert runcurves.csv(table.iloc[:0]) == "step,epoch\n"
+
+
+def test_labels_of_neighbours_are_told_apart() -> None:
+    lines = {"train": pd.DataFrame({"epoch": np.linspace(0, 10, 11), "value": np.ones(11)})}
+    colours = dict.fromkeys(("train", "validation", "real"), "#000000")
+    marked = [(9.0, "changed", "3"), (1.0, "changed", "1"), (1.05, "changed", "2")]
+    option = runcurves.curve_drawing("Loss", lines, colours, marked=marked)
+    drawn = {line["xAxis"]: line["name"] for line in option["series"][0]["markLine"]["data"]}
+    assert drawn == {1.0: "1, 2", 1.05: "", 9.0: "3"}
+    option = runcurves.curve_drawing("Loss", lines, colours, marked=marked, span=(0.9, 1.2))
+    assert [line["name"] for line in option["series"][0]["markLine"]["data"]] == ["1", "2"]  # there is room

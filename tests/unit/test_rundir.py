@@ -306,3 +306,10 @@ def test_a_run_is_named_by_time_trainer_and_eight_random_digits() -> None:
     names = {rundir.new_id("toy") for _ in range(2000)}
     assert len(names) == 2000  # of four digits about 30 of them would be twins
     assert all(re.fullmatch(r"\d{8}-\d{6}-toy-[0-9a-f]{8}", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "epoch, text", [(0.25, "0.25"), (3.0, "3"), (12.5, "12.5"), (1260.0, "1,260"), (2e6, "2,000,000")]
+)
+def test_an_epoch_is_written_without_powers_of_ten(epoch: float, text: str) -> None:
+    assert rundir.epoch_text(epoch) == text
