@@ -176,3 +176,15 @@ def test_clips_of_the_data_folder_are_read_in_a_child(
     assert library.opened(foreign_clip).seconds == 0.5
     with pytest.raises(pytest.fail.Exception):  # an upload was read in a child before it was kept
         library.opened(own.path)
+
+
+def test_what_is_said_to_be_readable_can_be_chosen_and_kept(cache: Path) -> None:
+    named = audio.READABLE.replace(" and ", ", ").split(", ")
+    assert {f".{name}" for name in named} == {*library.SUFFIXES} - {".aif"}  # AIFF by its short name
+    made = io.BytesIO()
+    soundfile.write(made, np.zeros(RATE_HZ), RATE_HZ, format="AIFF")
+    entry, _ = library.keep(made.getvalue(), "take.aiff")
+    assert [found.key for found in library.entries()] == [entry.key] and entry.path.suffix == ".aiff"
+    with pytest.raises(ValueError, match="holds text") as caught:
+        library.keep(b"These are words, not sound. " * 50, "text.wav")
+    assert all(suffix[1:] in str(caught.value) for suffix in foreign.SUFFIXES) == foreign.is_there()
