@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from core import wording
+from core import sweepboard, wording
 
 READING = (
     "Dots are means over seeds, bars their 95 % intervals, the best on top. Two configurations whose bars overlap "
@@ -18,11 +18,12 @@ MOST_ROWS = 40
 
 
 def board_table(board: pd.DataFrame) -> pd.DataFrame:
-    """The best 40 configurations of `sweepboard.board` that have a mean: name (each once), mean, low, high, n."""
+    """The best 40 configurations of `sweepboard.board` that have a mean: name (each once), mean, low, high, n, and
+    `by`, what the names say."""
     rows = board[board["n"] > 0].head(MOST_ROWS)
     is_double = rows["name"].duplicated(keep=False)
     names = rows["name"].where(~is_double, rows["name"] + " · cell " + rows["cell"].astype(str))
-    return rows[["mean", "low", "high", "n"]].assign(name=names).reset_index(drop=True)
+    return rows[["mean", "low", "high", "n"]].assign(name=names, by=sweepboard.named_by(board)).reset_index(drop=True)
 
 
 def board_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, Any]) -> alt.LayerChart | alt.FacetChart:
@@ -34,6 +35,7 @@ def board_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, Any]
     bars = base.mark_rule(strokeWidth=2.5, color=colours["train"]).encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
     x = alt.X("mean:Q", title=wording.words(response), scale=scale)
     dots = base.mark_point(filled=True, size=80, opacity=1, color=colours["train"]).encode(x=x)
-    title = f"{wording.sentence_case(wording.words(response))} by configuration"
+    by = table["by"].iloc[0] if len(table) else "configuration"
+    title = f"{wording.sentence_case(wording.words(response))} by {by}"
     description = f"{title}: {len(table)} configurations" + (f", {table['name'].iloc[0]} first." if len(table) else ".")
     return alt.layer(bars, dots).properties(height=alt.Step(22), title=title, description=description)

@@ -142,16 +142,33 @@ def _outcomes(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in order if counts.get(state))
 
 
+def factors_of(table: pd.DataFrame) -> list[str]:
+    """The factors of a board, in the order in which its names say their levels."""
+    columns = [str(column) for column in table.columns]
+    return columns[columns.index("name") + 1 : columns.index("n")]
+
+
+def named_by(table: pd.DataFrame) -> str:
+    """What the names on a board say, in their order: "learning rate · momentum"."""
+    return " · ".join(map(wording.words, factors_of(table))) or "configuration"
+
+
+def _called(row: pd.Series, factors: Sequence[str]) -> str:
+    """A configuration in a sentence: "learning rate 0.1 · momentum 0.9"."""
+    return " · ".join(f"{wording.words(factor)} {row[factor]}" for factor in factors) or str(row["name"])
+
+
 def best_sentence(table: pd.DataFrame, response: str) -> str:
     """Which configuration leads, whether the interval of any other meets its own, and how many of its runs diverged, in
     sentences; says why none does."""
     name, ranked = wording.words(response), table[table["n"] > 0]
     if ranked.empty:
         return f"No configuration has a finished run with a {name}."
-    return _lead(ranked, response, name) + _survivors(ranked)
+    factors = factors_of(table)
+    return _lead(ranked, response, name, factors) + _survivors(ranked, factors)
 
 
-def _survivors(ranked: pd.DataFrame) -> str:
+def _survivors(ranked: pd.DataFrame, factors: Sequence[str]) -> str:
     """A mean over runs that did not diverge flatters whoever loses most: said of the first, with who else can lead."""
     first = ranked.iloc[0]
     if not first["diverged"]:
@@ -162,12 +179,12 @@ def _survivors(ranked: pd.DataFrame) -> str:
     if whole.empty:
         return f"{told}; so did runs of every other."
     best = whole.iloc[0]
-    return f"{told}: of those that lost none, {best['name']} leads with {wording.number_text(best['mean'])}."
+    return f"{told}: of those that lost none, {_called(best, factors)} leads with {wording.number_text(best['mean'])}."
 
 
-def _lead(ranked: pd.DataFrame, response: str, name: str) -> str:
-    first = ranked.iloc[0]
-    lead = f"{first['name']} has the {'lowest' if better(response) == 'lower' else 'highest'} mean {name}"
+def _lead(ranked: pd.DataFrame, response: str, name: str, factors: Sequence[str]) -> str:
+    first, which = ranked.iloc[0], "lowest" if better(response) == "lower" else "highest"
+    lead = wording.sentence_case(f"{_called(first, factors)} has the {which} mean {name}")
     told = f"{lead}, {wording.number_text(first['mean'])}"
     if not np.isfinite(first["low"]):
         return f"{told} from one run: without a second seed there is no interval, so this may be luck."

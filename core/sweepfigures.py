@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core import wording
+from core import sweepboard, wording
 from core.svg import DASHES, Axis, Layer, plot
 from core.sweepcharts import few, is_log
 
@@ -39,7 +39,7 @@ def _intervals(
 def board(table: pd.DataFrame, response: str) -> str:
     """The best 40 configurations of a board: mean and interval over seeds."""
     rows = table[table["n"] > 0].head(MOST_ROWS)
-    title = f"{wording.sentence_case(wording.words(response))} by configuration"
+    title = f"{wording.sentence_case(wording.words(response))} by {sweepboard.named_by(table)}"
     span = (_numbers(rows["low"]), _numbers(rows["high"]), 2.5)
     return _intervals(title, list(rows["name"]), _numbers(rows["mean"]), [span], Axis(wording.words(response)))
 

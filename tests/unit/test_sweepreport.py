@@ -76,7 +76,9 @@ def test_a_board_has_students_interval_and_counts_what_diverged() -> None:
 def test_the_best_is_called_so_only_where_no_interval_overlaps() -> None:
     apart: dict[tuple[str, int], float | None] = {("a", 1): 0.1, ("a", 2): 0.11, ("b", 1): 0.9, ("b", 2): 0.91}
     told = sweepboard.best_sentence(sweepboard.board(made(dict(apart)), "test/accuracy", ["knob"]), "test/accuracy")
-    assert told.startswith("b has the highest mean test accuracy, 0.905 [") and "no other's interval overlaps" in told
+    assert (
+        told.startswith("Knob b has the highest mean test accuracy, 0.905 [") and "no other's interval overlaps" in told
+    )
     near = sweepboard.board(made(apart | {("a", 1): 0.89}), "test/accuracy", ["knob"])
     assert "the intervals of 1 other overlap with it" in sweepboard.best_sentence(near, "test/accuracy")
     alone = sweepboard.board(made({("a", 1): 0.5}), "test/accuracy", ["knob"])
@@ -164,7 +166,7 @@ def test_a_lead_of_survivors_is_called_so() -> None:
     values |= {("b", s): 0.99 for s in range(10)}
     frame = made(values, {("b", s): "diverged" for s in range(2, 10)})
     told = sweepboard.best_sentence(sweepboard.board(frame, "test/accuracy", ["knob"]), "test/accuracy")
-    assert "8 runs of its 10 diverged" in told and "of those that lost none, a leads" in told
+    assert "8 runs of its 10 diverged" in told and "of those that lost none, knob a leads" in told
 
 
 def test_the_front_of_two_goals_is_that_of_its_definition() -> None:
