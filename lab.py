@@ -13,7 +13,7 @@ from commands import data, machine, predict, run, scores, sql, study, sweep, tra
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(train.train)
-app.command()(sweep.sweep)
+app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
 app.command()(study.study)
 app.add_typer(sweep.app, name="sweeps", help="List sweeps, or act on one.")
 app.command()(predict.predict)

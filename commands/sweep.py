@@ -8,14 +8,18 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands import Json, plain
-from core import supervisor, sweepplan, sweeps
+from core import supervisor, sweepfile, sweepplan, sweeps
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(invoke_without_command=True)
+EXAMPLE = "A sweep file, complete:\n\n\b\n" + sweepfile.EXAMPLE.replace("\n\n", "\n")
 LOOK_EVERY_S, ENSURE_EVERY_S = 1.0, 5.0
 OVER = ("done", "cancelled", "incomplete")
 
@@ -99,25 +103,39 @@ def counted(summary: sweeps.Summary) -> str:
 
 
 def _tell_results(sweep_id: str, summary: sweeps.Summary, as_json: bool) -> None:
+    from core import sweepboard
     from core.store import memory_store
 
-    frame = sweeps.results(memory_store(), sweep_id)
+    found = sweepboard.find(memory_store(), sweeps.read(sweep_id))
     if as_json:
-        rows = [plain({k: _scalar(v) for k, v in row.items()}) for row in frame.to_dict("records")]
+        rows = [plain({k: _scalar(v) for k, v in row.items()}) for row in found.results.to_dict("records")]
         typer.echo(json.dumps({"sweep": sweep_id, "state": summary.state, "counts": summary.counts, "runs": rows}))
         return
+    if not found.responses:
+        typer.echo("No run of it has a number to judge by.")
+        return
+    _tell_board(sweepboard.board(found.results, found.responses[0], found.factors), found.responses[0])
+
+
+def _tell_board(board: pd.DataFrame, response: str) -> None:
+    """The same table as on the page: only runs that are done count, `n` says how many."""
     from rich.console import Console
     from rich.table import Table
 
-    factors = list(sweeps.read(sweep_id).factors)
-    scores = [name for name in frame if str(name).startswith(("validation/", "test/"))]
-    shown = [name for name in scores if str(name).count("_") == 0][:4] or scores[:4]
-    table = Table(*factors, "runs", "diverged", *map(str, shown), title=f"Sweep {sweep_id}: means over seeds")
-    for _, rows in frame.groupby("cell"):
-        levels = ["–" if rows[name].isna().all() else str(rows[name].iloc[0]) for name in factors]
-        means = [f"{value:.4g}" if (value := rows[name].mean()) == value else "–" for name in shown]
-        table.add_row(*levels, str(len(rows)), str(int(rows["diverged"].sum())), *means)
+    from core import sweepboard, wording
+
+    factors, most = sweepboard.factors_of(board), 40
+    title = f"{response}: mean and 95 % interval over the seeds (n) that are done"
+    table = Table(*map(wording.words, factors), "n", "mean", "95 % interval", "diverged", "outcomes", title=title)
+    for row in board.head(most).to_dict("records"):
+        interval = wording.interval_text(row["low"], row["high"]) if row["low"] == row["low"] else "–"
+        mean = wording.number_text(row["mean"]) if row["n"] else "–"
+        levels = [str(row[factor]) for factor in factors]
+        table.add_row(*levels, str(row["n"]), mean, interval, str(row["diverged"]), row["outcomes"])
     Console().print(table)
+    if len(board) > most:
+        typer.echo(f"The best {most} of {len(board):,} configurations; `sweeps report` writes down the rest.")
+    typer.echo(sweepboard.best_sentence(board, response))
 
 
 def _scalar(value: Any) -> Any:
@@ -176,9 +194,15 @@ def rerun_failed(
 
 
 @app.command("add-seeds")
-def add_seeds(sweep_id: str, seeds: list[int], as_json: Json = False) -> None:
+def add_seeds(
+    sweep_id: str, seeds: Annotated[list[str], typer.Argument(help="Such as 4 5, or 4,5.")], as_json: Json = False
+) -> None:
     """Run every cell with these seeds as well."""
-    _tell(sweep_id, sweeps.add_seeds(sweep_id, seeds), as_json)
+    said = ",".join(seeds).replace(",", " ").split()
+    for seed in said:
+        if not (seed.isascii() and seed.isdigit()):
+            raise ValueError(f"A seed is a whole number, not {seed!r}; write 4 5 or 4,5.")
+    _tell(sweep_id, sweeps.add_seeds(sweep_id, [int(seed) for seed in said]), as_json)
 
 
 @app.command("add-levels")
@@ -192,7 +216,7 @@ def report_sweep(
     sweep_id: str,
     html: Annotated[bool, typer.Option("--html", help="As HTML (the default, or by the ending of --out).")] = False,
     markdown: Annotated[bool, typer.Option("--md", help="As Markdown.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The file; without it the report goes to stdout.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file (- for stdout); <sweep>.html without it.")] = None,
     metric: Annotated[str, typer.Option(help="The number to judge by, such as test/accuracy.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -205,7 +229,11 @@ def report_sweep(
     is_markdown = markdown or (not html and out is not None and out.suffix.lower() in (".md", ".markdown"))
     blocks = sweepreport.report(memory_store(), sweep_id, response=metric)
     written = document.as_markdown(blocks) if is_markdown else document.as_html(blocks)
-    if out is not None:
+    if out is None and not as_json:
+        out = Path(f"{sweeps.read(sweep_id).id}.{'md' if is_markdown else 'html'}")
+    if out == Path("-"):
+        typer.echo(written)
+    elif out is not None:
         try:
             out.write_text(written, encoding="utf-8")
         except OSError as error:
@@ -218,5 +246,3 @@ def report_sweep(
         notes = [block.text for block in blocks if block.kind == "warning"]
         about = {"sweep": sweeps.read(sweep_id).id, "file": None if out is None else str(out)}
         typer.echo(json.dumps(about | {"sentences": told, "warnings": notes}))
-    elif out is None:
-        typer.echo(written)

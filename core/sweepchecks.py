@@ -22,9 +22,10 @@ def wrong(key: str, sentence: str, where: dict[str, int]) -> NoReturn:
 
 def known(raw: Any, keys: tuple[str, ...], prefix: str, where: dict[str, int]) -> None:
     """Refuse a key that nobody reads: it was meant to do something."""
+    shown = "" if prefix else " `python lab.py sweep --help` shows a whole file."
     for key in raw:
         if key not in keys:
-            wrong(f"{prefix}{key}", f"There is no setting {key!r} here; there are {', '.join(keys)}.", where)
+            wrong(f"{prefix}{key}", f"There is no setting {key!r} here; there are {', '.join(keys)}.{shown}", where)
 
 
 def table(raw: dict[str, Any], key: str, where: dict[str, int], place: str = "") -> dict[str, Any]:

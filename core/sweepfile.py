@@ -1,16 +1,6 @@
 """The file that asks a question of many runs: factors, seeds, design. A study's file begins with the same words.
 
-    name = "depth"                  # small letters, digits, _ and -
-    trainer = "toy"
-    data = "toy"
-    seeds = [1, 2, 3]               # the same in every cell
-    design = "grid"                 # grid, factorial, fractional, random, bayesian
-    [set]
-    epochs = 5                      # knobs that are equal everywhere
-    [factors]
-    learning_rate = [0.01, 0.1]     # levels, or {low = , high = , scale = "log", levels = 5}
-
-Whatever a user could get wrong is a ValueError that begins with the line.
+EXAMPLE is one, complete. Whatever a user could get wrong is a ValueError that begins with the line.
 """
 
 from __future__ import annotations
@@ -22,9 +12,9 @@ from typing import Any
 
 from core import tomlplace
 from core.sweepchecks import build, known, levels, table, wrong
-from core.sweepterms import KEYS, QUICK_KEYS, STAGE_KEYS, Range, Search, SweepFile
+from core.sweepterms import EXAMPLE, KEYS, QUICK_KEYS, STAGE_KEYS, Range, Search, SweepFile
 
-__all__ = ["Range", "Search", "SweepFile", "levels", "parse", "read"]
+__all__ = ["EXAMPLE", "Range", "Search", "SweepFile", "levels", "parse", "read"]
 
 
 def read(path: Path | str, *, quick: bool = False, stage: str = "") -> SweepFile:

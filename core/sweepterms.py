@@ -16,6 +16,18 @@ STAGE_KEYS = (
     "factors", "search",
 )  # fmt: skip
 QUICK_KEYS = ("seeds", "set", "factors", "search", "data", "split")
+EXAMPLE = """\
+name = "depth"                  # small letters, digits, _ and -
+trainer = "toy"
+data = "toy"
+seeds = [1, 2, 3]               # the same in every cell
+design = "grid"                 # grid, factorial, fractional, random, bayesian
+[set]
+epochs = 5                      # knobs that are equal everywhere
+[factors]                       # a list of levels, or a range of them
+learning_rate = {low = 0.01, high = 0.1, scale = "log", levels = 3}
+momentum = [0.0, 0.9]
+"""
 
 
 @dataclass(frozen=True)
