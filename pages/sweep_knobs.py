@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import sweepcharts
+from core import contours, sweepcharts
 from core.sweepcharts import READING
 from pages.sweep_found import Look, chart, choose, computed, warn
 
@@ -16,7 +16,7 @@ MOST_PAIR_LEVELS = 400
 
 
 def show(look: Look, response: str) -> None:
-    """Axis plots, interaction, heat map and parallel coordinates."""
+    """Axis plots, interaction, heat map, lines of equal value and parallel coordinates."""
     factors = look.varied
     if not factors:
         st.info("This sweep varies no knob: its runs differ in their seeds alone.", icon=":material/tune:")
@@ -43,6 +43,8 @@ def show(look: Look, response: str) -> None:
             chart(sweepcharts.interaction_drawing(table, x, other, response, look.colours), READING["interaction"])
     if 0 < len(table) <= MOST_PAIR_LEVELS:
         chart(sweepcharts.heat_drawing(table, x, other, response), READING["heat"])
+        if len(contours.table(table)):
+            chart(contours.drawing(table, x, other, response, look.colours), contours.READING)
     _parallel(look, response)
 
 
