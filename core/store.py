@@ -218,6 +218,12 @@ class Store:
         """All runs, newest first."""
         return self.query("SELECT * EXCLUDE (folder) FROM runs ORDER BY created_at DESC, run DESC LIMIT ?", [limit])
 
+    def shown_first(self, *, limit: int) -> pd.DataFrame:
+        """The user's own runs as a list shows them: those under way, then the newest that ended, last those waiting."""
+        order = "CASE WHEN state = ANY(?) THEN 0 WHEN state = ANY(?) THEN 2 ELSE 1 END, created_at DESC, run DESC"
+        statement = f"SELECT * EXCLUDE (folder) FROM runs WHERE NOT starter ORDER BY {order} LIMIT ?"
+        return self.query(statement, [[*rundir.ACTIVE], [*rundir.WAITING], limit])
+
     def active(self) -> list[Path]:
         """The directories of the runs that are under way, as the last `sync` found them."""
         found = self.rows("SELECT folder FROM runs WHERE state IN (SELECT unnest(?)) ORDER BY run", [[*rundir.ACTIVE]])

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,6 +102,24 @@ def read(sweep: str) -> Record:
         return Record(**{**known, "id": folder.name, "entries": entries})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"The sweep {folder.name} has no readable plan.json ({error}).") from error
+
+
+def told(sweep: str, values: Mapping[str, Any]) -> str:
+    """What tells a run with these knobs from the others of its sweep: "alpha 0.1, width 8"; empty where it has none."""
+    try:
+        names = _varied(str(root()), sweep) if sweep else ()
+    except ValueError:  # deleted, or damaged: the page Sweeps says so
+        return ""
+    found = {name: values[name] for name in names if name in values}
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in found.items()
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _varied(place: str, sweep: str) -> tuple[str, ...]:
+    """The knobs that a sweep varies; they are chosen before its first run."""
+    return tuple(read(sweep).factors)
 
 
 def write(record: Record) -> None:

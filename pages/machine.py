@@ -62,18 +62,19 @@ def _queue() -> None:
             spec = rundir.read_spec(paths.runs() / name)
         except ValueError:  # damaged or just deleted: the supervisor takes it out
             continue
-        with st.container(horizontal=True, vertical_alignment="center"):
-            text = f"{place}. {spec.trainer} on {spec.data}, seed {spec.seed}, for {spec.device}"
-            if st.button(shared.plain(text), key=f"queue.show.{name}", type="tertiary", help="Show this run"):
-                st.query_params["run"] = name
-                st.rerun()
-            up, down = place > 1, place < len(waiting)
-            if st.button("", icon=":material/arrow_upward:", key=f"queue.up.{name}", help="Earlier", disabled=not up):
-                _move(name, place - 1)
-            if st.button(
-                "", icon=":material/arrow_downward:", key=f"queue.down.{name}", help="Later", disabled=not down
-            ):
-                _move(name, place + 1)
+        said, earlier, later = st.columns([12, 1, 1], vertical_alignment="center", gap="small")
+        about = shared.name_of(spec.trainer, spec.data, spec.seed, spec.sweep, spec.config)
+        text = shared.plain(f"{place}. {about}, for {spec.device}")
+        if said.button(text, key=f"queue.show.{name}", type="tertiary", help="Show this run"):
+            st.query_params["run"] = name
+            st.rerun()
+        up, down = place > 1, place < len(waiting)
+        if earlier.button("", icon=":material/arrow_upward:", key=f"queue.up.{name}", help="Earlier", disabled=not up):
+            _move(name, place - 1)
+        if later.button(
+            "", icon=":material/arrow_downward:", key=f"queue.down.{name}", help="Later", disabled=not down
+        ):
+            _move(name, place + 1)
     if len(waiting) > SHOWN:
         st.caption(f"And {len(waiting) - SHOWN} more.")
 

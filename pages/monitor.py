@@ -11,12 +11,12 @@ from typing import Any
 
 import streamlit as st
 
-from core import charts, livecurves, metrics, rundir, supervisor
+from core import charts, livecurves, metrics, rundir, runview, supervisor
 from core.livecurves import Follower
 from core.store import Store
 from pages import actions, palette, shared
 
-LOG_LINES = 30
+LOG_LINES, LOG_BYTES = 30, 16_000
 MOST_TOGETHER = 6
 STRETCHES = {"all of it": 0, "the last 1,000 steps": charts.POINTS_PER_CURVE, "the last 100": 100}
 
@@ -119,7 +119,8 @@ def _inside(folder: Path, spec: rundir.Spec, follower: Follower) -> None:
             current |= {name: new for name, (_, new) in event["values"].items()}
     actions.actions(folder, spec, status, current)
     with st.expander("Log"):
-        st.code(_log(folder) or "Nothing was printed.", language=None)
+        lines = runview.log_tail(folder, LOG_BYTES)[0].splitlines()
+        st.code("\n".join(lines[-LOG_LINES:]) or "Nothing was printed.", language=None)
 
 
 def _stretch(*followers: Follower) -> int:
@@ -215,7 +216,9 @@ def _scores(index: Store, spec: rundir.Spec) -> None:
         st.columns(len(rows)), rows.sort_values("part", ascending=False).to_dict("records"), strict=True
     ):
         interval = "" if row["low"] != row["low"] else f"{row['low']:.3f} to {row['high']:.3f}"
-        column.metric(f"{row['part']} {name}", f"{row['value']:.3f}", help=metrics.about(f"test/{name}").sentence)
+        column.metric(
+            shared.plain(f"{row['part']} {name}"), f"{row['value']:.3f}", help=metrics.about(f"test/{name}").sentence
+        )
         column.caption(f"95 % interval {interval}, n = {row['n_items']} items" if interval else f"n = {row['n_items']}")
 
 
@@ -225,7 +228,7 @@ def _progress_text(status: rundir.Status, follower: Follower) -> str:
     if not status.started_at:
         return "Starting …"
     elapsed = status.trained_s
-    text = f"epoch {status.epoch:.3g}, step {status.step:,}, {shared.duration(elapsed)} so far"
+    text = f"epoch {rundir.epoch_text(status.epoch)}, step {status.step:,}, {shared.duration(elapsed)} so far"
     if status.fraction > 0.02:
         text += f", {shared.duration(elapsed * (1 - status.fraction) / status.fraction)} left"
     loss = follower.newest("train/loss")
@@ -243,7 +246,8 @@ def _curves(panels: dict[str, dict[str, Any]], spec: rundir.Spec, marks: list[tu
                 option,
                 height=250,
                 key=f"live-{spec.id}-{title}",
-                alt=f"{title} by epoch of run {spec.id}" + "".join(f"; at epoch {e:.3g} {text}" for e, text in marks),
+                alt=f"{title} by epoch of run {spec.id}"
+                + "".join(f"; at epoch {rundir.epoch_text(e)} {text}" for e, text in marks),
             )
 
 
@@ -271,8 +275,3 @@ def marked(option: dict[str, Any], marks: list[tuple[float, str]], colour: str) 
     drawn["lineStyle"] = {"type": "dotted", "width": 1.5, "color": colour}
     first, *rest = option["series"]
     return {**option, "series": [{**first, "markLine": drawn}, *rest]}
-
-
-def _log(folder: Path) -> str:
-    path = folder / "stdout.log"
-    return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES:]) if path.exists() else ""

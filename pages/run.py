@@ -57,7 +57,10 @@ def _head(index: Store, folder: Path, spec: rundir.Spec, status: rundir.Status) 
             "what it does not know is left out. Update to see all of it."
         )
     if not status.is_finished and status.state != "queued":
-        st.progress(min(max(status.fraction, 0.0), 1.0), text=shared.plain(status.note or f"epoch {status.epoch:.3g}"))
+        st.progress(
+            min(max(status.fraction, 0.0), 1.0),
+            text=shared.plain(status.note or f"epoch {rundir.epoch_text(status.epoch)}"),
+        )
         st.page_link(
             "pages/train.py", label="Watch it live", icon=":material/monitoring:", query_params={"run": spec.id}
         )
@@ -79,7 +82,7 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
         shown.append((f"{score['part']} {primary}", f"{score['value']:.3f}", about))
     took = runview.figures(index, spec.id)
     if "epochs" in took:
-        shown.append(("epochs", f"{took['epochs']:.4g}", ""))
+        shown.append(("epochs", rundir.epoch_text(took["epochs"]), ""))
     if "seconds" in took:
         rate = took.get("items_per_s")
         speed = "" if rate is None else f"{rate:,.0f} rows/s" if rate >= 100 else f"{rate:.3g} rows/s"
@@ -88,7 +91,7 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
         shown.append(("peak memory", f"{took['peak_memory_mb']:,.0f} MB", ""))
     if shown:
         for column, (name, value, about) in zip(st.columns(len(shown)), shown, strict=True):
-            column.metric(name.replace("_", " "), value)
+            column.metric(shared.plain(name.replace("_", " ")), value)
             column.caption(about)
     if len(own):
         st.caption(

@@ -7,14 +7,15 @@ import importlib
 import math
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from core import decoding, disk, leftovers, paths, rundir, supervisor
+from core import decoding, disk, leftovers, paths, rundir, supervisor, sweeprecord
 from core.keeping import Keeper
 from core.store import Store, default_store
 
@@ -239,7 +240,7 @@ def _activity() -> None:
     if waiting:
         st.caption(f"{waiting} waiting in the queue")
     if _store().note:
-        st.caption(_store().note)
+        st.caption(plain(_store().note))
 
 
 def theme() -> str:
@@ -273,6 +274,12 @@ def ago(timestamp: str) -> str:
         return ""
     then = then if then.tzinfo else then.replace(tzinfo=UTC)  # as another program may have written it
     return f"{duration((datetime.now(UTC) - then).total_seconds())} ago"
+
+
+def name_of(trainer: str, data: str, seed: int, sweep: str, config: Mapping[str, Any]) -> str:
+    """A run in a list: "toy on toy, seed 1", of a sweep with the knobs that vary there."""
+    about = sweeprecord.told(sweep, config)
+    return f"{trainer} on {data}, {f'{about}, ' if about else ''}seed {seed}"
 
 
 def plain(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import streamlit as st
 
 import trainers
@@ -110,8 +112,7 @@ def _start(name: str, settings: object, data: str, split: str, seed: int) -> Non
 
 
 def _recent() -> None:
-    frame = shared.store().runs(limit=200)
-    mine = frame[~frame["starter"].astype(bool)]
+    mine = shared.store().shown_first(limit=12)
     if mine.empty:
         st.info(
             "Your runs will be drawn here while they train: loss, score, learning rate and gradient norm. "
@@ -121,8 +122,9 @@ def _recent() -> None:
         )
         return
     st.subheader("Your runs", anchor=False)
-    for row in mine.head(12).to_dict("records"):
-        label = f"{row['trainer']} on {row['data']}, seed {row['seed']}"
+    for row in mine.to_dict("records"):
+        sweep = row["sweep"] if isinstance(row["sweep"], str) else ""  # NaN where it belongs to none
+        label = shared.name_of(row["trainer"], row["data"], row["seed"], sweep, json.loads(row["config"]))
         with st.container(horizontal=True, vertical_alignment="center"):
             shared.badge(row["state"])
             if st.button(shared.plain(label), key=f"show.{row['run']}", type="tertiary", help="Show this run"):

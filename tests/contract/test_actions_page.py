@@ -15,7 +15,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import datasets, disk, paths, rundir, supervisor, trash
+import trainers
+from core import datasets, disk, paths, rundir, supervisor, sweeprecord, trash
 from core.executors import local
 from tests import made_runs
 
@@ -158,6 +159,25 @@ def test_the_best_row_of_a_trainer_that_is_gone_opens(finished: Path, monkeypatc
     app = seen(AppTest.from_file(str(APP), default_timeout=60).run().switch_page("pages/leaderboard.py").run())
     assert any("There is no trainer 'long-gone'" in box.value.replace("\\", "") for box in app.error)
     assert "Retrain with these values" not in labels(app)
+
+
+def test_the_list_begins_with_what_runs_and_names_what_a_sweep_varies(finished: Path) -> None:
+    becomes(finished, "running")
+    about = {"trainer": "toy", "data": "toy", "split": "grouped:0", "device": "cpu", "seeds": [1], "cells": []}
+    planned = sweeprecord.Record(
+        "", "toys", "", factors={"epochs": [4, 5], "learning_rate": [0.03]}, entries=[], **about
+    )
+    sweep = sweeprecord.create(planned, "").id
+    for epochs in range(4, 17):  # more than the list shows, all newer than the one that runs
+        values = {"epochs": epochs, "learning_rate": 0.03}
+        spec = supervisor.new_spec(trainers.load("toy"), values, data="toy", seed=1, device="cpu")
+        waiting = rundir.create(replace(spec, sweep=sweep))
+    supervisor.enqueue_all([waiting])
+    buttons = {button.key: button.label.replace("\\", "") for button in opened().button if button.key}
+    shown = [label for key, label in buttons.items() if key.startswith("show.")]
+    assert len(shown) == 12 and shown[0] == "toy on toy, seed 0"
+    name = "toy on toy, epochs 16, learning_rate 0.03, seed 1"
+    assert name in shown and buttons[f"queue.show.{waiting.name}"] == f"1. {name}, for cpu"
 
 
 def test_delete_and_undo(finished: Path) -> None:
