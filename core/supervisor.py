@@ -124,8 +124,9 @@ def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] |
 
 
 def ensure() -> None:
-    """Start a supervisor where runs wait, or a sweep looks for its next cells, and none is at work (it was killed)."""
-    if not any(queue().iterdir()) and not sweepflags.driven():
+    """Start a supervisor where there is none, though runs wait, or a sweep looks for its next cells, or one was killed
+    while it had processes."""
+    if not any(queue().iterdir()) and not sweepflags.driven() and not _at_work().exists():
         return
     with (paths.cache() / "supervisor.lock").open("w") as lock:
         try:
@@ -169,7 +170,14 @@ class _Supervisor:
         groups: dict[tuple[str, int], _Slot] = {}
         for folder in rundir.directories():  # runs that a supervisor before this one started
             status = rundir.read_status(folder)
-            if folder.parent == paths.runs() and status.state in rundir.ACTIVE and not status.is_finished:
+            if (
+                folder.parent == paths.runs() and status.state == "lost"
+            ):  # killed with that supervisor, or while none was
+                need = _need(folder)
+                if isinstance(need, _Need) and need.sweep:
+                    settle(folder, status, None)
+                    _take_up(folder, need.sweep)
+            elif folder.parent == paths.runs() and status.state in rundir.ACTIVE and not status.is_finished:
                 need = _need(folder)
                 if isinstance(need, _Need):
                     key = (need.together or folder.name, status.pid)
@@ -182,6 +190,8 @@ class _Supervisor:
             self.watch(name, slot)
         self.fill()
         is_driven = self.drive()
+        if not self.running:
+            _at_work().unlink(missing_ok=True)
         if self.running or is_driven or self.needs:
             self.last_work = time.monotonic()
         return time.monotonic() - self.last_work < IDLE_S
@@ -280,7 +290,9 @@ class _Supervisor:
             held = hold(names)
         before = {folder: rundir.read_status(folder) for folder in map(_run_of, held) if folder.is_dir()}
         slot = _Slot(list(before), need)  # without those that were deleted while they waited
-        try:  # Said before it is so: should this process end here, the runs turn "lost" and can be resumed.
+        try:
+            _at_work().touch()
+            # Said before it is so: should this process end here, the runs turn "lost" and can be resumed.
             for folder, status in before.items():
                 starting = replace(status, state="starting", pid=0, heartbeat=time.time(), reason="")
                 rundir.set_status(folder, starting)
@@ -331,6 +343,11 @@ class _Supervisor:
             if name not in self.drivers and not sweepflags.is_driven(folder):
                 self.drivers[name] = local.start_sweeper(folder)
         return bool(wanted)
+
+
+def _at_work() -> Path:
+    """There while processes are: who finds it and no supervisor knows that one was killed (`ensure`)."""
+    return paths.cache() / "at_work"
 
 
 def _start(slot: _Slot, data_folder: str) -> subprocess.Popen[bytes]:

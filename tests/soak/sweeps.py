@@ -1,4 +1,6 @@
-"""A sweep of many toy runs while its supervisor and two of its processes are killed: is any run lost?
+"""A sweep of many toy runs while its supervisor and its processes are killed, alone and together: is any run lost?
+
+Nobody but the supervisors mends anything: a run that was killed once must be done at the end, without being run again.
 
     python -m tests.soak.sweeps --runs 1000 [--apart 40] [--seed 0]
 
@@ -9,6 +11,7 @@ of a core that the supervisor used (its own, by /proc), and whatever went wrong;
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -36,6 +39,9 @@ momentum = [0.0, 0.9]
 """
 CELLS = 10
 PATIENCE_S = 1800.0
+GIVEN_UP_S = 60.0
+"""A sweep in which nothing has moved for so long, and not all is done, has lost something."""
+BOTH = "core.supervisor and its process"
 
 
 def processes(module: str) -> list[psutil.Process]:
@@ -73,9 +79,17 @@ class Watch:
 
 
 def go(
-    n_runs: int, n_apart: int, seed: int = 0, epochs: int = 3, *, n_kills: int = 2, n_supervisors: int = 1
+    n_runs: int,
+    n_apart: int,
+    seed: int = 0,
+    epochs: int = 3,
+    *,
+    n_kills: int = 2,
+    n_supervisors: int = 1,
+    n_both: int = 0,
 ) -> dict[str, Any]:
-    """Start both sweeps, kill the supervisor and `n_kills` of their processes, mend, and look at what came."""
+    """Start both sweeps, kill the supervisor, `n_kills` of their processes and `n_both` pairs of the two at once, and
+    look at what came. No run is killed twice: the supervisor takes each up once."""
     moment, began, watch = random.Random(seed), time.monotonic(), Watch()
     started = []
     for count, together in ((n_apart, "false"), (n_runs, "true")):
@@ -85,25 +99,29 @@ def go(
     made_s = time.monotonic() - began
     victims = [("core.supervisor", n_supervisors), ("core.many", n_kills if not n_apart else max(n_kills - 1, 0))]
     victims += [("core.runner", 1)] if n_apart and n_kills else []
-    order = [module for module, n in victims for _ in range(n)]
+    order = [module for module, n in (*victims, (BOTH, n_both)) for _ in range(n)]
     moment.shuffle(order)
-    kill_at, killed, reruns = time.monotonic() + moment.uniform(1.0, 3.0), [], 0
+    kill_at, moved_at = time.monotonic() + moment.uniform(1.0, 3.0), time.monotonic()
+    killed: list[str] = []
+    hit: set[str] = set()
+    before: Any = None
     while time.monotonic() - began < PATIENCE_S:
         watch.look()
         summaries = [sweeps.summary(sweep) for sweep in started]
-        there = {module: processes(module) for module in order} if order and time.monotonic() > kill_at else {}
+        there = {module: prey(module, hit) for module in order} if order and time.monotonic() > kill_at else {}
         victim = next((module for module, found in there.items() if found), None)  # runners end before groups begin
         if victim is not None:
-            moment.choice(there[victim]).kill()
+            hit |= kill(moment.choice(there[victim]))
             killed.append(victim)
             order.remove(victim)
             kill_at = time.monotonic() + moment.uniform(0.5, 3.0)
-        elif not order and all(summary.state == "done" for summary in summaries):
+        elif all(summary.state == "done" for summary in summaries):
             break
-        for summary in summaries:
-            if summary.counts.get("lost") or summary.counts.get("failed"):
-                sweeps.rerun_failed(summary.id)
-                reruns += 1
+        now = [(summary.counts, summary.fraction) for summary in summaries]
+        if now != before:
+            moved_at, before = time.monotonic(), now
+        elif time.monotonic() - moved_at > GIVEN_UP_S and all(summary.state == "incomplete" for summary in summaries):
+            break
         sweeps.supervisor.ensure()
         time.sleep(0.3)
     seconds = time.monotonic() - began
@@ -112,12 +130,37 @@ def go(
         "made_s": round(made_s, 2),
         "seconds": round(seconds, 1),
         "killed": killed,
-        "reruns": reruns,
+        "runs_killed": len(hit),
         "supervisor_share": round(watch.used_s / watch.watched_s, 4) if watch.watched_s else None,
         "supervisor_watched_s": round(watch.watched_s, 1),
         "wrong": wrong(started, n_runs + n_apart),
         "load": os.getloadavg()[0],
     }
+
+
+def runs_in(process: psutil.Process) -> set[str]:
+    """The runs that a process trains, by its command line; none where it is gone, or a supervisor."""
+    try:
+        return {Path(one).name for one in process.cmdline() if Path(one).parent == paths.runs()}
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def prey(module: str, hit: set[str]) -> list[list[psutil.Process]]:
+    """What may be killed at one blow, with no run in `hit`: a process of a module, or supervisor and process (BOTH)."""
+    if module == BOTH:
+        trained = [*processes("core.runner"), *processes("core.many")]
+        return [[boss, one] for boss in processes("core.supervisor") for one in trained if not runs_in(one) & hit]
+    return [[one] for one in processes(module) if not runs_in(one) & hit]
+
+
+def kill(found: list[psutil.Process]) -> set[str]:
+    """Kill them at once; the runs that were in them."""
+    runs = {run for process in found for run in runs_in(process)}
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return runs
 
 
 def wrong(started: list[str], expected: int) -> list[str]:
@@ -127,6 +170,8 @@ def wrong(started: list[str], expected: int) -> list[str]:
         frame = sweeps.results(store, sweep)
         total += len(frame)
         found += [f"{row.run} is {row.state}" for row in frame.itertuples() if row.state != "done"]
+        again = [run for entry in sweeps.read(sweep).entries for run in entry.before]
+        found += [f"{run} had to be run again" for run in again]
         found += [f"{run} has no score" for run in frame.loc[frame["test/ccc"].isna(), "run"]]
         for run in frame["run"]:
             events, _ = rundir.read_events(paths.runs() / run)
@@ -148,7 +193,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EARSHOT_CACHE"] = str(Path(folder).resolve())
-        report = go(given.runs, given.apart, given.seed, given.epochs, n_kills=given.kills)
+        report = go(given.runs, given.apart, given.seed, given.epochs, n_kills=given.kills, n_both=1)
         for module in ("core.supervisor", "core.many", "core.runner"):
             for process in processes(module):
                 process.kill()
