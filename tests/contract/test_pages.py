@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import json
 import os
 import shlex
 import shutil
@@ -163,6 +164,23 @@ def test_user_text_is_shown_as_text(filled: Path, page: str) -> None:
     app = opened(page, run=run, emotion=run, clip=clip, **({} if "train" in page else board))
     options = [option for box in [*app.selectbox, *app.multiselect] for option in box.options]
     assert any("DROP TABLE" in text for text in [*options, *(element.value for element in app.markdown)])
+    assert_text(app)
+
+
+def test_what_is_wrong_with_a_run_is_shown_as_text(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(st, "page_link", lambda *about, **more: None)  # there are no pages here
+    damaged = filled / "runs" / "damaged"
+    shutil.copytree(rundir.find(run_in("done")), damaged)
+    (damaged / "spec.json").write_text(json.dumps({"trainer": [f"![a](//evil.example/p.png){HOSTILE}"]}))
+
+    def beside() -> None:  # what stands beside every page; of the second run of a script a test is shown no sidebar
+        from pages import shared
+
+        shared.store()
+        shared._activity()
+
+    app = seen(AppTest.from_function(beside, default_timeout=60).run())
+    assert any("evil" in box.value for box in app.caption)
     assert_text(app)
 
 
