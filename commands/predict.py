@@ -57,10 +57,13 @@ def _models_to_listen(named: list[str]) -> tuple[list[Any], Any]:
 
 
 def _in_words(found: dict[str, Any]) -> str:
+    """What is told of a clip, and by which runs: the song's values are those of the first of each task."""
     from core.datasets import INSTRUMENT_NAMES
 
-    song = found["song"]
-    words = [f"{found['clip']}  {found['seconds']:.1f} s"]
+    song, models = found["song"], found["models"]
+    told_by = [*models["emotion"][:1], *([models["instruments"]] if models["instruments"] else [])]
+    runs = [model["run"] for model in told_by]
+    words = [f"{found['clip']}  {found['seconds']:.1f} s, heard by {' and '.join(runs)}"]
     if "valence" in song:
         words.append(f"valence {song['valence']:.2f}, arousal {song['arousal']:.2f} (1–9)")
     if "instruments" in song:

@@ -71,7 +71,7 @@ def leaderboard(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Configurations of a board, ranked by validation, seeds pooled, with baseline and ceiling."""
-    from core import boards
+    from core import boards, metrics
     from core.datasets import splits
     from core.store import memory_store
 
@@ -92,4 +92,6 @@ def leaderboard(
         typer.echo(f"No runs on a board of task {task} yet.")
     else:
         shown = frame[boards.SHORT].assign(n=[str(int(n)) if n == n else "" for n in frame["n"]])
-        typer.echo(shown.to_string(index=False, float_format=lambda number: f"{number + 0.0:.3f}", na_rep="—"))
+        typer.echo(f"{metric or metrics.primary(task)}; intervals are over what the column varied says")
+        text = shown.to_string(index=False, float_format=lambda number: f"{round(number, 3) + 0.0:.3f}", na_rep="—")
+        typer.echo(text)

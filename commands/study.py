@@ -33,6 +33,10 @@ def study(
         follow(started, quiet=as_json)
         store.sync()
         runs = studies.runs_of(store, chosen, quick=quick)
+    if started and detach and not as_json:
+        return
+    if not as_json:
+        typer.echo(f"Judging {len(chosen.claims)} claims by {len(runs.results)} runs …", err=True)
     judged = studies.judge(chosen, runs)
     table = studies.compare(chosen, runs)
     if as_json:
