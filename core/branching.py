@@ -27,8 +27,9 @@ def branch(folder: Path, values: dict[str, Any] | None = None, *, epoch: str = "
     checked = branch_changes(trainer.Config, values or {})
     held = paths.cache() / f".branching-{spec.id}.{threading.get_ident()}.{os.getpid()}"
     try:
-        rundir.share(_point(folder, epoch), held)  # a run that trains replaces its files; this one stays
-        saved = checkpoints.load_state(held)
+        point = _point(folder, epoch)
+        rundir.share(point, held)  # a run that trains replaces its files; this one stays
+        saved = checkpoints.load_state(held, named=point)
         events, _ = rundir.read_events(folder)
         in_force = steering.knobs_at(spec, events, int(saved["step"]))
         made = config.to_dict(config.make(trainer.Config, in_force | checked))

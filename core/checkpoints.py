@@ -51,8 +51,9 @@ def save_state(path: Path, state: dict[str, Any]) -> int:
     return len(blob)
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """The nested dict back, arrays as NumPy. Raises Damaged where the file is torn, flipped or not ours."""
+def load_state(path: Path, *, named: Path | None = None) -> dict[str, Any]:
+    """The nested dict back, arrays as NumPy. Raises Damaged where the file is torn, flipped or not ours, which tells of
+    `named` where `path` is a copy of that checkpoint."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -69,7 +70,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
         return _unflatten(json.loads(metadata["tree"]), array)
     except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
-        raise Damaged(_damaged(path, error)) from error
+        raise Damaged(_damaged(named or path, error)) from error
 
 
 def _digest(tree: str, arrays: dict[str, np.ndarray]) -> str:

@@ -160,7 +160,8 @@ def test_the_share_that_diverged_can_be_judged_by(filled: Path) -> None:
             high = 3.841459 / (6 + 3.841459)
             assert list(app.dataframe[0].value["high"]) == pytest.approx([high, 1.0], abs=1e-6)
         if view == "Effects":
-            assert "Divergence goes with learning rate" in told(app)
+            # of the 20 ways to choose three of six configurations two are as clear: p = 0.1, however many seeds
+            assert "Divergence is not shown to go with learning rate" in told(app)
         if view == "Report":
             assert "choose one above" in told(app)
     app = opened("pages/sweeps.py", sweep="waiting", view="Results", metric="divergence rate")

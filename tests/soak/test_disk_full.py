@@ -116,7 +116,8 @@ def test_a_limit_on_the_size_of_files_is_said(cache: Path) -> None:
     status = rundir.read_status(folder)
     assert (status.state, status.reason) == (
         "failed",
-        "A file would exceed the size this system allows: raise the limit, then resume the run.",
+        "A file would exceed the size this system allows: raise the limit, then resume the run from its "
+        "last checkpoint.",
     )
     check_whole(folder)
     check_goes_on(folder, (folder / "events.jsonl").read_bytes())

@@ -19,7 +19,7 @@ def gone() -> int:
     return child.pid
 
 
-def test_what_the_dead_left_goes_and_what_the_living_make_stays(cache: Path) -> None:
+def test_what_the_dead_left_goes_and_what_the_living_make_stays(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dead, alive = gone(), os.getppid()
     kept = rundir.create(spec())
     (library.folder() / "0123-tone.wav").write_bytes(b"RIFF")
@@ -38,6 +38,7 @@ def test_what_the_dead_left_goes_and_what_the_living_make_stays(cache: Path) -> 
         making = paths.runs() / f".run.making.{pid}"
         making.mkdir()
         (making / "spec.json").write_text("{")
+    monkeypatch.delenv("EARSHOT_DATA", raising=False)  # its clips are in the library, too
     leftovers.sweep()
     hidden = {str(path.relative_to(cache)) for path in cache.rglob(".*")}
     assert hidden == {f"{name}.{alive}" for name in [*left, "runs/.run.making"]}
@@ -80,6 +81,7 @@ def test_the_supervisor_sweeps_as_it_starts(cache: Path, monkeypatch: pytest.Mon
 
 
 def test_the_library_does_not_look_at_what_comes_and_goes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EARSHOT_DATA", raising=False)
     (library.folder() / "0123-tone.wav").write_bytes(b"RIFF")
     (library.folder() / "0124-gone.wav").symlink_to(cache / "nowhere")  # listed, and then not there any more
     (library.folder() / ".upload-x.1").symlink_to(cache / "nowhere")
