@@ -171,7 +171,7 @@ def test_the_list_begins_with_what_runs_and_names_what_a_sweep_varies(finished: 
     for epochs in range(4, 17):  # more than the list shows, all newer than the one that runs
         values = {"epochs": epochs, "learning_rate": 0.03}
         spec = supervisor.new_spec(trainers.load("toy"), values, data="toy", seed=1, device="cpu")
-        waiting = rundir.create(replace(spec, sweep=sweep))
+        waiting = rundir.create(replace(spec, sweep=sweep, created_at=f"2030-01-01T00:00:{epochs:02d}"))
     supervisor.enqueue_all([waiting])
     buttons = {button.key: button.label.replace("\\", "") for button in opened().button if button.key}
     shown = [label for key, label in buttons.items() if key.startswith("show.")]
