@@ -181,6 +181,17 @@ def median(walls: np.ndarray) -> float:
     return float(np.median(walls))
 
 
+def tell(rows: list[tuple[str, float, float, float, int]], load: float) -> None:
+    """Print the table; the first row is that of ingest."""
+    print(f"{os.cpu_count()} cores, load {load:.1f} before and {os.getloadavg()[0]:.1f} after; medians of n")
+    print(f"{'what':52} {'target':>9} {'wall':>9} {'CPU':>9} {'ratio':>6} {'n':>3}")
+    for what, target, wall, cpu, count in rows:
+        aim = f"{target:7.3f} s" if target == target else "        –"
+        ratio = f"{target / wall:6.2f}" if target == target else "     –"
+        print(f"{what:52} {aim} {wall:7.3f} s {cpu:7.3f} s {ratio} {count:3}")
+    print(f"ingest: {WRITERS * EVENTS * PER_EVENT / rows[0][2]:,.0f} scalars/s, the writers on the same cores")
+
+
 def main() -> None:
     """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -233,13 +244,7 @@ def main() -> None:
             store = synthetic(1_000_000 // scale, n_boards)
             rows += million(store, 1_000_000 // scale, n_boards, n)
             store.close()
-    print(f"{os.cpu_count()} cores, load {load[0]:.1f} before and {os.getloadavg()[0]:.1f} after; medians of n")
-    print(f"{'what':52} {'target':>9} {'wall':>9} {'CPU':>9} {'ratio':>6} {'n':>3}")
-    for what, target, wall, cpu, count in rows:
-        aim = f"{target:7.3f} s" if target == target else "        –"
-        ratio = f"{target / wall:6.2f}" if target == target else "     –"
-        print(f"{what:52} {aim} {wall:7.3f} s {cpu:7.3f} s {ratio} {count:3}")
-    print(f"ingest: {WRITERS * EVENTS * PER_EVENT / rows[0][2]:,.0f} scalars/s, the writers on the same cores")
+    tell(rows, load[0])
     if chosen.beside:
         subprocess.run([chosen.beside, str(Path(__file__).with_name("beside.py"))], check=False)
 

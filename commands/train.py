@@ -13,7 +13,7 @@ import typer
 
 import trainers
 from commands import Json, plain
-from core import control, rundir, supervisor
+from core import control, ending, rundir, supervisor
 from core.executors import local
 
 ENSURE_EVERY_S = 5.0
@@ -97,10 +97,10 @@ def _follow(folder: Path, child: Any, *, quiet: bool) -> rundir.Status:
                     supervisor.ensure()
                     looked_at = time.monotonic()
             elif child.poll() is not None:
-                supervisor.settle(folder, status, child)
+                ending.settle(folder, status, child)
                 return rundir.read_status(folder)
             else:
-                supervisor.press(folder, status, told_to_end)
+                ending.press(folder, status, told_to_end)
             text = status.note or f"{status.state}, epoch {rundir.epoch_text(status.epoch)}"
             if status.state == "queued":
                 text = f"waiting for the device, {supervisor.position(folder)} before it (--now does not wait)"

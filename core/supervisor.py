@@ -11,8 +11,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from core import disk, leftovers, paths, rundir, sweepflags
+from core.ending import press, settle
 from core.executors import local
 from core.machine import devices, resolve_device
 from core.waiting import claim, enqueue_all, hold, look_again, position, put_back, queue, queueing, take_up, waiting
@@ -40,7 +39,6 @@ __all__ = [  # of core/machine.py and core/waiting.py, said from here
 
 TICK_S = 0.2
 IDLE_S = 120.0
-TERMINATE_AFTER_S, KILL_AFTER_S = 5.0, 10.0
 LOOK_AGAIN_S = 5.0
 """The queue is read again after so long even where nothing seems to have happened."""
 
@@ -81,46 +79,6 @@ def enqueue(folder: Path) -> None:
     """Queue a run that exists (new, or to be resumed), and wake a supervisor."""
     enqueue_all([folder])
     local.start_supervisor()
-
-
-def press(
-    folder: Path, status: rundir.Status, told: set[tuple[str, int]], asked: dict[str, float] | None = None
-) -> None:
-    """Signal a run that does not stop when asked: SIGTERM after 5 s, SIGKILL after 10; `told` keeps each to one.
-
-    `asked` keeps when each was first seen to be asked (s, monotonic): the clock may have been set back since.
-    """
-    at = rundir.stop_asked_at(folder)
-    seen = time.monotonic() if asked is None or not at else asked.setdefault(folder.name, time.monotonic())
-    waited = max(time.time() - at, time.monotonic() - seen) if at else 0.0
-    is_here = status.state in rundir.ACTIVE and status.host == socket.gethostname()
-    if waited > TERMINATE_AFTER_S and status.pid and is_here:
-        number = signal.SIGKILL if waited > KILL_AFTER_S else signal.SIGTERM
-        if (folder.name, number) not in told:
-            told.add((folder.name, number))
-            with contextlib.suppress(ProcessLookupError):  # it ended just now
-                os.kill(status.pid, number)
-
-
-def settle(folder: Path, status: rundir.Status, child: subprocess.Popen[bytes] | None) -> None:
-    """Write the end of a run whose process could not: it was stopped by force, or it never came to start.
-
-    A process that was killed (by a signal, or for want of memory) leaves a lost run, whatever it had come to say.
-    """
-    is_at_work = status.state in rundir.ACTIVE and not status.is_finished
-    is_killed = child is not None and child.returncode < 0
-    if is_killed and is_at_work and not status.pid:
-        status = replace(status, state="lost", reason="Its process was killed before it could start.")
-        rundir.set_status(folder, status)
-    if rundir.stop_asked_at(folder) is not None and status.state in ("lost", "paused"):
-        ended = replace(status, state="stopped", reason="Stopped by force; the last checkpoint stays.")
-        rundir.set_status(folder, replace(ended, ended_at=time.time()))
-    elif child is None or is_killed or status.pid not in (0, child.pid):
-        return
-    elif is_at_work or status.state == "lost":
-        how = "before it could start" if not status.pid else "and could not say why: the disk may have been full"
-        reason = f"Its process ended (exit status {child.returncode}) {how}; see stdout.log."
-        rundir.set_status(folder, replace(status, state="failed", reason=reason, ended_at=time.time()))
 
 
 def ensure() -> None:
@@ -301,6 +259,10 @@ class _Supervisor:
                 self.running[slot.folders[0].name] = slot
         except OSError as error:
             return self.go_back(held, before, error)
+        return self.give_up(held)
+
+    def give_up(self, held: dict[str, Path]) -> bool:
+        """These places in the queue are used up: True, as nothing of them waits any more."""
         for one, place in held.items():
             place.unlink(missing_ok=True)
             self.needs.pop(one, None)
@@ -317,18 +279,11 @@ class _Supervisor:
         if is_scarce:
             put_back(held)
             return False
-        for one, place in held.items():
-            place.unlink(missing_ok=True)
-            self.needs.pop(one, None)
-        return True
+        return self.give_up(held)
 
     def used(self, device: str) -> float:
         """The share of a device that is taken."""
         return sum(min(slot.need.share, 1.0) for slot in self.running.values() if slot.need.device == device)
-
-    def taken(self) -> set[str]:
-        """Devices in use."""
-        return {slot.need.device for slot in self.running.values()}
 
     def drive(self) -> bool:
         """See to it that every sweep that proposes cells has its process; whether there is any such sweep."""

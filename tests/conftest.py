@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from typing import TypeVar
 
 import psutil
 import pytest
+
+from core import disk
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores, and several processes per test
 
@@ -77,3 +80,16 @@ def lab(cache: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def full_at(number: int, stays: bool) -> Callable[..., None]:
+    """In place of `disk.write`: the write of that number, from 0, finds no room, and where it `stays` all after it."""
+    left, write = iter(range(99)), disk.write
+
+    def full(handle: int, data: bytes) -> None:
+        now = next(left)
+        if now == number or (stays and now > number):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(handle, data)
+
+    return full

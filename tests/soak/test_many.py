@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core import liveness, rundir, supervisor
+from core import ending, liveness, rundir, supervisor
 from core.executors import local
 from core.store import Store, default_store, memory_store
 from tests.soak.killer import Forked
@@ -181,10 +181,10 @@ def test_who_is_asked_to_stop_is_pressed_though_the_clock_was_set_back(
     monkeypatch.setattr(time, "time", lambda: now - 86_400)
     told: set[tuple[str, int]] = set()
     asked: dict[str, float] = {}
-    supervisor.press(folder, rundir.read_status(folder), told, asked)
+    ending.press(folder, rundir.read_status(folder), told, asked)
     assert not told
     monkeypatch.setattr(time, "monotonic", lambda: moment + 6.0)
-    supervisor.press(folder, rundir.read_status(folder), told, asked)
+    ending.press(folder, rundir.read_status(folder), told, asked)
     assert len(told) == 1
     monkeypatch.undo()
     assert child.wait(30) == -15

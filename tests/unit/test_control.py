@@ -107,9 +107,9 @@ def test_resuming_what_waits_at_its_yield_and_what_has_no_process() -> None:
 
 def test_a_paused_run_without_a_process_holds_no_device_and_can_be_stopped() -> None:
     folder = put("paused")
-    assert supervisor._Supervisor().taken() == {"cpu"}
+    assert supervisor._Supervisor().used("cpu") == 1
     rundir.set_status(folder, replace(rundir.read_status(folder), pid=2**22 + 1))
-    assert supervisor._Supervisor().taken() == set()
+    assert supervisor._Supervisor().used("cpu") == 0
     assert control.stop(folder) == "It was paused and is stopped; its last checkpoint stays."
     assert state(folder) == "stopped"
 

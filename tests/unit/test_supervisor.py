@@ -19,7 +19,7 @@ import pytest
 import trainers
 from core import control, disk, paths, rundir, supervisor
 from core.executors import local
-from tests.conftest import eventually, processes_of
+from tests.conftest import eventually, full_at, processes_of
 
 SLOW = {"seconds_per_step": 0.1, "epochs": 10_000}
 
@@ -195,7 +195,7 @@ def test_runs_whose_process_cannot_be_started_wait_on(
         patch.setattr(local, "start_many", fail)
         assert supervisor._tick(watcher)
         assert supervisor.waiting() == [folder.name for folder in folders]
-        assert {state(folder) for folder in folders} == {"queued"} and watcher.taken() == set()
+        assert {state(folder) for folder in folders} == {"queued"} and watcher.used("cpu") == 0
         assert supervisor._tick(watcher)
     os.utime(supervisor.queue())
     assert supervisor._tick(watcher)
@@ -225,14 +225,7 @@ def test_a_group_waits_on_whole_where_the_disk_is_full(
 ) -> None:  # fmt: skip
     """Whichever status finds no room: no place in the queue is lost, in the queue's order, and all start with room."""
     folders = [shared(1.0, "group") for _ in range(3)]
-    left, write = iter(range(99)), disk.write
-
-    def full(handle: int, data: bytes) -> None:
-        now = next(left)
-        if now == number or (stays and now > number):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(handle, data)
-
+    full = full_at(number, stays)
     watcher = supervisor._Supervisor()
     with monkeypatch.context() as patch:
         patch.setattr(disk, "write", full)
@@ -254,7 +247,7 @@ def test_a_directory_deleted_under_a_run_does_not_end_the_supervisor(
     watcher.tick()
     folder.rename(cache / "gone")
     assert watcher.tick()
-    assert watcher.taken() == {"cpu"}
+    assert watcher.used("cpu") == 1
     child.kill()
     child.wait()
 

@@ -18,6 +18,7 @@ import pytest
 from core import disk, many, paths, rundir, supervisor, sweepflags, sweepplan, sweeprecord, sweeps
 from core.executors import local
 from core.store import memory_store
+from tests.conftest import full_at
 
 TEXT = """name = "depth"
 trainer = "toy"
@@ -232,15 +233,8 @@ def test_a_full_disk_does_not_keep_a_killed_run_from_being_taken_up(
     lost = folders(sweep)[0]
     supervisor.claim(lost)
     rundir.set_status(lost, rundir.Status("running", pid=2**22 + 1, host=socket.gethostname(), heartbeat=1.0))
-    left, write = iter(range(99)), disk.write
-
-    def full(handle: int, data: bytes) -> None:
-        now = next(left)
-        if now == number or (stays and now > number):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(handle, data)
-
-    monkeypatch.setattr(disk, "write", full)
+    write = disk.write
+    monkeypatch.setattr(disk, "write", full_at(number, stays))
     try:
         is_taken = supervisor.take_up(lost, sweep)
     except OSError:
