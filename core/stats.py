@@ -116,7 +116,7 @@ def resampled_scores(
     group_of_item = np.asarray(groups, dtype=str)[first]
     if of is None or len(set(group_of_item)) < 2:
         return {}
-    chunks = [of(truth, prediction, labels, w) for w in _weights(group_of_item, n_resamples, seed)]
+    chunks = [of(truth, prediction, labels, w) for w in resampled_weights(group_of_item, n_resamples, seed)]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -200,7 +200,7 @@ def _weighted_instruments(
     return {"accuracy": accuracy, "micro_f1": micro, "macro_f1": macro}
 
 
-def _weights(groups: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+def resampled_weights(groups: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Chunks [resamples, items] of how often each item is drawn when groups are drawn with replacement."""
     names, which = np.unique(groups, return_inverse=True)
     generator = np.random.default_rng(seed)
@@ -215,7 +215,7 @@ def _resampled_rows(groups: Sequence[str] | np.ndarray, n_resamples: int, seed: 
     groups = np.asarray(groups, dtype=str)
     if len(set(groups)) < 2:
         return
-    for weights in _weights(groups, n_resamples, seed):
+    for weights in resampled_weights(groups, n_resamples, seed):
         for row in weights.astype(int):
             yield np.repeat(np.arange(len(groups)), row)
 
