@@ -145,7 +145,8 @@ def same_model(left: Path, right: Path) -> None:
 
 def elsewhere(name: str, knob: str) -> float:
     about = config.knobs(trainers.load(name).Config)[knob]
-    return MOVED.get(knob, (about.low + about.high) / 2)
+    middle = (about.low + about.high) / 2
+    return MOVED.get(knob, int(middle) if about.type is int else middle)
 
 
 # ---- pause ----
