@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from commands import data, machine, predict, run, scores, sql, study, sweep, train
+from commands import data, machine, polyphonic, predict, run, scores, sql, study, sweep, train
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(train.train)
@@ -18,6 +18,7 @@ app.command()(study.study)
 app.add_typer(sweep.app, name="sweeps", help="List sweeps, or act on one.")
 app.command()(predict.predict)
 app.command()(scores.evaluate)
+app.command()(polyphonic.polyphonic)
 app.command()(scores.runs)
 app.command()(scores.leaderboard)
 app.add_typer(run.app, name="run", help="Act on one run.")

@@ -9,9 +9,12 @@ import streamlit as st
 
 from core import guide, metrics, rundir, runview
 from core.store import Store
-from pages import actions, run_about, run_checkpoints, run_curves, run_scores, shared
+from pages import actions, run_about, run_checkpoints, run_curves, run_polyphonic, run_scores, shared
 
 VIEWS = ("Curves", "Checkpoints", "Scores", "Family", "Snapshots", "Log", "About")
+OF_INSTRUMENTS = ("Polyphonic",)
+"""Views that only runs for instruments have; they stand after the scores."""
+
 NEWEST = 200
 LISTED = 20
 
@@ -108,13 +111,16 @@ def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status, told: pd.Da
 
 
 def _view(index: Store, folder: Path, spec: rundir.Spec, told: pd.DataFrame) -> None:
+    views = (*VIEWS[:3], *OF_INSTRUMENTS, *VIEWS[3:]) if spec.task == "instruments" else VIEWS
     view = st.segmented_control(
-        "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
+        "View", views, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
     )
     if view == "Checkpoints":
         run_checkpoints.table(folder, spec, runview.knobs_now(spec, told))
     elif view == "Scores":
         run_scores.scores(index, spec)
+    elif view == "Polyphonic":
+        run_polyphonic.polyphonic(index, folder, spec)
     elif view == "Family":
         run_scores.family(index, spec)
     elif view == "Snapshots":
