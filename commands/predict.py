@@ -58,15 +58,12 @@ def _models_to_listen(named: list[str]) -> tuple[list[Any], Any]:
 
 def _in_words(found: dict[str, Any]) -> str:
     """What is told of a clip, and by which runs: the song's values are those of the first of each task."""
-    from core.datasets import INSTRUMENT_NAMES
-
     song, models = found["song"], found["models"]
     told_by = [*models["emotion"][:1], *([models["instruments"]] if models["instruments"] else [])]
     runs = [model["run"] for model in told_by]
     words = [f"{found['clip']}  {found['seconds']:.1f} s, heard by {' and '.join(runs)}"]
     if "valence" in song:
         words.append(f"valence {song['valence']:.2f}, arousal {song['arousal']:.2f} (1–9)")
-    if "instruments" in song:
-        best = sorted(song["instruments"].items(), key=lambda pair: -(pair[1] or 0))[:3]
-        words.append(", ".join(f"{INSTRUMENT_NAMES.get(label, label)} {score or 0:.2f}" for label, score in best))
+    if "instruments_words" in song:
+        words += [f"instruments: {song['instruments_words']}", f"  {song['instruments_note']}"]
     return "\n  ".join([*words, *found["warnings"]])

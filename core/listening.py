@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import checkpoints, evaluation, metrics, paths, rundir, windows
+from core import checkpoints, evaluation, heardwords, metrics, paths, rundir, windows
 from core.audio import Clip
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
@@ -241,7 +241,7 @@ def report(clip: Clip | LongClip, emotion: list[Heard], instruments: Heard | Non
     song: dict[str, Any] = {label: _rounded(first.song[label]) for label in EMOTION_LABELS} if first else {}
     song["by_run"] = {heard.model.run: {k: _rounded(v) for k, v in heard.song.items()} for heard in emotion}
     if instruments:
-        song["instruments"] = {label: _rounded(score) for label, score in instruments.song.items()}
+        song |= _told(heardwords.of(instruments.model, instruments.song))
     return {
         "clip": clip.name,
         "seconds": round(clip.seconds, 3),
@@ -260,6 +260,18 @@ def report(clip: Clip | LongClip, emotion: list[Heard], instruments: Heard | Non
             "instruments": instruments.about() if instruments else None,
         },
         "warnings": warnings,
+    }
+
+
+def _told(said: heardwords.Said) -> dict[str, Any]:
+    """What is said of the instruments of a whole clip, as JSON; `instruments_probability` is null where unknown."""
+    probability = said.probability
+    return {
+        "instruments": {label: _rounded(score) for label, score in said.scores.items()},
+        "instruments_probability": probability and {label: _rounded(p) for label, p in probability.items()},
+        "instruments_threshold": _rounded(said.threshold),
+        "instruments_words": said.words,
+        "instruments_note": said.note,
     }
 
 

@@ -11,18 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from core import background, evaluation, library, listening, rundir
 from core.datasets import INSTRUMENT_NAMES
 from core.longclip import LongClip
-from pages import clips, microphone, retrain, shared, waiting
-from pages.deck import Point, Series, Strip, deck
-
-UNSURE_BELOW = 0.3
-"""Where every instrument scores less than this, saying nothing is more honest than naming the best."""
-
+from pages import clips, heard_instruments, microphone, retrain, shared, waiting
+from pages.deck import Point, Series, deck
 
 # ---- the models ----
 
@@ -159,14 +154,6 @@ def _series(heard: list[listening.Heard]) -> list[Series]:
     return drawn
 
 
-def _strip(heard: list[listening.Heard]) -> Strip | None:
-    if not heard:
-        return None
-    prediction = heard[0].prediction
-    names = [INSTRUMENT_NAMES.get(label, label) for label in prediction.labels]
-    return Strip(prediction.labels, names, prediction.times_s, np.nan_to_num(prediction.values))
-
-
 def _points(heard: list[listening.Heard]) -> list[Point]:
     """Song-level crosses; where the curve is the song's value all along, a cross would only hide it."""
     moving = [one for one in heard if one.window_s < listening.LONG_WINDOW_S]
@@ -189,19 +176,7 @@ def _song_level(emotion: list[listening.Heard], instruments: list[listening.Hear
     if rows:  # in words: a data frame would have the browser load a megabyte of scripts before the page rests
         head = "| run | valence (1–9) | arousal (1–9) | from |\n|:--|--:|--:|:--|"
         st.markdown("\n".join([head, *rows]))
-    for one in instruments:
-        if not all(np.isfinite(list(one.song.values()))):
-            st.markdown("**Instruments**: it is silent.")
-            continue
-        best = sorted(one.song.items(), key=lambda pair: -pair[1])[:3]
-        words = ", ".join(f"{INSTRUMENT_NAMES.get(label, label)} {score:.2f}" for label, score in best)
-        text = words if best[0][1] >= UNSURE_BELOW else f"None of the eleven with confidence (highest: {words})."
-        st.markdown(f"**Instruments** ({shared.plain(_name(one.model.run))}): {text}")
-        if one.model.data.startswith("cues"):
-            st.caption(
-                "It learned instruments from a sound font: on real recordings it is wrong more often than right, and "
-                "in mixes it rarely finds all (figures in the README)."
-            )
+    heard_instruments.whole_clip(instruments, _name)
 
 
 def _exports(report: dict[str, Any], emotion: list[listening.Heard], instruments: list[listening.Heard]) -> None:
@@ -252,7 +227,7 @@ def _page() -> None:
     deck(
         key="listen",
         series=_series(emotion),
-        strip=_strip(instruments),
+        strip=heard_instruments.strip(instruments),
         song=_points(emotion),
         title=entry.title,
         **view,

@@ -18,7 +18,7 @@ from typing import Any
 import soundfile
 
 import trainers
-from core import audio, cards, datasets, evaluation, listening, paths, rundir, supervisor
+from core import audio, cards, certainty, datasets, evaluation, listening, paths, rundir, supervisor
 from core.datasets import INSTRUMENT_NAMES
 from core.executors import local
 
@@ -59,7 +59,10 @@ def make_run(name: str) -> Path:
         shutil.copy(folder / file, target / file)
     shutil.copytree(folder / "evaluations", target / "evaluations")
     rundir.set_status(target, replace(status, host="", pid=0, pid_started=0.0))
-    (target / "card.md").write_text(cards.card(folder, dataset, evaluation.load_model(folder)), encoding="utf-8")
+    model = evaluation.load_model(folder)
+    (target / "card.md").write_text(cards.card(folder, dataset, model), encoding="utf-8")
+    if model.task == "instruments":
+        certainty.ship(model)  # what Listen would fit to the predictions, which stay behind
     return target
 
 

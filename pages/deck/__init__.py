@@ -48,13 +48,17 @@ class Series:
 class Strip:
     """Instrument scores over time: `scores` [t, labels] within 0-1, `times_s` [t] the centre of each window.
 
-    `label_names` are the words shown; None takes the plain names of the eleven IRMAS classes.
+    Rows stay in the order of `labels`; NaN is a gap. `label_names` are the words shown; None takes the plain names of
+    the eleven IRMAS classes. Scores from `threshold` on are underlined; without one the best is always named.
+    `calibration` (scale, shift) makes probabilities of scores, σ(scale · logit(score) + shift), shown beside them.
     """
 
     labels: Sequence[str]
     label_names: Sequence[str] | None
     times_s: np.ndarray
     scores: np.ndarray
+    threshold: float | None = None
+    calibration: tuple[float, float] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -248,7 +252,13 @@ def _strip(strip: Strip) -> dict[str, Any]:
     shape = (len(strip.times_s), len(strip.labels))
     assert np.shape(strip.scores) == shape, f"scores have shape {np.shape(strip.scores)}, expected {shape}"
     assert len(strip.names) == len(strip.labels), f"{len(strip.names)} names for {len(strip.labels)} labels"
-    return {"names": strip.names, "times": _base64(strip.times_s, "<f4"), "scores": _base64(strip.scores, "<f4")}
+    return {
+        "names": strip.names,
+        "times": _base64(strip.times_s, "<f4"),
+        "scores": _base64(strip.scores, "<f4"),
+        "threshold": None if strip.threshold is None else float(strip.threshold),
+        "calibration": None if strip.calibration is None else [float(number) for number in strip.calibration],
+    }
 
 
 def _point(point: Point) -> dict[str, Any]:

@@ -177,13 +177,7 @@ function makeDeck(root) {
     if (!rating.isOn()) parts.plane.setAttribute("aria-label", `Valence–arousal plane, 1 to 9: ${data.series.length ? point : "no model chosen"}`);
   }
 
-  function topInstrument(time) {
-    if (!data.strip) return "";
-    const { names, times, scores } = data.strip;
-    const now = scores.subarray(windowAt(times, time) * names.length).subarray(0, names.length);
-    const [best] = leaders(now);
-    return best === undefined ? "" : `${names[best]} ${now[best].toFixed(2)}`;
-  }
+  const topInstrument = (time) => (data.strip ? heardAt(data.strip, time) : "");
 
   function showReadout(x, y) {
     hover = layout.time(x);

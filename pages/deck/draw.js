@@ -23,7 +23,7 @@ const floatsOf = (text) => new Float32Array(bytesOf(text).buffer);
 // Arrays out of base64, once per payload.
 function decode(data) {
   const strip = data.strip && {
-    names: data.strip.names,
+    ...data.strip,
     times: floatsOf(data.strip.times),
     scores: floatsOf(data.strip.scores),
   };

@@ -1,7 +1,7 @@
 """A page with nothing but a deck: chords as sound, made-up curves and a made-up strip. Run by test_deck.py.
 
 `?clip=empty` shows the deck without any model, `?clip=gaps` curves with holes and a hostile title,
-`?clip=boxed` the deck inside a container.
+`?clip=boxed` the deck inside a container, `?clip=sure` a strip with a threshold and calibrated scores.
 """
 
 import contextlib
@@ -94,6 +94,8 @@ if count:
     other = curves(0.9 * count)
     runs.append(Series(f"boosted_trees on cues, take {count}", *other))
     song.append(Point("listeners", 6.1, 6.4))
+if kind == "sure":
+    strip = Strip(list(INSTRUMENT_NAMES), None, times_s, scores(times_s), threshold=0.9, calibration=(0.5, -0.5))
 if kind == "empty":
     runs, strip, song = [], None, []
 if kind == "gaps":

@@ -113,6 +113,18 @@ def test_the_slider_says_where_it_is(opened):
     assert said.startswith(f"0:05.0 of 0:12.0, valence {valence:.1f}, arousal {arousal:.1f}, acoustic guitar ")
 
 
+def test_instruments_below_the_threshold_are_not_named(opened):
+    page = opened("?clip=sure")
+    slider = page.get_by_role("slider", name="Position in the clip")
+    page.mouse.click(*at_fraction(page, 7.0 / SECONDS))  # the best scores .5 there
+    assert slider.get_attribute("aria-valuetext").endswith(", none of the 11 instruments")
+    page.mouse.click(*at_fraction(page, 3.0 / SECONDS))
+    score = 0.5 + 0.45 * np.sin(1.5)  # deck_app.py's guitar at 3 s
+    chance = 1 / (1 + np.exp(-(0.5 * np.log(score / (1 - score)) - 0.5)))
+    expected = f", acoustic guitar {score:.2f}, probability {chance:.0%}".replace("%", " %")
+    assert slider.get_attribute("aria-valuetext").endswith(expected)
+
+
 def test_the_point_is_the_curve_at_the_playhead(opened):
     page = opened()
     for fraction in (0.02, 0.33, 0.71, 0.99):

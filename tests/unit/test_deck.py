@@ -165,3 +165,13 @@ def test_it_mounts_in_a_second_app_of_the_same_process():
         app = AppTest.from_function(page).run()
         assert not app.exception
         assert [element.type for element in app.main.children.values()] == ["bidi_component"]
+
+
+def test_strip_says_its_threshold_and_how_scores_become_probabilities():
+    scores = np.array([[0.2, np.nan]])
+    plain = made(strip=Strip(["a", "b"], ["a", "b"], np.arange(1.0), scores))["strip"]
+    assert (plain["threshold"], plain["calibration"]) == (None, None)
+    full = made(strip=Strip(["a", "b"], ["a", "b"], np.arange(1.0), scores, 0.37, (np.float64(0.5), np.float64(-1))))
+    assert (full["strip"]["threshold"], full["strip"]["calibration"]) == (0.37, [0.5, -1.0])
+    assert json.loads(json.dumps(full))["strip"] == full["strip"]
+    assert np.isnan(decoded(full["strip"]["scores"], "<f4")[1])  # a gap stays a gap

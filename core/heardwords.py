@@ -1,0 +1,79 @@
+"""Which instruments a model heard in a whole clip, in words: the same on the page and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from core import certainty, evaluation
+from core.datasets import INSTRUMENT_NAMES
+
+LEAST_SCORE = 0.3
+"""Where scores are not calibrated and all are lower, saying nothing is more honest than naming the best."""
+
+MOST = 3
+SUREST = 0.994  # nothing here is known so well that it is 1.00
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said of a clip.
+
+    `words` are the names that reach the threshold, the best first, at most three, each with its number, or that none
+    does; `note` says what the numbers are. `scores` has every class in the model's order, `probability` too where the
+    scores are calibrated. `threshold` is in the unit of the words, `threshold_score` the same as a score (None where
+    no score reaches it).
+    """
+
+    words: str
+    note: str
+    scores: dict[str, float]
+    probability: dict[str, float] | None
+    threshold: float
+    threshold_score: float | None
+
+    @property
+    def named(self) -> list[str]:
+        """The classes that reach the threshold, in the model's order."""
+        shown = self.probability or self.scores
+        return [label for label, number in shown.items() if number >= self.threshold]
+
+
+def of(model: evaluation.Model, song: Mapping[str, float]) -> Said:
+    """Words for the clip's scores `song`, label → mean score over the clip (0 to 1; NaN where it is silent)."""
+    return say(song, *certainty.of(model))
+
+
+def say(song: Mapping[str, float], known: certainty.Certainty | None, why: str = "") -> Said:
+    """`of`, with the calibration `known`, or without one, `why` being the end of a sentence."""
+    scores = {label: float(score) for label, score in song.items()}
+    threshold_score: float | None
+    if known is None:
+        numbers, probability, threshold, threshold_score = scores, None, LEAST_SCORE, LEAST_SCORE
+        note = f"Scores, not calibrated{f': {why}' if why else ''}. A class is named from {LEAST_SCORE:.2f} on."
+    else:
+        probability = dict(zip(scores, map(float, known.probability(np.array(list(scores.values())))), strict=True))
+        numbers, threshold, threshold_score = probability, known.named_from, known.named_from_score
+        note = (
+            f"Probabilities, calibrated on {known.n_items:,} validation items of {known.data}: true of sounds like "
+            f"those, a guess for others. A class is named from {threshold:.2f} on."
+        )
+    shown = numbers if probability is None else {label: min(p, SUREST) for label, p in probability.items()}
+    return Said(_words(shown, threshold), note, scores, probability, threshold, threshold_score)
+
+
+def _words(numbers: Mapping[str, float], threshold: float) -> str:
+    if not numbers or not np.isfinite(list(numbers.values())).all():
+        return "it is silent"
+    best = sorted(numbers.items(), key=lambda pair: -pair[1])[:MOST]
+    named = [_one(*pair) for pair in best if pair[1] >= threshold]
+    if named:
+        return ", ".join(named)
+    count = "eleven" if len(numbers) == len(INSTRUMENT_NAMES) else f"{len(numbers)} it knows"
+    return f"none of the {count}, or not music (highest: {_one(*best[0])})"
+
+
+def _one(label: str, number: float) -> str:
+    return f"{INSTRUMENT_NAMES.get(label, label)} {number:.2f}"

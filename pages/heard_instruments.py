@@ -1,0 +1,66 @@
+"""What is shown of the instruments on Listen: the strip with its threshold, and the words for the whole clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from core import certainty, heardwords, listening
+from core.datasets import INSTRUMENT_NAMES
+from core.heardwords import Said
+from pages import shared
+from pages.deck import Strip
+
+
+def strip(heard: list[listening.Heard]) -> Strip | None:
+    """The strip of the first run, its classes always in the order of the model."""
+    if not heard:
+        return None
+    one = heard[0]
+    labels = one.prediction.labels
+    names = [INSTRUMENT_NAMES.get(label, label) for label in labels]
+    known, _ = certainty.of(one.model)
+    threshold = heardwords.LEAST_SCORE if known is None else known.named_from_score
+    return Strip(
+        labels,
+        names,
+        one.prediction.times_s,
+        one.prediction.values,
+        threshold=1.0 if threshold is None else threshold,  # None: no score of this run says anything
+        calibration=None if known is None else (known.scale, known.shift),
+    )
+
+
+def whole_clip(heard: list[listening.Heard], name: Callable[[str], str]) -> None:
+    """For each run the best three in words, or that it is none of them, and every class with its numbers."""
+    for one in heard:
+        said = heardwords.of(one.model, one.song)
+        words = said.words[:1].upper() + said.words[1:]
+        st.markdown(f"**Instruments** ({shared.plain(name(one.model.run))}): {shared.plain(words)}")
+        st.caption(shared.plain(said.note))
+        if one.model.data.startswith("cues"):
+            st.caption(
+                "It learned instruments from a sound font: on real recordings it is wrong more often than right, and "
+                "in mixes it rarely finds all (figures in the README)."
+            )
+    if heard:
+        with st.expander("Every instrument over the whole clip", icon=":material/format_list_bulleted:"):
+            st.markdown(table(heardwords.of(heard[0].model, heard[0].song)))
+
+
+def table(said: Said) -> str:
+    """Every class as Markdown, in the order of the strip: mean score, probability, and whether it is named."""
+    named = said.named
+    rows = []
+    for label, score in said.scores.items():
+        cells = [shared.plain(INSTRUMENT_NAMES.get(label, label)), _number(score)]
+        cells += [_number(said.probability[label])] if said.probability else []
+        rows.append(f"| {' | '.join(cells)} | {'●' if label in named else ''} |")
+    kinds = ["mean score", "probability"] if said.probability else ["mean score"]
+    head = f"| instrument | {' | '.join(kinds)} | from {said.threshold:.2f} on |"
+    return "\n".join([head, f"|:--|{'--:|' * len(kinds)}:-:|", *rows])
+
+
+def _number(value: float) -> str:
+    return "—" if value != value else f"{value:.2f}"

@@ -1,0 +1,168 @@
+"""The instruments on Listen and in the terminal: whose they are, their order, their words, and when there are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core import audio, certainty, checkpoints, library, listening, paths, rundir
+from core.datasets import IRMAS_CLASSES
+from pages import heard_instruments
+from tests import made_runs
+from tests.contract.test_pages import opened
+from tests.unit.test_certainty import planted, run_with
+
+
+def flat(folder: Path, score: float) -> listening.Heard:
+    """The run made to say `score` of every class, whatever it hears."""
+    path = folder / "checkpoints" / "final.safetensors"
+    saved = checkpoints.load_state(path)
+    weights = saved["model"]["weights"]
+    weights["dense.weight"] = np.zeros_like(weights["dense.weight"])
+    weights["dense.bias"] = np.full_like(weights["dense.bias"], np.log(score / (1 - score)))
+    checkpoints.save_state(path, saved)
+    os.utime(folder / "predictions.parquet")
+    return listening.load(folder.name)
+
+
+def sound(seconds: float = 4.0) -> bytes:
+    t = np.arange(int(seconds * 8000)) / 8000
+    return audio.wav_bytes(0.3 * np.sin(2 * np.pi * 330 * t), 8000)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two instrument runs, and a clip."""
+    folder = tmp_path_factory.mktemp("made")
+    with mock.patch.dict(os.environ, {"EARSHOT_CACHE": str(folder), "EARSHOT_STARTER": str(folder / "no-starter")}):
+        made_runs.instruments("cues")
+        made_runs.instruments("cues-small")
+        library.keep(sound(), "tone.wav")
+    return folder
+
+
+@pytest.fixture
+def filled(cache: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.delenv("EARSHOT_DATA", raising=False)
+    shutil.copytree(made, cache, dirs_exist_ok=True)
+    st.cache_resource.clear()
+    yield cache
+    st.cache_resource.clear()
+
+
+def told(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
+
+
+def heard(app: AppTest) -> list[str]:
+    (box,) = [box for box in app.multiselect if box.label == "Instruments from"]
+    return box.value
+
+
+def test_the_pinned_run_is_heard_else_the_best_of_its_board(filled: Path) -> None:
+    from core.store import memory_store
+
+    first, second = listening.choices(memory_store(), "instruments")
+    assert heard(opened("pages/listen.py")) == [first]
+    listening.pin("instruments", second)
+    app = opened("pages/listen.py")
+    assert heard(app) == [second] and f"({rundir.read_spec(rundir.find(second)).data}: instrunet" in told(app)
+
+
+def test_a_model_that_says_little_everywhere_names_nothing(filled: Path) -> None:
+    for folder in rundir.directories():
+        flat(folder, 0.15)
+    app = opened("pages/listen.py")
+    assert "None of the eleven, or not music (highest: cello 0.15)" in told(app)
+    assert "Scores, not calibrated: its validation part has only" in told(app)
+    rows = [row.split(" | ") for row in told(app).splitlines() if row.endswith(" |  |") and "0.15" in row]
+    assert [row[0].removeprefix("| ") for row in rows] == [
+        "cello", "clarinet", "flute", "acoustic guitar", "electric guitar", "organ", "piano", "saxophone", "trumpet",
+        "violin", "voice",
+    ]  # fmt: skip
+
+
+def test_a_calibrated_model_states_probabilities(filled: Path) -> None:
+    for folder in rundir.directories():
+        flat(folder, 0.15)
+    (run,) = heard(opened("pages/listen.py"))
+    truth, scores = planted(2.0, 4.0, n=300)
+    shutil.copy(rundir.find(run_with(truth, scores).run) / "predictions.parquet", rundir.find(run))
+    os.utime(rundir.find(run) / "predictions.parquet")
+    known, _ = certainty.of(listening.load(run))
+    assert known is not None
+    app = opened("pages/listen.py")
+    p = float(known.probability(0.15))
+    assert p > 0.5 and f"Cello {p:.2f}, clarinet {p:.2f}, flute {p:.2f}" in told(app)
+    assert "Probabilities, calibrated on 300 validation items of" in told(app)
+    assert f"| cello | 0.15 | {p:.2f} | ● |" in told(app)
+
+
+def test_the_strip_has_the_models_order_its_threshold_and_gaps(cache: Path) -> None:
+    truth, scores = planted(0.8, -0.2, n=300)
+    model = run_with(truth, scores)
+    values = np.array([np.linspace(0, 1, 11), np.linspace(1, 0, 11), np.full(11, np.nan)])
+    prediction = listening.Prediction(np.arange(3.0), values, IRMAS_CLASSES, "probability", [])
+    strip = heard_instruments.strip([listening.Heard(model, 3.0, prediction, 3.0)])
+    known, _ = certainty.of(model)
+    assert strip is not None and known is not None
+    assert list(strip.labels) == list(IRMAS_CLASSES) and strip.names[0] == "cello"
+    assert (strip.threshold, strip.calibration) == (known.named_from_score, (known.scale, known.shift))
+    np.testing.assert_array_equal(strip.scores, values)
+    lost = run_with(np.eye(11)[np.arange(110) % 11], np.full((110, 11), 0.15))
+    strip = heard_instruments.strip([listening.Heard(lost, 3.0, prediction, 3.0)])
+    assert strip is not None and strip.threshold == 1.0
+    assert heard_instruments.strip([]) is None
+
+
+def test_the_terminal_says_the_same(filled: Path, lab: Callable, tmp_path: Path) -> None:
+    folder = next(iter(rundir.directories()))
+    flat(folder, 0.15)
+    (tmp_path / "tone.wav").write_bytes(sound())
+    found = lab("predict", str(tmp_path / "tone.wav"), "--run", folder.name)
+    assert found.returncode == 0, found.stderr
+    assert "instruments: none of the eleven, or not music (highest: cello 0.15)" in found.stdout
+    assert "Scores, not calibrated: its validation part has only" in found.stdout
+    song = json.loads(lab("predict", str(tmp_path / "tone.wav"), "--run", folder.name, "--json").stdout)["song"]
+    assert song["instruments_words"] == "none of the eleven, or not music (highest: cello 0.15)"
+    assert song["instruments_probability"] is None and song["instruments_threshold"] == 0.3
+    assert song["instruments"] == dict.fromkeys(IRMAS_CLASSES, 0.15)
+
+
+@pytest.mark.parametrize("name", ["5703-47212-0000.ogg", "rain.wav"])
+def test_speech_and_rain_are_none_of_the_eleven(cache: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    root = os.environ.get("EARSHOT_DATA")
+    if not root:
+        pytest.skip("EARSHOT_DATA is not set: the clips of speech and rain lie there")
+    model = flat(made_runs.instruments(), 0.15)
+    clip = audio.decode(Path(root) / "clips" / name)
+    said = listening.report(clip, [], listening.listen(clip, model))
+    assert said["song"]["instruments_words"] == "none of the eleven, or not music (highest: cello 0.15)"
+
+
+# ---- what ships ----
+
+STARTER = paths.PROJECT / "starter"
+
+
+def test_the_shipped_run_ships_its_calibration(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARSHOT_STARTER", str(STARTER))
+    runs = [f for f in (STARTER / "runs").iterdir() if rundir.read_spec(f).task == "instruments"]
+    models = [listening.load(folder.name) for folder in runs]
+    again = "make it again with `python -m starter.make`"
+    assert {path.stem for path in (STARTER / "calibrations").iterdir()} == {one.stamp for one in models}, again
+    for model in models:
+        known, why = certainty.of(model)
+        assert known is not None and known.run == model.run, (why, again)
+        assert known.loss_after is not None and known.loss_before is not None
+        assert known.loss_after <= known.loss_before + 1e-3, "a calibration makes nothing worse"
+    assert not certainty.kept().exists()
