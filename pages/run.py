@@ -9,10 +9,10 @@ import streamlit as st
 
 from core import guide, metrics, rundir, runview
 from core.store import Store
-from pages import actions, run_about, run_checkpoints, run_curves, run_polyphonic, run_scores, shared
+from pages import actions, run_about, run_checkpoints, run_curves, run_misses, run_polyphonic, run_scores, shared
 
 VIEWS = ("Curves", "Checkpoints", "Scores", "Family", "Snapshots", "Log", "About")
-OF_INSTRUMENTS = ("Polyphonic",)
+OF_INSTRUMENTS = ("Polyphonic", "Misses")
 """Views that only runs for instruments have; they stand after the scores."""
 
 NEWEST = 200
@@ -121,6 +121,8 @@ def _view(index: Store, folder: Path, spec: rundir.Spec, told: pd.DataFrame) -> 
         run_scores.scores(index, spec)
     elif view == "Polyphonic":
         run_polyphonic.polyphonic(index, folder, spec)
+    elif view == "Misses":
+        run_misses.misses_view(folder, spec)
     elif view == "Family":
         run_scores.family(index, spec)
     elif view == "Snapshots":
