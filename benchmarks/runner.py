@@ -28,7 +28,7 @@ import numpy as np
 from core import audio, config, datasets, rundir
 from core.datasets import IRMAS_CLASSES, no_progress, splits
 
-RATE_HZ, EXCERPTS, CLASSES = 22_050, 480, 4
+RATE_HZ, EXCERPTS, CLASSES = 22_050, 480, len(IRMAS_CLASSES)  # a class without excerpts cannot be weighted
 SMALL = {"width": 16, "kernel": 3, "batch_size": 64, "learning_rate": 0.03, "patience": 0, "plateau_patience": 0}
 SETTINGS: dict[str, dict[str, Any]] = {
     "small preset": {**SMALL, "epochs": 4},
@@ -37,7 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def make_folder(folder: Path) -> None:
-    """Excerpts of four classes, each a harmonic tone of its own with noise."""
+    """Excerpts of all classes, each a harmonic tone of its own with noise."""
     noise = np.random.default_rng(0)
     t = np.arange(3 * RATE_HZ) / RATE_HZ
     lines = ["path,label,group"]

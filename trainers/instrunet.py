@@ -10,11 +10,14 @@ trained: 960 running means and variances and the two numbers of its dropout's ra
 `optim/loss` is what is minimised, with class weights and the L2 penalty; `train/prior_loss`, told once, is what a
 network reaches that ignores its input (.3046 for one of eleven classes). The running mean and variance move by a
 tenth per step (Keras: a hundredth), so that short trainings are judged by their own statistics.
+
+Beyond the paper, and off until asked for: sums of several excerpts with their labels united (`mix`), shifts in time,
+noise and hidden stripes, drawn anew for every excerpt and step on the device, and smoothed labels. `train/loss` is then
+that of the disturbed excerpts with their true labels.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +26,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from core import balance
 from core.config import knob
 from core.diagnose import base_rate_loss
 from core.events import Changes, Checkpoint, Done, Event, FitData, Inputs, Metrics, Prediction
 from trainers import _common as common
-from trainers import _waves as disturb
+from trainers import _dynamics as dynamics
+from trainers import _pictures, _waves
+from trainers._instrunet import forward as _forward
+from trainers._instrunet import infer as _infer
+from trainers._instrunet import on as _on
+from trainers._instrunet import start as _start
 
 TASKS = ("instruments",)
 INPUTS = ("logmel",)
@@ -39,15 +48,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 MONITOR = "validation/loss"
 ARE_SEEDS_POOLED = True
-PREDICT_ROWS = 16
 PENALISED = ("convolution_1", "convolution_2", "convolution_3", "dense")  # the fourth convolution has no L2 there
-NORM_EPSILON = 1e-3
-NORM_RATE = 0.1
 PLATEAU_FACTOR, PLATEAU_MIN_DELTA, LOWEST_LEARNING_RATE = 0.5, 1e-4, 1e-6
 
 State = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
-Noise = torch.Generator | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,22 @@ class Config:
     # As in Keras: this times the sum of squares joins the loss. With adamw it shrinks all weights directly instead.
     weight_decay: float = knob(1e-4, "Weight of the L2 penalty on the weights.", low=0.0, high=0.1, hot=True)
     class_weights: bool = knob(True, "Whether an excerpt counts by the inverse frequency of its classes.", branch=True)
+    label_smoothing: float = knob(0.0, "How far labels are moved towards one half.", low=0.0, high=0.5, hot=True)
+    mix: int = knob(
+        1, "Most excerpts that one is the sum of; their labels are united.", low=1, high=6, unit="excerpts", hot=True
+    )
+    # Without a condition on `mix`, which moves while a run trains: a branch may stand where nothing is mixed any more.
+    gain_db: float = knob(
+        6.0, "Most that an excerpt in a mix is louder or quieter.", low=0.0, high=30.0, unit="dB", branch=True
+    )
+    time_shift: float = knob(
+        0.0, "Most that an excerpt starts earlier or later, with silence after or before it.", low=0.0, high=30.0,
+        unit="s", hot=True,
+    )  # fmt: skip
+    noise_db: float = knob(
+        _waves.NO_NOISE_DB, "Loudest noise, white or pink, relative to the excerpt; -100 adds none.",
+        low=_waves.NO_NOISE_DB, high=20.0, unit="dB", hot=True,
+    )  # fmt: skip
     spec_augment: float = knob(0.0, "Most of bands and time hidden by one stripe each.", low=0.0, high=0.8, hot=True)
     plateau_patience: int = knob(
         5, "Epochs without improvement after which the learning rate halves; 0 never.", low=0, high=1000,
@@ -80,6 +101,10 @@ class Config:
         0.0, "Fall of the loss that counts as an improvement.", low=0.0, high=1.0, unit="nats", branch=True
     )
     window_seconds: float = knob(3.0, "Length of the excerpts it learns from.", low=0.5, high=30.0, unit="s")
+    precision: str = knob(
+        "float32", "Numbers that a training step multiplies; weights stay float32.", choices=("float32", "bfloat16"),
+        branch=True,
+    )  # fmt: skip
 
 
 def fit(
@@ -87,17 +112,21 @@ def fit(
 ) -> Generator[Event, Changes | None, None]:
     """Trains on `data.train` (inputs [n, 128, frames], targets 0 or 1); yields events as core/events.py says.
 
-    Raises ValueError for excerpts of fewer than 8 frames or bands, and for values that are not finite.
+    Raises ValueError for excerpts of fewer than 8 frames or bands, for values that are not finite, and for a class
+    without any excerpt where each has one class and classes are weighted.
     """
     # All excerpts stay on the device; on the CPU they share the data set's memory where it is writable float32.
     inputs = torch.from_numpy(np.require(data.train.inputs, np.float32, ["C", "W"])).to(device)
     targets = _on(device, data.train.targets)
-    row_weights = _on(device, _row_weights(data.train.targets) if config.class_weights else np.ones(len(data.train)))
+    importance = _class_weights(data.train.targets, data.labels) if config.class_weights else np.ones(len(data.labels))
+    class_weights, row_weights = _on(device, importance), _on(device, _row_weights(data.train.targets, importance))
     _check(inputs)
+    watched = dynamics.watched(inputs)
     noise = torch.Generator(device)
     stopping = common.EarlyStopping(config.patience, config.min_delta)
     plateau = common.EarlyStopping(config.plateau_patience, PLATEAU_MIN_DELTA)
     changed: dict[str, Any] = {}
+    pulls: Tensors = {}
     card = {"frames": int(inputs.shape[2])} | common.card(data)
 
     if state is None:
@@ -107,7 +136,8 @@ def fit(
         optimizer = _optimizer(config, weights)
         step, epoch, scale = 0, 0, 1.0
         prior = base_rate_loss(data.train.targets.mean(axis=0), is_multi_label=True)
-        event = Metrics(0, 0.0, _validate(weights, running, data, device) | {"train/prior_loss": prior})
+        first = _validate(weights, running, data, device) | _dynamics(weights, running, watched)
+        event = Metrics(0, 0.0, first | {"train/prior_loss": prior})
         config = common.moved(config, (yield event), changed)
     else:
         weights, running = _read(state["model"], device)
@@ -130,16 +160,24 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = rate
                 group["weight_decay"] = config.weight_decay if config.optimizer == "adamw" else 0.0
-            shown = disturb.stripes(inputs[rows][:, None], config.spec_augment, noise)[:, 0]
-            logits = _forward(weights, running, shown, (config.dropout, config.block_dropout), noise)
-            loss = F.binary_cross_entropy_with_logits(logits, targets[rows], reduction="none").mean(dim=1)
-            objective = (row_weights[rows] * loss).mean()
+            shown, wanted = _pictures.disturbed(
+                inputs, targets, rows, noise, mix=config.mix, gain_db=config.gain_db, time_shift=config.time_shift,
+                noise_db=config.noise_db,
+            )  # fmt: skip
+            shown = _waves.stripes(shown[:, None], config.spec_augment, noise)[:, 0]
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                logits = _forward(weights, running, shown, (config.dropout, config.block_dropout), noise).float()
+            loss, minimised = _losses(logits, wanted, config.label_smoothing)
+            counts = row_weights[rows] if config.mix == 1 else _mean_weights(wanted, class_weights)
+            objective = (counts * minimised).mean()
             if config.optimizer != "adamw":
                 penalty = sum((weights[f"{name}.weight"] ** 2).sum() for name in PENALISED)
                 objective = objective + config.weight_decay * penalty
             optimizer.zero_grad(set_to_none=True)
             objective.backward()
             norms = [weight.grad.norm() for weight in weights.values() if weight.grad is not None]
+            if batch + 1 == batches and config.optimizer != "adamw":  # whose decay is no part of the gradient
+                pulls = dynamics.l2_pulls(weights, PENALISED, config.weight_decay)
             optimizer.step()
             step += 1
             batch_loss = loss.mean().item()
@@ -151,6 +189,7 @@ def fit(
                 config = common.moved(config, (yield event), changed)
         epoch += 1
         values |= {"train/loss": total / len(inputs)} | _validate(weights, running, data, device)
+        values |= _dynamics(weights, running, watched, pulls)
         model = card | {"weights": _kept(weights), "running": _kept(running)}
         if stopping.update(values[MONITOR], epoch):
             best = model
@@ -187,77 +226,52 @@ def predict(model: dict[str, Any], inputs: Inputs, *, device: str = "cpu") -> Pr
     return Prediction(inputs.times_s, probabilities, tuple(model["labels"]), model["unit"], warnings)
 
 
-def _start(config: Config, classes: int, generator: np.random.Generator, device: str) -> tuple[Tensors, Tensors]:
-    """New weights as Keras starts them (Glorot uniform, biases 0), and the running statistics of the norms."""
-    weights: dict[str, np.ndarray] = {}
-    running: dict[str, np.ndarray] = {}
-    channels = 1
-    for block in (1, 2, 3, 4):
-        filters = config.width * 2 ** (block - 1)
-        shape = (filters, channels, config.kernel, config.kernel)
-        weights |= _glorot(f"convolution_{block}", shape, generator)
-        if config.batch_norm:
-            weights |= {f"norm_{block}.weight": np.ones(filters), f"norm_{block}.bias": np.zeros(filters)}
-            running |= {f"norm_{block}.mean": np.zeros(filters), f"norm_{block}.variance": np.ones(filters)}
-        channels = filters
-    weights |= _glorot("dense", (classes, channels), generator)
-    trained = {name: _on(device, value).requires_grad_() for name, value in weights.items()}
-    return trained, {name: _on(device, value) for name, value in running.items()}
-
-
-def _glorot(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> dict[str, np.ndarray]:
-    bound = math.sqrt(6 / (math.prod(shape[2:]) * (shape[0] + shape[1])))
-    return {f"{name}.weight": generator.uniform(-bound, bound, shape), f"{name}.bias": np.zeros(shape[0])}
-
-
-def _forward(
-    weights: Tensors, running: Tensors, excerpts: torch.Tensor, dropout: tuple = (0.0, 0.0), noise: Noise = None
-) -> torch.Tensor:
-    """Logits [n, classes] of excerpts [n, bands, frames]; with `noise` as in training, without it as in use.
-
-    `dropout` is (head, blocks). In training the `running` statistics are updated in place.
-    """
-    x = excerpts[:, None].contiguous(memory_format=torch.channels_last)
-    for block in (1, 2, 3, 4):
-        weight = weights[f"convolution_{block}.weight"]
-        x = F.relu(F.conv2d(x, weight, weights[f"convolution_{block}.bias"], padding=weight.shape[-1] // 2))
-        if running:
-            statistics = running[f"norm_{block}.mean"], running[f"norm_{block}.variance"]
-            affine = weights[f"norm_{block}.weight"], weights[f"norm_{block}.bias"]
-            x = F.batch_norm(x, *statistics, *affine, noise is not None, NORM_RATE, NORM_EPSILON)
-        if block < 4:
-            x = _dropout(F.max_pool2d(x, 2), dropout[1], noise)
-    x = _dropout(x.mean(dim=(2, 3)), dropout[0], noise)
-    return F.linear(x, weights["dense.weight"], weights["dense.bias"])
-
-
-def _dropout(x: torch.Tensor, share: float, noise: Noise) -> torch.Tensor:
-    """Hides a share of the values and scales up the rest; torch's own dropout knows the global generator only."""
-    if noise is None or share == 0:
-        return x
-    return x * (torch.rand(x.shape, generator=noise, device=x.device) >= share) / (1 - share)
-
-
-def _infer(weights: Tensors, running: Tensors, values: np.ndarray, device: str) -> torch.Tensor:
-    """Logits [n, classes] on the CPU, in batches, so that memory does not grow with n."""
-    with torch.no_grad():
-        starts = range(0, len(values), PREDICT_ROWS)
-        parts = [_forward(weights, running, _on(device, values[s : s + PREDICT_ROWS])).cpu() for s in starts]
-    return torch.cat(parts) if parts else torch.empty(0, len(weights["dense.bias"]))
-
-
 def _validate(weights: Tensors, running: Tensors, data: FitData, device: str) -> dict[str, float]:
     logits = _infer(weights, running, data.validation.inputs, device)
     loss = F.binary_cross_entropy_with_logits(logits, _on("cpu", data.validation.targets))
     return common.validation_values(data, torch.sigmoid(logits).numpy(), loss.item())
 
 
-def _row_weights(targets: np.ndarray) -> np.ndarray:
-    """Weight of each row: N / (classes · n_c), averaged over its classes c; 1 for a row without any."""
-    counts = np.maximum(targets.sum(axis=0), 1)
-    of_class = len(targets) / (targets.shape[1] * counts)
+def _dynamics(
+    weights: Tensors, running: Tensors, watched: torch.Tensor, pulls: Tensors | None = None
+) -> dict[str, float]:
+    """What the layers tell of themselves, by name; `watched` excerpts are shown to them as in use."""
+    shares: list[torch.Tensor] = []
+    with torch.no_grad():
+        _forward(weights, running, watched, zero_shares=shares)
+    found = dynamics.weight_norms(weights) | dynamics.norm_statistics(running) | (pulls or {})
+    return dynamics.numbers(found | {f"zero_share_{block}": share for block, share in enumerate(shares, start=1)})
+
+
+def _losses(logits: torch.Tensor, wanted: torch.Tensor, smoothing: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of each excerpt [n] with its labels, and with these moved towards one half by `smoothing`."""
+    labels = (wanted, wanted + smoothing * (0.5 - wanted)) if smoothing > 0 else (wanted,)
+    losses = [F.binary_cross_entropy_with_logits(logits, some, reduction="none").mean(dim=1) for some in labels]
+    return losses[0], losses[-1]
+
+
+def _class_weights(targets: np.ndarray, labels: tuple[str, ...] = ()) -> np.ndarray:
+    """Weight of each class, N / (classes · n_c).
+
+    Where each row has one class and `labels` are given, ValueError for a class without any; where rows have several,
+    as recordings do, a class that never sounds has no row to weigh.
+    """
+    if labels and (targets.sum(axis=1) == 1).all():
+        return balance.class_weights(targets, labels)
+    return len(targets) / (targets.shape[1] * np.maximum(targets.sum(axis=0), 1))
+
+
+def _row_weights(targets: np.ndarray, of_class: np.ndarray | None = None) -> np.ndarray:
+    """Weight of each row, the mean of its classes' weights; 1 for a row without any."""
+    of_class = _class_weights(targets) if of_class is None else of_class
     positives = targets.sum(axis=1)
     return np.where(positives > 0, (targets * of_class).sum(axis=1) / np.maximum(positives, 1), 1.0)
+
+
+def _mean_weights(targets: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
+    """The same of labels that were united just now, on their device."""
+    positives = targets.sum(dim=1)
+    return torch.where(positives > 0, (targets * of_class).sum(dim=1) / positives.clamp_min(1), 1.0)
 
 
 def _optimizer(config: Config, weights: Tensors, slots: dict[str, Any] | None = None) -> torch.optim.Optimizer:
@@ -280,11 +294,6 @@ def _read(model: dict[str, Any], device: str) -> tuple[Tensors, Tensors]:
 def _kept(tensors: dict[str, Any]) -> dict[str, Any]:
     """Copies on the CPU, which later steps do not touch."""
     return {n: v.detach().to("cpu", copy=True) for n, v in tensors.items() if v is not None}
-
-
-def _on(device: str, values: Any) -> torch.Tensor:
-    """A copy of any array as float32 on the device."""
-    return torch.tensor(np.asarray(values), dtype=torch.float32, device=device)
 
 
 def _check(excerpts: torch.Tensor | np.ndarray) -> None:

@@ -289,14 +289,6 @@ def test_rows_count_by_the_inverse_frequency_of_their_class():
     assert instrunet._row_weights(targets) == pytest.approx(expected)
 
 
-def test_dropout_hides_its_share_and_keeps_the_mean():
-    x = torch.ones(200, 500)
-    hidden = instrunet._dropout(x, 0.3, torch.Generator().manual_seed(1))
-    assert float((hidden == 0).float().mean()) == pytest.approx(0.3, abs=0.01)  # three sd of a share of 100,000: .004
-    assert float(hidden.mean()) == pytest.approx(1.0, abs=0.01)
-    assert instrunet._dropout(x, 0.3, None) is x
-
-
 def test_a_plateau_halves_the_learning_rate_down_to_a_millionth():
     knobs = {"width": 1, "kernel": 3, "batch_size": 64, "learning_rate": 4e-6, "plateau_patience": 2, "patience": 0}
     rates = logged(run(instrunet, excerpts(), epochs=9, batch_norm=False, **knobs), "optim/learning_rate")
