@@ -46,12 +46,16 @@ def _told(report: dict[str, Any]) -> None:
     sides, chosen = (report["mono"], report["polyphonic"]), report["chosen"]
     typer.echo(
         f"{report['run']} on {report['data']}: {sides[1]['n_items']:,} items of {sides[1]['n_groups']:,} groups, "
-        f"{report['n_windows']:,} windows of {report['window_s']:g} s every {report['hop_s']:g} s, {report['aggregate']}"
+        f"{report['n_windows']:,} windows of {report['window_s']:g} s every {report['hop_s']:g} s, "
+        f"put together by {report['aggregate']}"
     )
     limits = list(chosen["values"].values())
-    span = f"{limits[0]:.3f}" if report["thresholds"] == "global" else f"{min(limits):.3f} to {max(limits):.3f} by class"
+    span = (
+        f"{limits[0]:.3f}" if report["thresholds"] == "global" else f"{min(limits):.3f} to {max(limits):.3f} by class"
+    )
     typer.echo(
-        f"threshold {span}, chosen on {chosen['n']} mixtures of training clips (micro F1 there {chosen['micro_f1']:.3f})"
+        f"threshold {span}, chosen on {chosen['n']} mixtures of training clips "
+        f"(micro F1 there {chosen['micro_f1']:.3f})"
     )
     typer.echo(f"\n{'':16}{'validation':>24}{'polyphonic':>24}{'say everything':>16}")
     for name in SCORES:

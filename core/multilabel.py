@@ -163,9 +163,7 @@ def weighted_auc(is_there: np.ndarray, scores: np.ndarray, weights: np.ndarray) 
         return np.where(pairs > 0, (of_there * below).sum(axis=1) / pairs, np.nan)
 
 
-def _weighted(
-    present: np.ndarray, given: np.ndarray, scores: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
+def _weighted(present: np.ndarray, given: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     """All metrics on some resamples, `weights` [resamples, items]."""
     hits, wanted, said = (weights @ where for where in (present & given, present, given))
     found: dict[str, np.ndarray] = {}

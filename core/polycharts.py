@@ -148,7 +148,8 @@ def _cells(counts: np.ndarray, totals: np.ndarray, rows: list[str], columns: lis
          "share": counts[r, c] / totals[r], same: rows[r] == column}
         for r in held for c, column in enumerate(columns)
     ]  # fmt: skip
-    return pd.DataFrame(cells, columns=["row", "column", "n", "total", "share", same])
+    table = pd.DataFrame(cells, columns=["row", "column", "n", "total", "share", same])
+    return table.astype({"share": float, same: bool})
 
 
 def cells_drawing(

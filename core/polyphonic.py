@@ -50,7 +50,9 @@ def evaluate(
     if model.task != "instruments":
         raise ValueError(f"Run {model.run} is for {model.task}; a polyphonic evaluation needs one for instruments.")
     if model.window_s >= listening.LONG_WINDOW_S and settings.window_s != model.window_s:
-        raise ValueError(f"Run {model.run} learned from {model.window_s:g} s at a time and is never given other windows.")
+        raise ValueError(
+            f"Run {model.run} learned from {model.window_s:g} s at a time and is never given other windows."
+        )
     trained = datasets.load(spec.data, spec.task)
     name = datasets.settled(data or spec.data)
     dataset = trained if name == datasets.settled(spec.data) else datasets.load(name, spec.task)
@@ -76,8 +78,9 @@ def evaluate(
     mono = _side(trained.targets[clips], of_clips, np.asarray(trained.groups, dtype=str)[clips], picked.values)
     everything = np.ones_like(truth)
     report: dict[str, Any] = {
-        "version": polyreports.VERSION, "run": model.run, "trainer": model.trainer, "weights": model.weights, "stamp": model.stamp,
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"), "trained_on": spec.data, "split": spec.split,
+        "version": polyreports.VERSION, "run": model.run, "trainer": model.trainer, "weights": model.weights,
+        "stamp": model.stamp, "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "trained_on": spec.data, "split": spec.split,
         "data": dataset.name, "data_version": dataset.version, "labels": list(dataset.labels), **asdict(settings),
         "n_windows": int(on_items.counts.sum()), "n_silent": int(on_items.is_silent.sum()),
         "n_short": int((on_items.seconds < settings.window_s - 0.01).sum()),

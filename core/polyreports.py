@@ -21,7 +21,6 @@ PARTS = ("run", "made_at", "trained_on", "data", "data_version", "labels", "chos
 """What a report must have to be shown."""
 
 
-
 @dataclass(frozen=True)
 class Settings:
     """How items are heard and judged; `check` refuses what cannot be."""

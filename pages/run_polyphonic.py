@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ import streamlit as st
 from core import aggregation, datasets, polycharts, polyreports, rundir, thresholds
 from core.polyreports import Settings
 from core.store import Store
-from pages import actions, drawing, palette, polyphonic_work, shared
+from pages import actions, drawing, palette, polyphonic_pair, polyphonic_work, shared
 from pages.dataset_views import download
 from pages.run_scores import interval
 
-PROTOCOLS = {"published": "3 s every 1.5 s, as published", "han": "1 s every 0.5 s, after Han", "free": "free"}
+PROTOCOLS = {
+    "published": "3 s every 1.5 s, as IRMAS's polyphonic scores were published for this network.",
+    "han": "1 s every 0.5 s, after Han, Kim & Lee.",
+    "free": "Any window and hop.",
+}
 HEAD = {"micro_f1": "micro F1", "macro_f1": "macro F1", "lrap": "ranking precision", "macro_roc_auc": "ROC-AUC"}
 BESIDE = (*HEAD, "micro_precision", "micro_recall", "macro_precision", "macro_recall", "micro_roc_auc", "accuracy")
-UNSET = "no other run"
 
 
 def polyphonic(index: Store, folder: Path, spec: rundir.Spec) -> None:
@@ -42,7 +46,7 @@ def polyphonic(index: Store, folder: Path, spec: rundir.Spec) -> None:
         _nothing_yet(spec, data, settings)
         return
     _report(report)
-    _against(index, spec, report, data, settings)
+    polyphonic_pair.against(index, spec, report, data, settings)
     _again(spec.id, data, settings, report)
 
 
@@ -60,16 +64,16 @@ def _controls(spec: rundir.Spec) -> tuple[str, Settings]:
     )
     protocol = middle.segmented_control(
         "Windows", list(PROTOCOLS), default="published", required=True, key="protocol", bind="query-params",
-        format_func=PROTOCOLS.__getitem__,
+        help=_meanings(PROTOCOLS),
     )  # fmt: skip
     left, middle, right = st.columns([2, 2, 3])
     aggregate = left.segmented_control(
         "Put together by", list(aggregation.AGGREGATES), default="mean", required=True, key="aggregate",
-        bind="query-params", help="  \n".join(f"{k}: {text}" for k, text in aggregation.AGGREGATES.items()),
+        bind="query-params", help=_meanings(aggregation.AGGREGATES),
     )  # fmt: skip
     kind = middle.segmented_control(
         "Thresholds", list(thresholds.KINDS), default="global", required=True, key="thresholds", bind="query-params",
-        help="  \n".join(f"{k}: {text}" for k, text in thresholds.KINDS.items()),
+        help=_meanings(thresholds.KINDS),
     )  # fmt: skip
     window_s, hop_s = aggregation.PROTOCOLS.get(str(protocol), (3.0, 1.5))
     if protocol == "free":
@@ -81,6 +85,10 @@ def _controls(spec: rundir.Spec) -> tuple[str, Settings]:
             "Hop (s)", 0.05, polyreports.LONGEST_WINDOW_S, 1.5, 0.25, key="hop_s", bind="query-params"
         )
     return str(data), Settings(float(window_s), float(hop_s), str(aggregate), str(kind))
+
+
+def _meanings(choices: Mapping[str, str]) -> str:
+    return "  \n".join(f"**{name}**: {text}" for name, text in choices.items())
 
 
 def _data_sets(spec: rundir.Spec) -> list[str]:
@@ -104,7 +112,11 @@ def _nothing_yet(spec: rundir.Spec, data: str, settings: Settings) -> None:
         icon=":material/queue_music:",
     )
     st.button(
-        "Evaluate", type="primary", icon=":material/play_arrow:", on_click=polyphonic_work.start, args=[spec.id, data, settings]
+        "Evaluate",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=polyphonic_work.start,
+        args=[spec.id, data, settings],
     )
     for name in dict.fromkeys([data, spec.data]):
         if cost := _first_use(name):
@@ -122,7 +134,9 @@ def _first_use(name: str) -> str:
 
 def _again(run: str, data: str, settings: Settings, report: dict[str, Any]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Evaluate again", icon=":material/refresh:", on_click=polyphonic_work.start, args=[run, data, settings])
+        st.button(
+            "Evaluate again", icon=":material/refresh:", on_click=polyphonic_work.start, args=[run, data, settings]
+        )
         st.download_button(
             "Report as JSON",
             lambda: json.dumps(report, indent=1),
@@ -236,53 +250,3 @@ def _taken_for(report: dict[str, Any]) -> None:
         st.caption(polycharts.READING["missed"])
     else:
         st.caption("No label was missed.")
-
-
-# ---- two runs ----
-
-
-def _against(index: Store, spec: rundir.Spec, report: dict[str, Any], data: str, settings: Settings) -> None:
-    known = index.runs(limit=500)
-    others = known[(known["task"] == spec.task) & (known["run"] != spec.id) & (known["state"] == "done")]
-    st.markdown("**Set beside another run**")
-    if others.empty:
-        st.caption("Once another run for instruments is done, the two can be compared class by class here.")
-        return
-    names = {row["run"]: f"{row['trainer']} on {row['data']}, seed {row['seed']} · {row['run']}"
-             for row in others.to_dict("records")}  # fmt: skip
-    other = st.selectbox(
-        "Other run",
-        [UNSET, *names],
-        key="against",
-        bind="query-params",
-        format_func=lambda run: names.get(run, run),
-        label_visibility="collapsed",
-    )
-    if other in (None, UNSET) or not polyphonic_work.is_at_rest(str(other), data, settings):
-        return
-    theirs = polyreports.find(str(other), data, settings)
-    if theirs is None:
-        st.caption("The other run has not been evaluated with these settings yet.")
-        st.button("Evaluate it as well", icon=":material/play_arrow:", on_click=polyphonic_work.start, args=[other, data, settings])
-        return
-    try:
-        compared = _compared(report, theirs, (report["made_at"], theirs["made_at"], spec.id, str(other), str(settings)))
-    except ValueError as error:
-        shared.failed(error)
-        return
-    ends = spec.id, str(other)
-    drawing.draw(polycharts.difference_drawing, polycharts.difference_table(compared), *ends, _colours())
-    st.caption(
-        f"{polycharts.READING['difference']} p is adjusted over the classes (Holm); that of the two totals is not."
-    )
-    with st.expander("All numbers of the comparison"):
-        shown = compared.assign(label=[polycharts.name(label) for label in compared["label"]])
-        shown = shown.rename(columns={"label": "class", "first": "this run", "second": "the other", "p_holm": "p, Holm"})
-        three = {str(column): st.column_config.NumberColumn(str(column), format="%.3f") for column in shown.columns[2:]}
-        st.dataframe(shown, hide_index=True, column_config=three, placeholder="—", height="content")
-        download(shown, f"{ends[0]}-against-{ends[1]}")
-
-
-@st.cache_data(show_spinner="Comparing …", max_entries=50)
-def _compared(_first: dict[str, Any], _second: dict[str, Any], key: tuple[Any, ...]) -> pd.DataFrame:
-    return polyreports.compare(_first, _second)

@@ -25,7 +25,8 @@ def lab(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """Two runs on tones, called one and two, and a folder of music that was added under the name music."""
     monkeypatch.delenv("EARSHOT_DATA", raising=False)
     monkeypatch.setattr(listening, "load_trainer", tones.hearing())
-    monkeypatch.setattr(mixtures.plan, "__defaults__", (30, 0))
+    monkeypatch.setattr(mixtures.plan, "__defaults__", (24, 0))
+    monkeypatch.setattr(mixtures, "LENGTH_S", 6.0)
     wave = tones.wave
     items = {f"{a}-{b}": (f"{a}|{b}", wave([a, b], 2)) for a in tones.TAUGHT for b in tones.TAUGHT if a < b}
     items["one"] = ("flu", wave(["flu"], 2))
@@ -69,7 +70,7 @@ def test_from_nothing_to_scores(lab: Path) -> None:
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["micro F1"] == f"{report['polyphonic']['metrics']['micro_f1']['value']:.3f}"
     assert report["explained"] in told(app)
-    assert "chosen on 30 mixtures" in told(app)
+    assert "chosen on 24 mixtures" in told(app)
     assert "never predicted" in app.dataframe[1].value.to_string()
     again = opened(PAGE, run="one", view="Polyphonic", data="music")
     assert {metric.label: metric.value for metric in again.metric} == shown

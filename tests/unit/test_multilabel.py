@@ -96,7 +96,13 @@ def test_what_is_special_about_a_class_is_said() -> None:
         "in no item, never predicted",
         "never predicted where it is",
     ]
-    assert [(row["n"], row["n_said"], row["hits"]) for row in rows] == [(2, 2, 2), (1, 0, 0), (0, 1, 0), (0, 0, 0), (1, 1, 0)]
+    assert [(row["n"], row["n_said"], row["hits"]) for row in rows] == [
+        (2, 2, 2),
+        (1, 0, 0),
+        (0, 1, 0),
+        (0, 0, 0),
+        (1, 1, 0),
+    ]
     assert [row["f1"] for row in rows] == [1.0, 0.0, None, None, 0.0]
     assert [row["precision"] for row in rows] == [1.0, None, 0.0, None, 0.0]
     assert [row["recall"] for row in rows] == [1.0, 0.0, None, None, 0.0]
