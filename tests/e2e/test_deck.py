@@ -227,3 +227,60 @@ def test_it_fits_its_page_in_both_themes(opened, width, scheme):
     assert pixels == pytest.approx(2 * panels["width"], abs=2)
     read = "deck => getComputedStyle(deck).getPropertyValue('--st-text-color')"
     assert page.get_by_test_id("deck").evaluate(read) == {"light": "#22282b", "dark": "#e2e7e9"}[scheme]
+
+
+PLACES = """([marks, dots]) => {
+  const places = placeNames(marks, { left: 38, top: 22, side: 250 }, [], dots);
+  return places.map((place, i) => ({ ...marks[i], px: place.x, py: place.y, lead: place.lead }));
+}"""
+
+
+@pytest.fixture
+def placed(browser):
+    """placed(marks, dots) -> where the plane puts the names of these marks; the drawing code alone, on an empty page."""
+    page = browser.new_page()
+    here = Path(__file__).parents[2] / "pages" / "deck"
+    code = "".join((here / f"{name}.js").read_text() for name in ("draw", "time", "plane"))
+    page.add_script_tag(content=code.replace("export default", "void"))
+    yield lambda marks, dots=(): page.evaluate(PLACES, [marks, list(dots)])
+    page.close()
+
+
+def is_apart(first, second):
+    """Whether two boxes (left, top, right, bottom) share nothing."""
+    return first[2] <= second[0] or second[2] <= first[0] or first[3] <= second[1] or second[3] <= first[1]
+
+
+def boxes(found):
+    """The box of each name, from its corner and its size."""
+    return [(one["px"], one["py"], one["px"] + one["width"], one["py"] + one["height"]) for one in found]
+
+
+def mark(x, y, width=90, height=13):
+    """One cross and the size of its name, in pixels."""
+    return {"x": x, "y": y, "width": width, "height": height}
+
+
+@pytest.mark.parametrize("at", [(160, 150), (40, 24), (286, 270), (286, 24), (163, 268)])
+@pytest.mark.parametrize("height", [13, 26])
+def test_names_of_crosses_in_one_place_cover_neither_each_other_nor_a_cross(placed, at, height):
+    x, y = at
+    found = boxes(placed([mark(x, y, 110, height), mark(x + 1, y - 1, 90, height), mark(x - 2, y + 2, 60, height)]))
+    for number, box in enumerate(found):
+        assert all(is_apart(box, other) for other in found[number + 1 :])
+        assert is_apart(box, (x - 6, y - 6, x + 6, y + 6))
+        assert box[0] >= 38 and box[2] <= 288 and box[1] >= 22 and box[3] <= 272
+
+
+def test_a_lone_name_stands_beside_its_cross_and_one_that_moved_is_led_to(placed):
+    (alone,) = placed([mark(100, 150)])
+    assert (alone["px"], alone["py"], alone["lead"]) == (110, 143.5, None)
+    crowd = placed([mark(160 + i, 150) for i in range(5)])
+    moved = [one for one in crowd if abs(one["py"] + 6.5 - 150) > 25]
+    assert moved and all(one["lead"] for one in moved)
+
+
+def test_a_name_leaves_the_place_of_a_resting_point(placed):
+    (found,) = placed([mark(100, 150)], [[130, 150, 1.0]])
+    ((left, top, right, bottom),) = boxes([found])
+    assert is_apart((left, top, right, bottom), (124, 144, 136, 156))
