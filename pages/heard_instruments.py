@@ -55,11 +55,16 @@ def table(said: Said) -> str:
     rows = []
     for label, score in said.scores.items():
         cells = [shared.plain(INSTRUMENT_NAMES.get(label, label)), _number(score)]
-        cells += [_number(said.probability[label])] if said.probability else []
+        cells += [_probability(said.probability[label])] if said.probability else []
         rows.append(f"| {' | '.join(cells)} | {'●' if label in named else ''} |")
     kinds = ["mean score", "probability"] if said.probability else ["mean score"]
     head = f"| instrument | {' | '.join(kinds)} | from {said.threshold:.2f} on |"
     return "\n".join([head, f"|:--|{'--:|' * len(kinds)}:-:|", *rows])
+
+
+def _probability(value: float) -> str:
+    """Two digits; nothing is known so well that it is 0 or 1."""
+    return "under 0.01" if value < 0.005 else "over 0.99" if value >= 0.995 else _number(value)
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,7 @@
 // it reaches the threshold, read at the playhead as a score and, where scores are calibrated, as a probability.
 
 const UNDERLINE = 2;
-const COLUMN = 55; // from the panel's right edge to the end of the probabilities
+const COLUMN = 72; // from the panel's right edge to the end of the probabilities
 
 function drawStrip(context, layout, data, theme) {
   if (!layout.panels.strip) return;
@@ -50,8 +50,8 @@ function drawStripKey(context, layout, theme, x, y, threshold) {
   if (threshold === null) return;
   context.fillStyle = theme.text;
   context.fillRect(x + 11 + clamp(threshold, 0, 1) * 40 - 1, y - 7, 2, 14);
-  const said = `from ${threshold.toFixed(2)} on it counts as heard`;
-  if (layout.right - end < 240) return;
+  const said = `heard: from ${threshold.toFixed(2)} on`;
+  if (layout.right - end < 150) return;
   context.fillRect(end + 16, y + 3, 16, UNDERLINE);
   write(context, theme, said, end + 38, y);
 }

@@ -25,7 +25,8 @@ function timeLayout(width, data, theme) {
   const fixed = natural.length * (TITLE + GAP) - GAP + AXIS;
   const content = natural.reduce((sum, [, height]) => sum + (height || EMPTY), 0);
   const scale = data.height ? clamp((data.height - fixed) / content, 0.75, 2.5) : 1;
-  const layout = { width, left: gutter(data, theme), right: width - 64, panels: {}, narrow };
+  const beside = data.strip?.calibration ? 84 : 64; // room for scores, and probabilities
+  const layout = { width, left: gutter(data, theme), right: width - beside, panels: {}, narrow };
   let top = 0;
   for (const [name, wished] of natural) {
     const height = Math.round((wished || EMPTY) * scale);
