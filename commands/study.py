@@ -14,6 +14,7 @@ from commands.sweep import follow
 def study(
     name: Annotated[str | None, typer.Argument(help="A study; without one all are listed.")] = None,
     quick: Annotated[bool, typer.Option(help="Its short variant: fewer seeds and epochs.")] = False,
+    data: Annotated[str, typer.Option(help="Other data than its own: a data set's name, or folder:PATH.")] = "",
     run: Annotated[bool, typer.Option("--run", help="Make the runs it still needs, and wait for them.")] = False,
     stage: Annotated[list[str] | None, typer.Option(help="With --run: of this sweep alone; main, or a stage.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="With --run: start them and leave; they go on.")] = False,
@@ -26,7 +27,7 @@ def study(
     store = memory_store()
     if name is None:
         return _list(studies.names(), store, quick, as_json)
-    chosen = studies.load(name)
+    chosen = studies.load(name, data)
     runs = studies.runs_of(store, chosen, quick=quick)
     started = _start(chosen, runs, quick, stage or None) if run else []
     if started and not detach:
@@ -43,8 +44,10 @@ def study(
         typer.echo(json.dumps(_report(chosen, runs, judged, table, quick, started), allow_nan=False))
         return
     finished, wanted = _counts(studies.coverage(chosen, runs, quick=quick))
-    typer.echo(f"{chosen.file.title}\n{chosen.file.source}\n{finished} of {wanted} runs finished\n")
-    if len(table):
+    typer.echo(f"{chosen.file.title}\n{chosen.file.source}\n{finished} of {wanted} runs on {runs.data} finished\n")
+    if elsewhere := studies.elsewhere(chosen, runs):
+        typer.echo(f"{elsewhere}\n")
+    elif len(table):
         shown = table.drop(columns=["sd"]).to_string(index=False, na_rep="—", float_format=lambda v: f"{v:.5g}")
         typer.echo(f"{shown}\n")
     for fault in table.attrs.get("faults", ()):
@@ -101,6 +104,8 @@ def _report(chosen: Any, runs: Any, judged: list[Any], table: Any, quick: bool, 
         "title": chosen.file.title,
         "source": chosen.file.source,
         "is_quick": quick,
+        "data": runs.data,
+        "elsewhere": studies.elsewhere(chosen, runs),
         "started": started,
         "coverage": studies.coverage(chosen, runs, quick=quick).to_dict("records"),
         "published": [plain(row) for row in table.to_dict("records")],

@@ -42,6 +42,8 @@ def n_cells(file: SweepFile) -> int:
     """How many cells a sweep has at most, without making them."""
     if file.design in ("random", "bayesian"):
         return file.search.trials
+    if file.design == "listed":
+        return len(file.cells)
     if file.design == "fractional":
         return 2 ** (len(file.factors) - fraction(len(file.factors), file.resolution)[0])
     return math.prod(len(levels) for levels in file.factors.values() if isinstance(levels, tuple))
@@ -55,7 +57,7 @@ def make(file: SweepFile, config_class: type) -> Design:
         return _distinct(draws(file.factors, file.search.trials, file.search.seed, config_class), file, config_class)
     if file.design == "fractional":
         return _fractional(file, config_class)
-    made = _distinct(_product(file.factors), file, config_class)
+    made = _distinct(iter(file.cells) if file.cells else _product(file.factors), file, config_class)
     if file.design == "factorial" and made.notes:
         raise ValueError(f"A factorial needs every factor in every cell, and {made.notes[0]} Make it a grid.")
     return made

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from core import paths, studyfaults, sweepchecks, sweepfile, verdicts
-from core.studybeside import compare
+from core import datasets, paths, studyfaults, sweepchecks, sweepfile, verdicts
+from core.studybeside import compare, elsewhere
 from core.studyruns import coverage, lacking, runs_of, variants
 from core.sweepfile import SweepFile
 from core.verdicts import Runs, Verdict
@@ -32,6 +32,7 @@ __all__ = [
     "Verdict",
     "compare",
     "coverage",
+    "elsewhere",
     "judge",
     "lacking",
     "load",
@@ -64,7 +65,8 @@ class Claim:
 class Published:
     """The published table: `frame` as printed, factor columns first; `metrics` have an optional `<metric>_sd` beside
     them; `digits` is the last printed digit of each metric in its unit (0.001 for 92.9 %), `derived` the metrics that
-    a function of the study computes from the curves, `figures` number → drawing function."""
+    a function of the study computes from the curves, `figures` number → drawing function, `data` what it was measured
+    on."""
 
     frame: pd.DataFrame
     factors: tuple[str, ...]
@@ -73,11 +75,13 @@ class Published:
     derived: tuple[str, ...]
     note: str
     figures: dict[str, str]
+    data: str
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its file says; `file` is its main sweep in full, `module` has its checks."""
+    """A study as its file says; `file` is its main sweep in full, `module` has its checks. `data` is another data set
+    on which all of it was asked for, empty for what the file says."""
 
     name: str
     path: Path
@@ -85,6 +89,7 @@ class Study:
     published: Published | None
     claims: tuple[Claim, ...]
     module: ModuleType | None
+    data: str = ""
 
     def function(self, name: str) -> Any:
         """A function of the study: a check, a derived metric or a figure."""
@@ -108,17 +113,25 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 
-def load(name: str) -> Study:
-    """A study by its name; ValueError for an unknown one, and with the line for a mistake in its file."""
+def load(name: str, data: str = "") -> Study:
+    """A study by its name, on other `data` where that is named; ValueError for an unknown one of either, and with the
+    line for a mistake in its file."""
     if name not in names():
         raise ValueError(f"There is no study {name!r}; there are {', '.join(names()) or 'none'}.")
-    return read(folder() / f"{name}.toml")
+    return read(folder() / f"{name}.toml", data)
 
 
-def read(path: Path) -> Study:
-    """The study in a file. ValueError with file and line for an unknown trainer, knob or check, or a bad table."""
+def read(path: Path, data: str = "") -> Study:
+    """The study in a file. ValueError with file and line for an unknown trainer, knob or check, or a bad table.
+
+    On other `data` its published numbers stay those of its own: `compare` sets nothing beside them.
+    """
     path = Path(path)
     file = sweepfile.read(path)
+    measured_on = file.data
+    if data:
+        data = datasets.settled(data)
+        file = sweepfile.read(path, data=data)
     try:
         module = _module(path.stem)
     except Exception as error:  # its functions are a file that anybody may write: whatever an import can raise
@@ -128,7 +141,7 @@ def read(path: Path) -> Study:
         for number, claim in enumerate(claims):
             if claim.id in {other.id for other in claims[:number]}:
                 _wrong(file, f"claims[{number}].id", f"There are two claims {claim.id!r}.")
-        return Study(path.stem, path, file, _published(file, module), claims, module)
+        return Study(path.stem, path, file, _published(file, module, measured_on), claims, module, data)
     except ValueError as error:
         raise ValueError(f"{path}, {error}") from None
 
@@ -219,7 +232,7 @@ def _function(file: SweepFile, module: ModuleType | None, name: str, place: str)
     return getattr(module, name)
 
 
-def _published(file: SweepFile, module: ModuleType | None) -> Published | None:
+def _published(file: SweepFile, module: ModuleType | None, data: str) -> Published | None:
     raw = file.published
     if not raw:
         return None
@@ -261,7 +274,7 @@ def _published(file: SweepFile, module: ModuleType | None) -> Published | None:
     frame = pd.DataFrame(rows, columns=columns)
     frame[columns[len(factors) :]] = frame[columns[len(factors) :]].apply(pd.to_numeric, errors="coerce")
     note = str(raw.get("note", ""))
-    return Published(frame, factors, metrics, dict(digits), tuple(derived), note, dict(figures))
+    return Published(frame, factors, metrics, dict(digits), tuple(derived), note, dict(figures), data)
 
 
 def _are_texts(value: Any) -> bool:

@@ -21,13 +21,14 @@ def compare(study: Study, runs: Runs) -> pd.DataFrame:
     Columns: the factors, metric, published, published_sd (NaN where none is printed), measured (mean over seeds), low
     and high (its 95 % t interval; NaN for one seed), sd, n, difference, and in_sd: the difference in published standard
     deviations, each taken as half the last printed digit or more, for "± 0" is a rounding. Metrics without seconds of
-    their own, or without a run, are NaN with n = 0. `attrs["faults"]` has a sentence for each derived metric whose
+    their own, or without a run, are NaN with n = 0; all are on other data than the published (`elsewhere`).
+    `attrs["faults"]` has a sentence for each derived metric whose
     function fell over.
     """
     table = study.published
     if table is None:
         return pd.DataFrame()
-    main = runs.main
+    main = runs.main if not elsewhere(study, runs) else runs.only(run=())
     values = {name: main.column(name) for name in table.metrics if name not in table.derived}
     faults = []
     for name in table.derived:
@@ -49,6 +50,16 @@ def compare(study: Study, runs: Runs) -> pd.DataFrame:
     beside = pd.DataFrame(rows)
     beside.attrs["faults"] = tuple(faults)
     return beside
+
+
+def elsewhere(study: Study, runs: Runs) -> str:
+    """What is to be said of runs on other data than the published numbers; empty where they are on the same."""
+    if study.published is None or runs.data in ("", study.published.data):
+        return ""
+    return (
+        f"These runs are on {runs.data}, the published numbers on {study.published.data}: none of ours stands beside "
+        f"them. The claims are judged on {runs.data}, and what is said of them is said of it alone."
+    )
 
 
 def _beside(table: Published, printed: dict[str, Any], metric: str, seen: np.ndarray) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pandas as pd
 from core import config, designs, rundir, sweepfile
 from core.store import Store
 from core.sweepfile import SweepFile
-from core.verdicts import MAIN, Runs
+from core.verdicts import MAIN, PREDICTED, Runs, no_predictions
 
 if TYPE_CHECKING:
     from core.studies import Study
@@ -32,13 +32,13 @@ EPOCH_SECONDS = """
 
 def variants(study: Study, *, quick: bool = False) -> dict[str, SweepFile]:
     """Its sweeps by stage, the main one first; ValueError where `quick` is asked and the file has no [quick]."""
-    return dict(_variants(study.path, study.path.stat().st_mtime_ns, study.file.stage_names, quick))
+    return dict(_variants(study.path, study.path.stat().st_mtime_ns, study.file.stage_names, quick, study.data))
 
 
 @functools.lru_cache(maxsize=16)
-def _variants(path: Path, changed_ns: int, stages: tuple[str, ...], quick: bool) -> dict[str, SweepFile]:
-    found = {MAIN: sweepfile.read(path, quick=quick)}
-    return found | {name: sweepfile.read(path, quick=quick, stage=name) for name in stages}
+def _variants(path: Path, changed_ns: int, stages: tuple[str, ...], quick: bool, data: str) -> dict[str, SweepFile]:
+    found = {MAIN: sweepfile.read(path, quick=quick, data=data)}
+    return found | {name: sweepfile.read(path, quick=quick, stage=name, data=data) for name in stages}
 
 
 def cells(study: Study, *, quick: bool = False) -> pd.DataFrame:
@@ -107,7 +107,11 @@ def runs_of(store: Store, study: Study, *, quick: bool = False) -> Runs:
     frame = _one_per_seed(pd.DataFrame(rows))
     frame = frame.drop(columns=["created_at"], errors="ignore").reindex(columns=[*ABOUT, *defaults])
     measured = _with_metrics(store, _with_epoch_seconds(store, frame))
-    return Runs(measured, _curves(store, frame), tuple(study.file.factors))
+    folders = dict(zip(found["run"].astype(str), found["folder"].astype(str), strict=True))
+    return Runs(
+        measured, _curves(store, frame), tuple(study.file.factors), data=variants(study, quick=quick)[MAIN].data,
+        predictions=_predictions(folders),
+    )  # fmt: skip
 
 
 def coverage(study: Study, runs: Runs, *, quick: bool = False) -> pd.DataFrame:
@@ -214,6 +218,19 @@ def _with_metrics(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
     )
     wide = told.pivot(index="run", columns="name", values="value")
     return frame.join(wide[[name for name in wide.columns if name not in frame]], on="run")
+
+
+def _predictions(folders: dict[str, str]) -> Any:
+    @functools.lru_cache(maxsize=256)  # several checks ask for the same
+    def predictions(run: str) -> pd.DataFrame:
+        """What the run predicted for validation and test; no row where it kept nothing that can be read."""
+        try:
+            table = pd.read_parquet(Path(folders[run]) / "predictions.parquet")
+        except (OSError, ValueError, KeyError):  # none was kept, the file is damaged, or the run is no longer there
+            return no_predictions(run)
+        return table if set(PREDICTED) <= set(table) else no_predictions(run)
+
+    return predictions
 
 
 def _curves(store: Store, frame: pd.DataFrame) -> Any:

@@ -72,7 +72,8 @@ def build(raw: dict[str, Any], where: dict[str, int], text: str) -> SweepFile:
         wrong("together", f"together is true or false, not {together!r}.", where)
     seeds = _seeds(raw, where)
     warnings = ["One seed: nothing can be said about what another seed would give."] if len(seeds) == 1 else []
-    factors = _factors(raw, design, module.Config, where, warnings)
+    cells = _cells(raw, design, module.Config, where)
+    factors = _levels_of(cells) if cells else _factors(raw, design, module.Config, where, warnings)
     settings = _settings(raw, factors, module.Config, where)
     claims, published = raw.get("claims", []), table(raw, "published", where)
     if not isinstance(claims, list) or not all(isinstance(claim, dict) for claim in claims):
@@ -95,6 +96,7 @@ def build(raw: dict[str, Any], where: dict[str, int], text: str) -> SweepFile:
         together=together,
         order=_choice(raw, "order", ("seeds", "random"), where),
         search=_search(raw, design, module, where),
+        cells=cells,
         quick=raw.get("quick", {}),
         stages=tuple(raw.get("stages", ())),
         published=published,
@@ -170,6 +172,35 @@ def _factors(
     if not found and design != "grid":
         wrong("factors", f"A {design} design needs factors.", where)
     return found
+
+
+def _cells(raw: dict[str, Any], design: str, config_class: type, where: dict[str, int]) -> tuple[dict[str, Any], ...]:
+    """The cells of a listed design, each with a level of every knob that any of them names; none in other designs."""
+    if design != "listed":
+        if "cells" in raw:
+            wrong("cells", f'A {design} design makes its own cells; to list them say design = "listed".', where)
+        return ()
+    listed = raw.get("cells")
+    if not isinstance(listed, list) or not listed or not all(isinstance(cell, dict) and cell for cell in listed):
+        wrong("cells", "A listed design needs cells = [{ knob = level, … }, …].", where)
+    if raw.get("factors"):
+        wrong("factors", "A listed design takes its factors from its cells; leave [factors] out.", where)
+    found: list[dict[str, Any]] = []
+    for number, cell in enumerate(listed, 1):
+        if cell.keys() != listed[0].keys():
+            wrong("cells", f"Cell {number} must name the same knobs as the first: {', '.join(listed[0])}.", where)
+        for name, value in cell.items():
+            if error := _error(config_class, name, value):
+                wrong("cells", f"Cell {number}: {error}", where)
+        checked = {name: config.read(config_class, name, cell[name]) for name in listed[0]}
+        if checked in found:
+            wrong("cells", f"Cell {number} is cell {found.index(checked) + 1} again.", where)
+        found.append(checked)
+    return tuple(found)
+
+
+def _levels_of(cells: tuple[dict[str, Any], ...]) -> dict[str, tuple[Any, ...] | Range]:
+    return {name: tuple(dict.fromkeys(cell[name] for cell in cells)) for name in cells[0]}
 
 
 def levels(config_class: type, name: str, values: list[Any], refuse: Any) -> tuple[Any, ...]:

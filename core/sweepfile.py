@@ -5,6 +5,7 @@ EXAMPLE is one, complete. Whatever a user could get wrong is a ValueError that b
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,11 @@ from core import tomlplace
 from core.sweepchecks import build, known, levels, table, wrong
 from core.sweepterms import EXAMPLE, KEYS, QUICK_KEYS, STAGE_KEYS, Range, Search, SweepFile
 
-__all__ = ["EXAMPLE", "Range", "Search", "SweepFile", "levels", "parse", "read"]
+__all__ = ["EXAMPLE", "Range", "Search", "SweepFile", "levels", "on_data", "parse", "read"]
 
 
-def read(path: Path | str, *, quick: bool = False, stage: str = "") -> SweepFile:
-    """The sweep in a file; ValueError with the file and the line for anything wrong."""
+def read(path: Path | str, *, quick: bool = False, stage: str = "", data: str = "") -> SweepFile:
+    """The sweep in a file, on other `data` where that is named; ValueError with file and line for anything wrong."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -26,9 +27,15 @@ def read(path: Path | str, *, quick: bool = False, stage: str = "") -> SweepFile
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
     try:
-        return parse(text, quick=quick, stage=stage)
+        return parse(on_data(text, data) if data else text, quick=quick, stage=stage)
     except ValueError as error:
         raise ValueError(f"{path}, {error}") from None
+
+
+def on_data(text: str, data: str) -> str:
+    """The same text with this data set in every part that names one on a line of its own: what a sweep keeps of its
+    file must say what was run."""
+    return re.sub(r"(?m)^(\s*)data\s*=.*$", lambda found: f"{found[1]}data = {json.dumps(data)}", text)
 
 
 def parse(text: str, *, quick: bool = False, stage: str = "") -> SweepFile:
@@ -85,19 +92,31 @@ def _staged(raw: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
     """The file with what a stage says instead: its own factors, and its settings beside the common ones."""
     merged = {**raw, **{key: value for key, value in stage.items() if key not in ("set", "name")}}
     merged["name"] = f"{raw.get('name', '')}-{stage['name']}"
-    factors = merged.get("factors", {})
-    common = {key: value for key, value in raw.get("set", {}).items() if key not in factors}
-    merged["set"] = {**common, **stage.get("set", {})}
-    if "factors" not in stage:
-        merged["factors"] = {key: value for key, value in factors.items() if key not in stage.get("set", {})}
+    factors, own = merged.get("factors", {}), stage.get("set", {})
+    if merged.get("design") == "listed":
+        factors = _named_in_cells(merged)
+        merged["factors"] = stage.get("factors", {})
+    else:
+        if "cells" not in stage and raw.get("design") == "listed":
+            merged.pop("cells", None)  # those of the main sweep
+        if "factors" not in stage:
+            merged["factors"] = {key: value for key, value in factors.items() if key not in own}
+    merged["set"] = {**{key: value for key, value in raw.get("set", {}).items() if key not in factors}, **own}
     return merged
+
+
+def _named_in_cells(raw: dict[str, Any]) -> dict[str, None]:
+    """The knobs that the cells name; what is no cell is told when the sweep is built."""
+    cells = raw.get("cells")
+    return {key: None for cell in cells if isinstance(cell, dict) for key in cell} if isinstance(cells, list) else {}
 
 
 def _quickened(raw: dict[str, Any]) -> dict[str, Any]:
     """The quick variant; what it says of a factor that is none here (a stage has its own) does not count."""
     quick = raw["quick"]
     factors = {key: quick.get("factors", {}).get(key, value) for key, value in raw.get("factors", {}).items()}
-    settings = {k: v for k, v in {**raw.get("set", {}), **quick.get("set", {})}.items() if k not in factors}
+    taken = {**factors, **(_named_in_cells(raw) if raw.get("design") == "listed" else {})}
+    settings = {k: v for k, v in {**raw.get("set", {}), **quick.get("set", {})}.items() if k not in taken}
     said = {key: value for key, value in quick.items() if key not in ("set", "factors", "search")}
     search = {**raw.get("search", {}), **quick.get("search", {})}
     return {**raw, **said, "set": settings, "factors": factors} | ({"search": search} if search else {})

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-DESIGNS = ("grid", "factorial", "fractional", "random", "bayesian")
+DESIGNS = ("grid", "factorial", "fractional", "random", "bayesian", "listed")
 SAMPLERS, PRUNERS = ("random", "tpe", "gp"), ("none", "median", "asha")
 KEYS = (
     "name", "title", "source", "about", "trainer", "data", "split", "device", "seeds", "design", "resolution",
-    "workers", "together", "order", "set", "factors", "search", "quick", "stages", "published", "claims", "columns",
+    "workers", "together", "order", "set", "factors", "cells", "search", "quick", "stages", "published", "claims",
+    "columns",
 )  # fmt: skip
 STAGE_KEYS = (
     "name", "title", "about", "seeds", "design", "resolution", "split", "data", "workers", "together", "order", "set",
-    "factors", "search",
+    "factors", "cells", "search",
 )  # fmt: skip
 QUICK_KEYS = ("seeds", "set", "factors", "search", "data", "split")
 EXAMPLE = """\
@@ -21,7 +22,7 @@ name = "depth"                  # small letters, digits, _ and -
 trainer = "toy"
 data = "toy"
 seeds = [1, 2, 3]               # the same in every cell
-design = "grid"                 # grid, factorial, fractional, random, bayesian
+design = "grid"                 # grid, factorial, fractional, random, bayesian; listed: cells = [{ … }, { … }]
 [set]
 epochs = 5                      # knobs that are equal everywhere
 [factors]                       # a list of levels, or a range of them
@@ -56,7 +57,8 @@ class Search:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep as asked for. `settings` is `[set]`; `factors` maps a knob to its levels or its range.
+    """A sweep as asked for. `settings` is `[set]`; `factors` maps a knob to its levels or its range; `cells` are those
+    of a listed design, which are no grid.
 
     Runs start seed by seed (`order` "seeds": every cell has one before any has two) or in "random" order, where time is
     what is compared. `workers` 0 leaves their number to the machine.
@@ -81,6 +83,7 @@ class SweepFile:
     workers: int = 0
     together: bool = True
     search: Search = Search()
+    cells: tuple[dict[str, Any], ...] = ()
     quick: dict[str, Any] = field(default_factory=dict)
     stages: tuple[dict[str, Any], ...] = ()
     published: dict[str, Any] = field(default_factory=dict)

@@ -15,6 +15,12 @@ REPRODUCED, NOT_REPRODUCED, ARTEFACT, CANNOT_TELL = "reproduced", "not reproduce
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, ARTEFACT, CANNOT_TELL)
 CHECK_FAILED = "check failed"
 MAIN = "main"
+PREDICTED = ("part", "item", "group", "time_s", "label", "truth", "prediction")
+
+
+def no_predictions(run: str) -> pd.DataFrame:
+    """What stands for the predictions of a run that kept none."""
+    return pd.DataFrame(columns=list(PREDICTED))
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,17 @@ class Runs:
     seconds and epoch_seconds (of the whole run, and the median from one epoch to the next; NaN where runs trained
     together), together, started_at, ended_at, a column per knob and one per final metric. `curves(metric)` has run,
     cell, seed, step, epoch, value. `factors` are those of the main grid. `unfinished` are the rows that `only` left out
-    because they diverged, which is an outcome, or failed, which is none: a disk or a process was lost.
+    because they diverged, which is an outcome, or failed, which is none: a disk or a process was lost. `data` is what
+    the main grid is run on; `predictions(run)` has part, item, group, time_s, label, truth, prediction for validation
+    and test as the finished model was scored, and no row where that was not kept.
     """
 
     results: pd.DataFrame
     curves: Callable[[str], pd.DataFrame]
     factors: tuple[str, ...]
     unfinished: pd.DataFrame = field(default_factory=pd.DataFrame)
+    data: str = ""
+    predictions: Callable[[str], pd.DataFrame] = no_predictions
 
     def only(self, **levels: Any) -> Runs:
         """The finished runs with these values in these columns; a tuple allows several.

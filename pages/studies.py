@@ -7,7 +7,7 @@ import streamlit as st
 from core import studies, sweeps
 from core.studies import Study
 from core.sweeps import Summary
-from pages import shared, study_claims, study_reading, study_report, study_run, study_table
+from pages import shared, study_claims, study_data, study_reading, study_report, study_run, study_table
 from pages.study_reading import Reading
 
 VARIANTS = ("full", "quick")
@@ -19,7 +19,8 @@ def _card(name: str, listing: list[Summary]) -> bool:
     with st.container(border=True):
         try:
             study = study_reading.study(name)
-            found = study_reading.first(study, shared.store())
+            found = study_reading.anywhere(study, shared.store())
+            study = found.study
         except ValueError as error:
             st.markdown(f"**{shared.plain(name)}**")
             shared.failed(error)
@@ -37,7 +38,9 @@ def _card(name: str, listing: list[Summary]) -> bool:
                 "pages/studies.py",
                 label="Open",
                 icon=":material/open_in_full:",
-                query_params={"study": name} | ({"variant": "quick"} if found.is_quick else {}),
+                query_params={"study": name}
+                | ({"variant": "quick"} if found.is_quick else {})
+                | ({"data": study.data} if study.data else {}),
             )
             st.button("Run …", key=f"panel.{name}", icon=":material/play_arrow:", on_click=_toggle, args=[name])
         if st.session_state.get(PANEL) == name:
@@ -61,13 +64,15 @@ def _state(found: Reading, newest: dict[str, Summary]) -> None:
     """Where a study stands: never run, running, how many of its runs are there; what its claims came to."""
     there, n_claims = found.wanted() - found.missing(), len(found.study.claims)
     variant = " (quick)" if found.is_quick else ""
+    variant += f" on {found.runs.data}" if studies.elsewhere(found.study, found.runs) else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         running = sum(one.state == "running" for one in newest.values())
         if running:
             st.badge("running", color="blue", icon=":material/progress_activity:")
         elif not len(found.runs):
             st.badge("never run", color="gray", icon=":material/hourglass_empty:")
-        st.caption(f"{n_claims} claim{'s' * (n_claims != 1)} · {there} of {found.wanted()} runs are here{variant}")
+        here = f"{there} of {found.wanted()} runs are here{variant}"
+        st.caption(shared.plain(f"{n_claims} claim{'s' * (n_claims != 1)} · {here}"))
         if len(found.runs):
             study_claims.tally(study_reading.judged(found), is_run=True)
     study_run.under_way(list(newest.values()))
@@ -117,6 +122,8 @@ def _overview(listing: list[Summary]) -> None:
 def _one(name: str, listing: list[Summary]) -> None:
     try:
         study = study_reading.study(name)
+        if data := study_data.chosen(study):
+            study = study_reading.study(name, data)
         default = "quick" if study_reading.first(study, shared.store()).is_quick else "full"
         _head(study)
         quick = bool(study.file.quick) and _choose_variant(study, "variant", default) == "quick"

@@ -11,15 +11,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import studies, studyfaults, sweeps, verdicts
+from core import datasets, studies, studyfaults, sweeps, verdicts
 from core.store import Store
 from core.studies import Judged, Runs, Study
 from core.sweepfile import SweepFile
 from core.sweepplan import Plan
 from core.verdicts import MAIN
 
-Key = tuple[int, int, int]
-"""Time of the study's file, number of its trainer's runs, fingerprint of their states."""
+Key = tuple[int, int, int, str]
+"""Time of the study's file, number of its trainer's runs, fingerprint of their states, the other data chosen."""
+
+MOST_ELSEWHERE = 6
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,12 @@ def place(name: str) -> Path:
     return studies.folder() / f"{name}.toml"
 
 
-def study(name: str) -> Study:
-    """A study by its name; ValueError in one sentence, with its line where a file is broken."""
+def study(name: str, data: str = "") -> Study:
+    """A study by its name, on other `data` where that is named; ValueError in one sentence, with its line where a file
+    is broken."""
     try:
         changed = place(name).stat().st_mtime_ns if name in studies.names() else 0
-        return _study(name, changed)
+        return _study(name, changed, data)
     except ValueError as error:
         raise ValueError(_short(str(error))) from None
 
@@ -63,13 +66,13 @@ def _short(text: str) -> str:
 
 
 @st.cache_resource(max_entries=100, show_spinner="Reading the study …")
-def _study(name: str, changed: int) -> Study:
-    return studies.load(name)
+def _study(name: str, changed: int, data: str) -> Study:
+    return studies.load(name, data)
 
 
 def reading(found: Study, is_quick: bool, index: Store) -> Reading:
     """The study's runs as the index has them; ValueError for a file that was edited into something wrong."""
-    key = (place(found.name).stat().st_mtime_ns, *_fingerprint(index, found.file.trainer))
+    key = (place(found.name).stat().st_mtime_ns, *_fingerprint(index, found.file.trainer), found.data)
     try:
         return _reading(found.name, is_quick, key, found, index)
     except ValueError as error:
@@ -99,6 +102,25 @@ def first(found: Study, index: Store) -> Reading:
         return whole
     quick = reading(found, True, index)
     return quick if len(quick.runs) else whole
+
+
+def anywhere(found: Study, index: Store) -> Reading:
+    """As `first`; of a study without any run where it says, on other data of which its trainer has runs that count."""
+    own = first(found, index)
+    if len(own.runs):
+        return own
+    told = index.query(
+        "SELECT data FROM runs WHERE trainer = ? GROUP BY data ORDER BY count(*) DESC, data LIMIT ?",
+        [found.file.trainer, MOST_ELSEWHERE],
+    )
+    for data in told["data"]:
+        try:
+            other = first(study(found.name, str(data)), index)
+        except ValueError:  # a data set that is gone, or made for another task
+            continue
+        if len(other.runs):
+            return other
+    return own
 
 
 def judged(found: Reading) -> list[Judged]:
@@ -166,9 +188,15 @@ def sweeps_of(found: Reading, listing: Sequence[sweeps.Summary]) -> dict[str, sw
     for one in listing:
         file = found.files.get(one.stage or MAIN)
         is_same = file is not None and (one.name, one.title, one.trainer) == (file.name, file.title, file.trainer)
+        is_same = is_same and one.data in _names_of(file)
         if is_same and one.is_quick == found.is_quick:
             newest.setdefault(one.stage or MAIN, one)
     return newest
+
+
+def _names_of(file: SweepFile | None) -> tuple[str, ...]:
+    """What the data set of a file is called in it and in its runs."""
+    return () if file is None else (file.data, datasets.unaliased(file.data))
 
 
 def is_short_of(found: Reading, result: Judged) -> list[str]:

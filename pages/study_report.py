@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from core import document, rundir, specs, studycharts
+from core import document, rundir, specs, studies, studycharts
 from core.document import Block
 from core.studies import Published, Study
 from pages import study_claims, study_reading, study_table
@@ -19,7 +19,8 @@ def protocol(found: Reading) -> list[str]:
     """How the study was run, in a few sentences: data, knobs held equal, grid, seeds, what the quick variant leaves."""
     file = next(iter(found.files.values()))
     held = ", ".join(f"{name} = {value}" for name, value in file.settings.items())
-    grid = " × ".join(f"{name} ({levels(values)})" for name, values in file.factors.items())
+    cells = f"{len(file.cells)} cells of " if file.cells else ""
+    grid = cells + (", " if cells else " × ").join(f"{n} ({levels(values)})" for n, values in file.factors.items())
     split = f", split {file.split}" if file.split else ""
     said = [
         f"Protocol: {file.trainer} on {file.data}{split}{f'; {held}' if held else ''}.",
@@ -42,6 +43,7 @@ def quick_sentence(study: Study) -> str:
     """What the quick variant does otherwise: "seeds 1, 2; epochs = 30"."""
     quick = study.file.quick
     parts = [f"seeds {', '.join(map(str, quick['seeds']))}"] if "seeds" in quick else []
+    parts += [f"data {quick['data']}"] if "data" in quick and not study.data else []
     parts += [f"{name} = {value}" for name, value in quick.get("set", {}).items()]
     parts += [f"{name} in {', '.join(map(str, value))}" for name, value in quick.get("factors", {}).items()
               if isinstance(value, list)]  # fmt: skip
@@ -80,12 +82,15 @@ def _table(found: Reading) -> list[Block]:
     blocks = [Block("heading", "Published beside measured")]
     blocks += [Block("text", published.note)] if published.note else []
     blocks += [Block("warning", fault) for fault in whole.attrs.get("faults", ())]
+    elsewhere = studies.elsewhere(found.study, found.runs)
+    blocks += [Block("warning", elsewhere)] if elsewhere else []
+    has_ours = len(found.runs) > 0 and not elsewhere
     for metric in published.metrics:
         rows = whole[whole["metric"] == metric].reset_index(drop=True)
-        if len(found.runs):
+        if has_ours:
             blocks.append(Block("text", study_table.summary(whole, metric)))
         blocks += [Block("subheading", metric), Block("table", table=study_table.shown(rows, published, metric))]
-        blocks += _pictures(rows, published, metric) if len(found.runs) else []
+        blocks += _pictures(rows[rows["published"].notna()], published, metric) if has_ours else []
     return blocks
 
 

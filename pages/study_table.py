@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import metrics, studycharts
+from core import metrics, studies, studycharts
 from core.studies import Published
 from pages import palette, shared, study_reading
 from pages.study_reading import Reading
@@ -37,7 +37,11 @@ def beside(found: Reading) -> None:
     for fault in whole.attrs.get("faults", ()):
         st.error(shared.plain(fault), icon=":material/bug_report:")
     names = list(published.metrics)
-    if len(found.runs):
+    elsewhere = studies.elsewhere(found.study, found.runs)
+    if elsewhere and len(found.runs):
+        st.info(shared.plain(elsewhere), icon=":material/database:")
+    has_ours = len(found.runs) > 0 and not elsewhere
+    if has_ours:
         st.markdown("  \n".join(shared.plain(summary(whole, name)) for name in names))
     metric = st.segmented_control(
         "Metric",
@@ -49,7 +53,7 @@ def beside(found: Reading) -> None:
         label_visibility="collapsed",
     )
     rows = whole[whole["metric"] == metric].reset_index(drop=True)
-    if len(found.runs):
+    if has_ours:
         _pictures(rows, published, str(metric))
     event = st.dataframe(
         shown(rows, published, str(metric)),
@@ -65,6 +69,7 @@ def beside(found: Reading) -> None:
     _read(published, str(metric))
     if not len(found.runs):
         st.caption("What our runs measure will stand beside it once the study was run.")
+    if not has_ours:
         return
     chosen = [rows.iloc[at] for at in event["selection"]["rows"] if at < len(rows)]
     _runs_behind(found, published, chosen)
@@ -73,7 +78,8 @@ def beside(found: Reading) -> None:
 def _pictures(rows: pd.DataFrame, published: Published, metric: str) -> None:
     """The metric in its own unit, and beside it in published standard deviations where such are printed."""
     colours = palette.ROLES[shared.theme()]
-    table = studycharts.beside_table(rows, published.factors, published.digits[metric])
+    told = rows[rows["published"].notna()]
+    table = studycharts.beside_table(told, published.factors, published.digits[metric])
     drawn = [(studycharts.beside_drawing(table, metric, colours), "beside")]
     if len(studycharts.told_in_sd(table)):
         drawn.append((studycharts.sd_drawing(table, metric, colours), "in sd"))
@@ -97,7 +103,9 @@ def _read(published: Published, metric: str) -> None:
 
 
 def _printed(value: float, digit: float) -> str:
-    """A number with as many decimals as were printed."""
+    """A number with as many decimals as were printed; "—" where none was."""
+    if pd.isna(value):
+        return "—"
     return f"{value:.{max(0, -int(np.floor(np.log10(digit))))}f}".replace("-", "−")
 
 
@@ -118,6 +126,8 @@ def holds(row: pd.Series) -> str:
     """Whether our interval holds the published value."""
     if not row["n"]:
         return NO_RUN
+    if pd.isna(row["published"]):
+        return NO_SD
     if pd.isna(row["low"]):
         return ONE_SEED
     return HOLDS if row["low"] <= row["published"] <= row["high"] else LEFT_OUT
@@ -157,7 +167,7 @@ def summary(whole: pd.DataFrame, metric: str) -> str:
     if rows.empty:
         return f"{metric}: no run has it."
     inside, held = [within(row) for _, row in rows.iterrows()], [holds(row) for _, row in rows.iterrows()]
-    with_sd, several = sum(one != NO_SD for one in inside), sum(one != ONE_SEED for one in held)
+    with_sd, several = sum(one != NO_SD for one in inside), sum(one not in (ONE_SEED, NO_SD) for one in held)
     parts = []
     if with_sd:
         parts.append(f"{inside.count(INSIDE)} of {with_sd} means lie within the published ±")
