@@ -43,9 +43,9 @@ def polyphonic(
 
 
 def _told(report: dict[str, Any]) -> None:
-    sides, chosen = (report["mono"], report["polyphonic"]), report["chosen"]
+    sides, chosen = (report["mono"], report["usual"], report["polyphonic"]), report["chosen"]
     typer.echo(
-        f"{report['run']} on {report['data']}: {sides[1]['n_items']:,} items of {sides[1]['n_groups']:,} groups, "
+        f"{report['run']} on {report['data']}: {sides[2]['n_items']:,} items of {sides[2]['n_groups']:,} groups, "
         f"{report['n_windows']:,} windows of {report['window_s']:g} s every {report['hop_s']:g} s, "
         f"put together by {report['aggregate']}"
     )
@@ -57,7 +57,8 @@ def _told(report: dict[str, Any]) -> None:
         f"threshold {span}, chosen on {chosen['n']} mixtures of training clips "
         f"(micro F1 there {chosen['micro_f1']:.3f})"
     )
-    typer.echo(f"\n{'':16}{'validation':>24}{'polyphonic':>24}{'say everything':>16}")
+    heads = "".join(f"{head:>24}" for head in ("validation, 0.5", "polyphonic, 0.5", "polyphonic, chosen"))
+    typer.echo(f"\n{'':16}{heads}{'say everything':>16}")
     for name in SCORES:
         cells = "".join(f"{_cell(side['metrics'].get(name)):>24}" for side in sides)
         base = report["baseline"].get(name)

@@ -20,6 +20,7 @@ from core import (
     evaluation,
     lineage,
     listening,
+    metrics,
     mixtures,
     multilabel,
     polygap,
@@ -75,7 +76,8 @@ def evaluate(
     truth, groups = dataset.targets[chosen], np.asarray(dataset.groups, dtype=str)[chosen]
     said = thresholds.said(scores, picked.values)
     resamples = multilabel.resampled(truth, said, scores, groups)
-    mono = _side(trained.targets[clips], of_clips, np.asarray(trained.groups, dtype=str)[clips], picked.values)
+    half = np.full(truth.shape[1], metrics.THRESHOLD)
+    mono = _side(trained.targets[clips], of_clips, np.asarray(trained.groups, dtype=str)[clips], half)
     everything = np.ones_like(truth)
     report: dict[str, Any] = {
         "version": polyreports.VERSION, "run": model.run, "trainer": model.trainer, "weights": model.weights,
@@ -85,7 +87,8 @@ def evaluate(
         "n_windows": int(on_items.counts.sum()), "n_silent": int(on_items.is_silent.sum()),
         "n_short": int((on_items.seconds < settings.window_s - 0.01).sum()),
         "chosen": _chosen(picked, mixed, dataset.labels),
-        "polyphonic": _side(truth, scores, groups, picked.values, resamples), "mono": mono,
+        "polyphonic": _side(truth, scores, groups, picked.values, resamples),
+        "usual": _side(truth, scores, groups, half), "mono": mono,
         "baseline": multilabel.values(truth, everything, everything),
         "classes": multilabel.class_rows(truth, said, scores, dataset.labels, picked.values, resamples),
         "confusion": multilabel.confusion(truth, scores, ~on_items.is_silent).tolist(),
@@ -93,7 +96,7 @@ def evaluate(
         "items": {"item": dataset.items[chosen].tolist(), "group": groups.tolist(), "truth": truth.astype(int).tolist(),
                   "scores": scores.round(5).tolist(), "said": said.astype(int).tolist()},
     }  # fmt: skip
-    report["explained"] = polygap.explained(mono, report["polyphonic"])
+    report["explained"] = polygap.explained(mono, report["usual"], report["polyphonic"])
     report["notes"] = _notes(report, [*on_items.warnings, *on_clips.warnings])
     kept = polyreports.write(report)
     progress(1.0, "Scored")
@@ -169,7 +172,7 @@ def _side(
     limits: np.ndarray,
     resamples: dict[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Scores of one kind of items: n, metrics with intervals, labels and calibration."""
+    """Scores of one kind of items at thresholds `limits` [classes]: n, metrics with intervals, labels, calibration."""
     said = thresholds.said(scores, limits)
     if resamples is None:
         resamples = multilabel.resampled(truth, said, scores, groups) if len(truth) else {}

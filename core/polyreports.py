@@ -16,8 +16,8 @@ from core.config import fingerprint
 
 VERSION = 1
 LONGEST_WINDOW_S = 30.0
-PARTS = ("run", "made_at", "trained_on", "data", "data_version", "labels", "chosen", "polyphonic", "mono", "baseline",
-         "classes", "confusion", "missed", "items", "explained", "notes")  # fmt: skip
+PARTS = ("run", "made_at", "trained_on", "data", "data_version", "labels", "chosen", "polyphonic", "usual", "mono",
+         "baseline", "classes", "confusion", "missed", "items", "explained", "notes")  # fmt: skip
 """What a report must have to be shown."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import aggregation, datasets, polycharts, polyreports, rundir, thresholds
+from core import aggregation, datasets, polycharts, polyreports, rundir, thresholds, wording
 from core.polyreports import Settings
 from core.store import Store
 from pages import actions, drawing, palette, polyphonic_pair, polyphonic_work, shared
@@ -167,7 +167,7 @@ def _report(report: dict[str, Any]) -> None:
         st.markdown(f"> {shared.plain(report['explained'])}")
     st.dataframe(_beside(report), hide_index=True, placeholder="—", height="content")
     st.caption(
-        "The same windows and thresholds on both. The validation clips chose the checkpoint, and so flatter a little. "
+        "The same windows everywhere. The validation clips chose the checkpoint, and so flatter a little. "
         "In brackets the 95 % interval over items, by group. The last column is what naming every instrument always "
         "would score."
     )
@@ -179,9 +179,9 @@ def _report(report: dict[str, Any]) -> None:
 def _how(report: dict[str, Any]) -> str:
     side, chosen = report["polyphonic"], report["chosen"]
     values = list(chosen["values"].values())
-    limits = f"{values[0]:.2f} for every class"
+    limits = f"{wording.number_text(values[0], 2)} for every class"
     if report["thresholds"] == "class":
-        limits = f"{min(values):.2f} to {max(values):.2f} by class"
+        limits = f"{wording.number_text(min(values), 2)} to {wording.number_text(max(values), 2)} by class"
     return (
         f"n = {side['n_items']:,} items of {side['n_groups']:,} groups, {report['n_windows']:,} windows. Threshold "
         f"{limits}, chosen on {chosen['n']:,} mixtures of {chosen['labels_per_item']:.1f} training clips on average "
@@ -190,20 +190,20 @@ def _how(report: dict[str, Any]) -> str:
 
 
 def _beside(report: dict[str, Any]) -> pd.DataFrame:
+    sides = {"validation clips, 0.5": report["mono"], "polyphonic, 0.5": report["usual"],
+             "polyphonic, chosen thresholds": report["polyphonic"]}  # fmt: skip
     rows = []
     for metric in BESIDE:
         row: dict[str, str] = {"": "right class first (one label)" if metric == "accuracy" else _words(metric)}
-        for name, side in (("validation clips", report["mono"]), ("polyphonic items", report["polyphonic"])):
+        for name, side in sides.items():
             score = side["metrics"].get(metric, {"value": None, "low": None, "high": None})
             row[name] = interval(*(float("nan") if score[end] is None else score[end] for end in score))
         base = report["baseline"].get(metric)
         rows.append(row | {"say everything": "—" if base is None or metric == "accuracy" else f"{base:.3f}"})
-    errors = [side["calibration"]["error"] for side in (report["mono"], report["polyphonic"])]
-    cells = ["—" if error is None else f"{error:.3f}" for error in errors]
-    last = {"": "calibration error", "validation clips": cells[0], "polyphonic items": cells[1], "say everything": "—"}
-    counts = {"": "items", "validation clips": f"{report['mono']['n_items']:,}",
-              "polyphonic items": f"{report['polyphonic']['n_items']:,}", "say everything": ""}  # fmt: skip
-    return pd.DataFrame([counts, *rows, last])
+    errors = {name: side["calibration"]["error"] for name, side in sides.items()}
+    last = {"": "calibration error"} | {name: "—" if e is None else f"{e:.3f}" for name, e in errors.items()}
+    counts = {"": "items"} | {name: f"{side['n_items']:,}" for name, side in sides.items()}
+    return pd.DataFrame([counts, *rows, last]).fillna("—")
 
 
 def _words(metric: str) -> str:
