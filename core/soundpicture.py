@@ -14,7 +14,7 @@ import pandas as pd
 from core import spectrogram
 
 COLUMNS, ROWS, DEPTH_DB = 220, 96, 80.0
-WIDTH, HEIGHT = 420, 150
+HEIGHT = 190
 
 VIRIDIS = (
     (68, 1, 84), (72, 40, 120), (62, 73, 137), (49, 104, 142), (38, 130, 142), (31, 158, 137), (53, 183, 121),
@@ -58,15 +58,17 @@ def drawing(shown: Picture, what: str) -> alt.LayerChart | alt.FacetChart:
         title="Hz",
         axis=alt.Axis(values=ticks, format="~s", grid=False),
     )
-    image = alt.Chart(middle).mark_image(width=WIDTH, height=HEIGHT, aspect=False).encode(x=x, y=y, url="url:N")
+    # As large as the room between the axes turns out to be: whoever shows a chart may fit it into less.
+    size = {"width": alt.ExprRef("width"), "height": alt.ExprRef("height")}
+    image = alt.Chart(middle).mark_image(aspect=False, **size).encode(x=x, y=y, url="url:N")
     colour = alt.Color(
         "db:Q",
         scale=alt.Scale(scheme="viridis", domain=[-DEPTH_DB, 0]),
-        legend=alt.Legend(title="dB", gradientLength=HEIGHT - 30, values=[-80, -40, 0]),
+        legend=alt.Legend(title="dB", gradientLength=HEIGHT // 2, values=[-80, -40, 0]),
     )
     key = alt.Chart(middle).mark_point(opacity=0).encode(x=x, y=y, color=colour)  # for its legend alone
     about = f"Spectrogram of {what}: {shown.seconds:.1f} s, {shown.low_hz:.0f} to {shown.high_hz:.0f} Hz."
-    return alt.layer(image, key).properties(width=WIDTH, height=HEIGHT, description=about)
+    return alt.layer(image, key).properties(height=HEIGHT, description=about)
 
 
 def png(indices: np.ndarray) -> bytes:

@@ -196,16 +196,23 @@ def _moves(pair: tuple[Scored, Scored], dataset: Dataset, epochs: tuple[int, int
         f"Of {len(first):,} items {far:,} moved by 0.1 or more; the largest change of an item went towards the truth "
         f"in {better:,} of {len(every):,}."
     )
-    columns = st.columns(2, gap="large")
-    for number, move in enumerate(every[: 2 * misses.MOST]):
-        with columns[number % 2]:
-            _item(second, dataset, move.row, _told(move), (first, second), epochs)
+    for column, title, ways in zip(
+        st.columns(2, gap="large"),
+        ("Furthest towards the truth", "Furthest away from it"),
+        ([move for move in every if move.is_better], [move for move in every if not move.is_better]),
+        strict=True,
+    ):
+        with column:
+            st.markdown(f"**{title}**")
+            if not ways:
+                st.caption("No item.")
+            for move in ways[: misses.MOST]:
+                _item(second, dataset, move.row, _told(move), (first, second), epochs)
 
 
 def _told(move: Move) -> str:
     truth = "which is there" if move.is_there else "which is not there"
-    way = "towards the truth" if move.is_better else "away from it"
-    return f"{_name(move.label)}, {truth}: {move.before:.2f} → {move.after:.2f}, {way}"
+    return f"{_name(move.label)}, {truth}: {move.before:.2f} → {move.after:.2f}"
 
 
 # ---- one item ----
@@ -258,7 +265,7 @@ def _hear(dataset: Dataset, item: str) -> None:
     except (ValueError, OSError) as error:
         shared.failed(error)
         return
-    drawing.draw(soundpicture.drawing, shown, item, width="content")
+    drawing.draw(soundpicture.drawing, shown, item)
     st.audio(sound, format="audio/wav")
 
 
