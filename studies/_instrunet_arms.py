@@ -111,8 +111,8 @@ def gap(frame: pd.DataFrame, a: str, b: str, of: str = "arm") -> Gap:
     table = effects.pairwise(frame, "value", ("network", "arm"), of).table
     for first, second, sign in ((a, b, 1.0), (b, a, -1.0)):
         for row in table[(table["a"] == first) & (table["b"] == second)].to_dict("records"):
-            ends = sorted((sign * row["low"], sign * row["high"]))
-            return Gap(Interval(sign * row["difference"], *ends, min(n)), float(row["p"]), float(row["df"]))
+            low, high = sorted((sign * row["low"], sign * row["high"]))
+            return Gap(Interval(sign * row["difference"], low, high, min(n)), float(row["p"]), float(row["df"]))
     return NO_GAP
 
 

@@ -61,8 +61,8 @@ def predicted(runs: Runs, run: str, parts: Sequence[str] = ("test",)) -> Items:
     if (rows["label"].to_numpy().reshape(shape) != np.array(labels)).any():
         return NO_ITEMS
     of_window, groups = rows["item"].to_numpy(str)[:: len(labels)], rows["group"].to_numpy(str)[:: len(labels)]
-    values = [rows[name].to_numpy(float).reshape(shape) for name in ("truth", "prediction")]
-    truth, prediction, first = metrics.per_item("instruments", *values, of_window)
+    asked, given = (rows[name].to_numpy(float).reshape(shape) for name in ("truth", "prediction"))
+    truth, prediction, first = metrics.per_item("instruments", asked, given, of_window)
     return Items(of_window[first], groups[first], truth, prediction, tuple(map(str, labels)))
 
 

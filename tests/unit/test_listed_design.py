@@ -84,9 +84,9 @@ def test_mistakes_are_told_with_their_line(old: str, new: str, sentence: str) ->
 def test_other_data_takes_the_place_of_all_that_the_file_names(tmp_path: Path) -> None:
     (tmp_path / "steps.toml").write_text(LISTED)
     for which in ({}, {"quick": True}, {"stage": "one"}, {"stage": "grid", "quick": True}):
-        file = sweepfile.read(tmp_path / "steps.toml", data="deam", **which)  # type: ignore[arg-type]
+        file = sweepfile.read(tmp_path / "steps.toml", data="deam", **which)
         assert file.data == "deam", which
-        assert sweepfile.parse(file.text, **which).data == "deam"  # type: ignore[arg-type] # as a sweep keeps it
+        assert sweepfile.parse(file.text, **which).data == "deam"  # as a sweep keeps it
     name = 'folder:/tmp/a b "c" \\ é'
     changed = sweepfile.on_data(LISTED, name)
     assert tomllib.loads(changed)["data"] == tomllib.loads(changed)["quick"]["data"] == name
