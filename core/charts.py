@@ -82,6 +82,8 @@ def live_drawing(
         "train": {"color": colours["train"], "width": 2, "type": "solid"},
         "validation": {"color": colours["validation"], "width": 2, "type": "dashed"},
     }
+    if "train" not in series:  # then it is no raw line behind another, and as pale as one it is hardly seen
+        styles["train, per step"] = styles["train"] | {"width": 1.5}
     plain = {"color": colours["real"], "width": 2, "type": "solid"}
     lines = []
     for name, rows in series.items():

@@ -114,7 +114,13 @@ def laws(x: np.ndarray, y: np.ndarray, fits: curves.Fits, *, title: str, y_title
     vertical = alt.Y("y:Q", title=y_title, scale=alt.Scale(zero=False))
     logged = alt.Chart(frame).mark_point(size=12, filled=True, color="grey").encode(x=horizontal, y=vertical)
     lines = alt.Chart(fitted).mark_line(strokeWidth=1.4)
-    lines = lines.encode(x=horizontal, y=vertical, color="law:N", strokeDash="law:N")
+    legend = alt.Legend(orient="bottom", columns=2, labelLimit=240, symbolType="stroke", symbolSize=400)
+    lines = lines.encode(
+        x=horizontal,
+        y=vertical,
+        color=alt.Color("law:N", legend=legend),
+        strokeDash=alt.StrokeDash("law:N", legend=legend),
+    )
     return alt.layer(logged, lines).properties(title=title, description=fits.sentence)
 
 
@@ -123,10 +129,10 @@ def early(table: pd.DataFrame, *, title: str) -> Any:
     horizontal = alt.X("epoch:Q", title="epoch")
     vertical = alt.Y("rho:Q", title="Spearman ρ with the end", scale=alt.Scale(domain=[-1, 1]))
     base = alt.Chart(table)
-    band = base.mark_area(opacity=0.15).encode(x=horizontal, y="low:Q", y2="high:Q", color="predictor:N")
-    lines = base.mark_line(strokeWidth=1.6).encode(
-        x=horizontal, y=vertical, color="predictor:N", strokeDash="predictor:N"
-    )
+    legend = alt.Legend(symbolType="stroke", symbolSize=400, labelLimit=240)
+    colour, dash = alt.Color("predictor:N", legend=legend), alt.StrokeDash("predictor:N", legend=legend)
+    band = base.mark_area(opacity=0.15).encode(x=horizontal, y="low:Q", y2="high:Q", color=colour)
+    lines = base.mark_line(strokeWidth=1.6).encode(x=horizontal, y=vertical, color=colour, strokeDash=dash)
     said = f"{title}. How well the ranking of runs at an epoch is the ranking at the end; 1 is the same order."
     return alt.layer(band, lines).properties(title=title, description=said)
 

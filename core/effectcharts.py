@@ -212,7 +212,7 @@ def classes_drawing(table: pd.DataFrame, classes: str, factor: str) -> alt.Layer
             title=wording.words(factor),
             axis=alt.Axis(labelAngle=0),
         ),
-        y=alt.Y("class:N", title=wording.words(classes)),
+        y=alt.Y("class:N", title=None),  # the title says it, and would not fit beside one row
         tooltip=["class:N", "level:N", "n:Q", *_numbers("expected")],
     )
     cells = base.mark_rect().encode(color=alt.Color("excess:Q", scale=scale, title="more than by chance"))

@@ -92,7 +92,7 @@ def axis_drawing(
     ]
     title = f"{wording.sentence_case(wording.words(response))} by {wording.words(of)}"
     description = f"{title}: {len(runs)} runs at {len(means)} levels, with means and 95 % intervals."
-    return alt.layer(*layers).properties(height=260, title=title, description=description)
+    return alt.layer(*layers).properties(height=280, title=title, description=description)
 
 
 # ---- two knobs ----
@@ -117,14 +117,15 @@ def interaction_drawing(
     """A line per level of the second knob, told apart by colour, dash and shape."""
     names = list(dict.fromkeys(table["other"]))
     range_ = [colours["runs"][k % len(colours["runs"])] for k in range(len(names))]
-    colour = alt.Color("other:N", sort=names, title=wording.words(other), scale=alt.Scale(domain=names, range=range_))
+    told: dict[str, Any] = {"sort": names, "title": wording.words(other), "legend": alt.Legend(symbolStrokeWidth=1)}
+    colour = alt.Color("other:N", scale=alt.Scale(domain=names, range=range_), **told)
     dash_scale = alt.Scale(domain=names, range=[DASHES[k % len(DASHES)] for k in range(len(names))])
-    dash = alt.StrokeDash("other:N", sort=names, title=wording.words(other), scale=dash_scale)
+    dash = alt.StrokeDash("other:N", scale=dash_scale, **told)
     axis = _level_axis(table, x)
     value = alt.Y("mean:Q", title=f"mean {wording.words(response)}", scale=alt.Scale(zero=False))
     base = alt.Chart(table)
     tooltip = ["level:N", "other:N", *(alt.Tooltip(f"{c}:Q", format=".4~g") for c in ("mean", "low", "high")), "n:Q"]
-    shape = alt.Shape("other:N", sort=names, title=wording.words(other), scale=alt.Scale(domain=names))
+    shape = alt.Shape("other:N", scale=alt.Scale(domain=names), **told)
     layers = [
         base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(x=axis, y=alt.Y("low:Q"), y2="high:Q", color=colour),
         base.mark_line(strokeWidth=2).encode(x=axis, y=value, color=colour, strokeDash=dash),
@@ -132,10 +133,9 @@ def interaction_drawing(
             x=axis, y=value, color=colour, shape=shape, tooltip=tooltip
         ),
     ]
-    title = f"{wording.sentence_case(wording.words(response))} by {wording.words(x)}, for each {wording.words(other)}"
-    return alt.layer(*layers).properties(
-        height=280, title=title, description=f"{title}: {len(table)} means in {len(names)} lines."
-    )
+    title = f"{wording.sentence_case(wording.words(x))} × {wording.words(other)}"  # it stands in half a page's width
+    told = f"{title}: mean {wording.words(response)}, {len(table)} means in {len(names)} lines."
+    return alt.layer(*layers).properties(height=280, title=title, description=told)
 
 
 def heat_drawing(table: pd.DataFrame, x: str, other: str, response: str) -> alt.LayerChart | alt.FacetChart:
@@ -191,7 +191,10 @@ def parallel_drawing(table: pd.DataFrame, responses: Sequence[str], colours: Map
                 axis["axisLabel"] = {"showMinLabel": False, "showMaxLabel": False}
         else:
             axis["scale"] = True
-        axes.append(axis | {"nameTextStyle": {"fontSize": 11}})
+        # Lines run through the labels: each stands on a patch of the page.
+        label = {"backgroundColor": colours.get("background", "transparent"), "padding": [1, 3], "margin": 6}
+        axis["axisLabel"] = label | axis.get("axisLabel", {})
+        axes.append(axis | {"nameTextStyle": {"fontSize": 11}, "axisTick": {"show": False}})
     lines = [
         [_coordinate(value, axis) for value, axis in zip(row, axes, strict=True)] for row in table[columns].to_numpy()
     ]
@@ -210,6 +213,7 @@ def parallel_drawing(table: pd.DataFrame, responses: Sequence[str], colours: Map
         "visualMap": {
             "show": True, "dimension": len(columns) - 1, "min": ends[0], "max": ends[1], "right": 0, "top": "middle",
             "inRange": {"color": viridis}, "precision": 3, "textStyle": {"color": colours["real"]},
+            "text": [wording.number_text(ends[1]), wording.number_text(ends[0])],
         },
         "series": [{"type": "parallel", "lineStyle": {"width": 1.5, "opacity": 0.6}, "data": lines}],
     }  # fmt: skip

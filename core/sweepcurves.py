@@ -66,12 +66,14 @@ def curves_drawing(
     table = table[table["value"] > 0] if log else table
     names = list(dict.fromkeys(table.loc[table["kind"] == "level", "level"]))
     domain = [colours["runs"][k % len(colours["runs"])] for k in range(len(names))]
-    colour = alt.Color("level:N", sort=names, title=wording.words(of), scale=alt.Scale(domain=names, range=domain))
+    legend = alt.Legend(symbolType="stroke", symbolSize=400)
+    told: dict[str, Any] = {"sort": names, "title": wording.words(of), "legend": legend}
+    colour = alt.Color("level:N", scale=alt.Scale(domain=names, range=domain), **told)
     dashes = alt.Scale(domain=names, range=[DASHES[k % len(DASHES)] for k in range(len(names))])
     scale = alt.Scale(zero=False, type="log" if log else "linear")
     x, y = alt.X("epoch:Q", title="epoch"), alt.Y("value:Q", title=wording.words(metric), scale=scale)
     runs, levels = alt.Chart(table[table["kind"] == "run"]), alt.Chart(table[table["kind"] == "level"])
-    dash = alt.StrokeDash("level:N", sort=names, title=wording.words(of), scale=dashes)
+    dash = alt.StrokeDash("level:N", scale=dashes, **told)
     low = alt.Y("low:Q", scale=scale)
     layers = [
         levels.mark_area(opacity=0.18).encode(x=x, y=low, y2="high:Q", color=colour),

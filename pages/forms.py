@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import streamlit as st
@@ -31,16 +32,19 @@ def knob_form(
     _start(config_class, about, keys, initial or {})
     _presets(trainer_name, about, keys, presets, prefix)
     values: dict[str, Any] = {}
-    columns = st.columns(2)
-    shown = 0
+    columns: Iterator[Any] = iter(())
     for name, knob in about.items():
         current = {other: st.session_state.get(keys[other], about[other].default) for other in about}
         if not knob.applies(current):
             values[name] = knob.default
             continue
-        with columns[shown % 2]:
+        # A row of columns for each two: in two columns that go on by themselves a label of two lines parts the rows.
+        column = next(columns, None)
+        if column is None:
+            columns = iter(st.columns(2, vertical_alignment="bottom"))
+            column = next(columns)
+        with column:
             values[name] = _widget(knob, keys[name])
-        shown += 1
     moved = {name: value for name, value in values.items() if value != about[name].default}
     if is_linked:
         _into_address(about, keys, moved)

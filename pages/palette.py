@@ -38,6 +38,9 @@ ROLES: dict[str, dict[str, Any]] = {
     },
 }
 
+BACKGROUND = {"light": "#fafaf8", "dark": "#14191c"}
+"""The page behind the charts, as in .streamlit/config.toml: for what must cover lines."""
+
 
 def contrast(first: str, second: str) -> float:
     """Contrast of two colours like "#0072b2", 1 to 21, the same either way round.

@@ -16,6 +16,7 @@ import trainers
 from core import cards, datasets, evaluation, run_sql, rundir, runview, snapshots
 from core.store import Store
 from pages import palette, shared
+from pages.drawing import finished
 
 MOST_SNAPSHOTS = 24
 
@@ -142,11 +143,8 @@ def _histogram(frame: pd.DataFrame) -> None:
     colour = palette.ROLES[shared.theme()]["real"]
     chart = alt.Chart(frame).mark_bar(color=colour)
     x = alt.X("low:Q", title="value", scale=alt.Scale(zero=False))
-    st.altair_chart(
-        chart.encode(x=x, x2="high:Q", y=alt.Y("count:Q", title="count")).properties(
-            height=180, description=f"Histogram of {len(frame)} bins"
-        )
-    )
+    drawn = chart.encode(x=x, x2="high:Q", y=alt.Y("count:Q", title="count"))
+    st.altair_chart(finished(drawn.properties(height=180, description=f"Histogram of {len(frame)} bins")))
 
 
 # ---- what it said ----

@@ -37,7 +37,7 @@ def table(folder: Path, spec: rundir.Spec, current: dict[str, Any]) -> None:
         "Select one row to listen to that epoch or to branch from it, two rows to compare them. "
         "The weights of epochs in between are thinned, log-spaced, once they fill 200 MB."
     )
-    numbers = {c: st.column_config.NumberColumn(c, format="%.4f") for c in found.columns if " " in c}
+    numbers = {c: st.column_config.NumberColumn(c, format=_digits(found[c])) for c in found.columns if " " in c}
     event = st.dataframe(
         found.dropna(axis="columns", how="all"),
         hide_index=True,
@@ -55,6 +55,11 @@ def table(folder: Path, spec: rundir.Spec, current: dict[str, Any]) -> None:
         _two(folder, spec, rows, chosen)
     elif len(chosen) > 2:
         st.caption("Two at a time can be compared.")
+
+
+def _digits(values: pd.Series) -> str:
+    """Four decimals for scores; of what is far larger, as some losses are, four digits."""
+    return "%.4f" if not values.abs().max() >= 100 else "%.4g"
 
 
 def _one(folder: Path, spec: rundir.Spec, current: dict[str, Any], row: pd.Series) -> None:

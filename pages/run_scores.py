@@ -33,7 +33,7 @@ def scores(index: Store, spec: rundir.Spec) -> None:
         st.markdown(f"**{shared.plain(str(data))}**, split {shared.plain(str(split))}{own}")
         for part in sorted(rows["part"].unique(), reverse=True):
             of_part = rows[rows["part"] == part]
-            st.markdown(f"{shared.plain(str(part).capitalize())}, n = {int(of_part['n_items'].max())} items")
+            st.markdown(f"{shared.plain(str(part).capitalize())}, n = {int(of_part['n_items'].max()):,} items")
             _overall(runview.overall(of_part, primary))
             _per_label(runview.per_label(of_part), f"{data}-{split}-{part}")
 

@@ -73,7 +73,8 @@ def _table(analysis: anova.Anova, errors: str) -> None:
     names = {"partial_eta2": "partial η²", "partial_omega2": "partial ω²", "low": "partial ω² from",
              "high": "partial ω² to", "omega2": "ω²", "f": "F"}  # fmt: skip
     p = [wording.p_text(value) if value == value else "–" for value in shown["p"].astype(float)]
-    table(shown[list(SHOWN)].assign(p=p).rename(columns=names))
+    shown = shown.assign(p=p)[list(SHOWN)].rename(columns=names)
+    table(shown, {"term": st.column_config.Column(width=min(60 + 7 * int(shown["term"].str.len().max()), 320))})
     how = "F and p by HC3; the shares of variance are the classical ones. " if errors == "HC3" else ""
     block = "Seeds are taken out as a block. " if analysis.is_blocked else ""
     st.caption(
@@ -134,7 +135,7 @@ def _equivalence(look: Look, response: str, factors: list[str]) -> None:
         "That no difference was found is no sign of equality. Choose the largest difference that would not matter to "
         "you, before you look; then an interval inside it is evidence."
     )
-    knob, one, two, what, size = st.columns([2, 2, 2, 3, 2], vertical_alignment="bottom")
+    knob, one, two, what, size = st.columns([2, 2, 2, 3, 2])
     with knob:
         factor = choose("Of", factors, "equal")
     levels = ordered_levels(look.found.results[factor])

@@ -15,6 +15,7 @@ from core import rates, sweepboard, sweepends, sweeps, wording
 from core.sweepboard import Found
 from core.sweeprecord import Record
 from pages import palette, shared
+from pages.drawing import finished
 
 
 class Look:
@@ -28,8 +29,9 @@ class Look:
 
     @property
     def colours(self) -> dict[str, Any]:
-        """The roles of the palette in the visitor's theme."""
-        return palette.ROLES[shared.theme()]
+        """The roles of the palette in the visitor's theme, and `background`, what lies behind a chart."""
+        theme = shared.theme()
+        return palette.ROLES[theme] | {"background": palette.BACKGROUND[theme]}
 
     @property
     def varied(self) -> list[str]:
@@ -124,7 +126,7 @@ def chart(drawing: Any, how: str, **more: Any) -> None:
     if isinstance(drawing, dict):
         st.echarts_chart(drawing, **more)
     else:
-        st.altair_chart(drawing, **more)
+        st.altair_chart(finished(drawing), **more)
     st.caption(shared.plain(how))
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 from core import sweepcurves, sweepplan, sweeps
 from core.sweeprecord import Record
 from pages import palette, shared
+from pages.drawing import finished
 
 EVERY_S = 3.0
 MOST_ROWS = 300
@@ -69,7 +70,7 @@ def _ticking(record: Record, was_over: bool) -> None:
     st.progress(min(max(found.fraction, 0.0), 1.0), text=f"{counted(found)}{left}")
     if len(frame) <= MOST_ROWS:
         table = sweepcurves.cells_table(frame, list(record.factors))
-        st.altair_chart(sweepcurves.cells_drawing(table, palette.ROLES[shared.theme()]))
+        st.altair_chart(finished(sweepcurves.cells_drawing(table, palette.ROLES[shared.theme()])))
         st.caption("One row per cell, one column per seed. ✓ done, a share while it trains; hover for its state.")
     else:
         st.dataframe(_counts(frame), hide_index=True, width="stretch")

@@ -8,6 +8,8 @@ from core import sweeps
 from pages import shared, sweep_new, sweep_read, sweep_watch
 
 LISTED = 30
+NAME_LENGTH = 54
+"""Characters of a sweep's name that its link has room for; all of it is said on hover."""
 VIEWS = ("Progress", *sweep_read.VIEWS)
 
 
@@ -23,12 +25,13 @@ def _list() -> None:
         return
     st.subheader("Your sweeps", anchor=False)
     for one in known[:LISTED]:
+        name = f"{one.title or one.name}{sweep_watch.variant(one.is_quick, one.stage)}"
+        about = f"{one.trainer} on {one.data}, {sweep_watch.counted(one)}, {shared.ago(one.created_at)}"
+        label = shared.plain(name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH].rstrip(', ')} …")
+        st.page_link("pages/sweeps.py", label=label, query_params={"sweep": one.id}, help=shared.plain(name))
         with st.container(horizontal=True, vertical_alignment="center"):
             shared.badge(sweep_watch.BADGES.get(one.state, one.state))
-            label = shared.plain(f"{one.title or one.name}{sweep_watch.variant(one.is_quick, one.stage)}")
-            st.page_link("pages/sweeps.py", label=label, query_params={"sweep": one.id})
-            about = f"{one.trainer} on {one.data}, {sweep_watch.counted(one)}, {shared.ago(one.created_at)}"
-            st.caption(shared.plain(about))
+            st.caption(shared.plain(about), width="content")
     if len(known) > LISTED:
         st.caption(f"And {len(known) - LISTED} older ones; `python lab.py sweeps` lists all.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from streamlit.testing.v1 import AppTest
 
 
@@ -43,3 +45,11 @@ def test_a_chart_is_made_again_only_where_its_data_or_colours_are_others() -> No
     made, spec, _ = shown(app.run())
     assert made == 3
     assert "blue" in spec
+
+
+def test_labels_stay_at_what_they_name_and_signs_of_a_legend_are_no_blots() -> None:
+    app = AppTest.from_function(script)
+    app.query_params["x"], app.query_params["colour"] = "5", "green"  # not yet kept
+    config = json.loads(shown(app.run(timeout=60))[1])["config"]
+    assert config["axis"]["labelFlush"] is False
+    assert config["legend"]["symbolOpacity"] == 1 and config["legend"]["symbolStrokeWidth"] <= 2

@@ -183,3 +183,13 @@ def test_an_answer_with_several_rows_of_one_name_is_not_summed() -> None:
 def test_headings_are_written_as_headings() -> None:
     names = {"ccc": "CCC", "macro_f1": "Macro F1", "Gap of ccc": "Gap of CCC", "Loss": "Loss", "test/r2": "test/r2"}
     assert {name: charts.heading(name) for name in names} == names
+
+
+def test_losses_per_step_are_pale_only_behind_those_per_epoch() -> None:
+    rows = pd.DataFrame({"epoch": [1.0, 2.0], "value": [3.0, 2.0]})
+    both, alone = {"train, per step": rows, "train": rows}, {"train, per step": rows}
+    behind, alone = (
+        charts.live_drawing("Loss", lines, palette.ROLES["light"])["series"][0]["lineStyle"] for lines in (both, alone)
+    )
+    assert behind["opacity"] < 0.5 and behind["color"] == alone["color"]
+    assert alone.get("opacity", 1) == 1 and alone["width"] > behind["width"]

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 import trainers
 from core import config
@@ -74,3 +75,17 @@ def test_a_configuration_survives_the_address(values: dict[str, object]) -> None
 
 def test_a_knob_that_is_no_more_stays_out_of_the_link() -> None:
     assert forms.link("toy", "toy", "grouped:0", {"gone": 3}, Config).keys() == {"trainer", "data", "split"}
+
+
+def form_script() -> None:
+    from pages import forms
+    from tests.unit.test_forms import Config
+
+    forms.knob_form("made", Config, {"defaults": {}})
+
+
+def test_two_knobs_share_a_row() -> None:
+    app = AppTest.from_function(form_script).run(timeout=60)
+    assert not app.exception
+    widgets = [[widget.label for widget in column.children.values()] for column in app.columns]
+    assert widgets == [["Rate ●"], ["Rows"], ["Is on"], ["Kind"], ["Momentum"], []]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pages.palette import LOWEST_CONTRAST, ROLES, contrast, run_colour
+from pages.palette import BACKGROUND, LOWEST_CONTRAST, ROLES, contrast, run_colour
 
 CONFIG = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
 THEMES = sorted(ROLES)
@@ -92,3 +92,8 @@ def test_run_colour_is_stable_and_avoids_what_is_taken():
         taken.append(run_colour("abc", taken))
     assert sorted(taken) == sorted(ROLES["light"]["runs"])
     assert run_colour("abc", taken) == taken[0]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_what_covers_lines_has_the_colour_of_the_page(theme):
+    assert BACKGROUND[theme] == CONFIG["theme"][theme]["backgroundColor"]
