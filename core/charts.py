@@ -5,6 +5,7 @@ Colours come from the caller (a page knows the theme); no chart relies on colour
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -150,16 +151,19 @@ def interval_drawing(
     table: pd.DataFrame, anchors: dict[str, float], metric: str, colours: dict[str, Any]
 ) -> alt.LayerChart | alt.FacetChart:
     """Dot and 95 % interval per configuration, best on top; rules for baseline and ceiling (`anchors`, by name)."""
-    scale = alt.Scale(domain=["validation", "test"], range=[colours["validation"], colours["train"]])
+    kinds = {"validation": (colours["validation"], "circle"), "test": (colours["train"], "diamond")}
+    parts = [part for part in kinds if (table["part"] == part).any()]  # a legend of what is drawn
+    scale = alt.Scale(domain=parts, range=[kinds[part][0] for part in parts])
     names = table.sort_values("order")["name"].drop_duplicates().tolist()
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=320))
+    trainer = _shared_trainer(names)
+    y = alt.Y("name:N", sort=names, title=None, axis=_axis_of_configurations(trainer))
     base = alt.Chart(table).encode(y=y, yOffset=alt.YOffset("part:N", sort=["validation", "test"]))
     # Channels in full: what Altair makes of a bare "name:N" it looks up among all its classes, each time some 10 ms.
     numbers = (alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high"))
     tooltip = [alt.Tooltip("name:N"), alt.Tooltip("part:N"), *numbers, alt.Tooltip("n:Q")]
     x = alt.X("value:Q", title=f"{metric} (dot: mean, bar: 95 % interval)", scale=alt.Scale(zero=False))
     colour = alt.Color("part:N", scale=scale, title=None, legend=alt.Legend(orient="top"))
-    shape = alt.Shape("part:N", scale=alt.Scale(domain=["validation", "test"], range=["circle", "diamond"]), title=None)
+    shape = alt.Shape("part:N", scale=alt.Scale(domain=parts, range=[kinds[part][1] for part in parts]), title=None)
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=colour)
     dots = base.mark_point(size=70, filled=True, opacity=1).encode(x=x, color=colour, shape=shape, tooltip=tooltip)
     layers = [bars, dots]
@@ -169,7 +173,23 @@ def interval_drawing(
         layers.append(rules.mark_rule(strokeDash=[4, 4], color=colours["real"]))
         text = rules.mark_text(align="left", dx=4, dy=-2, baseline="bottom", color=colours["real"])
         layers.append(text.encode(y=alt.YValue(0), text=alt.Text("anchor:N")))
-    return alt.layer(*layers).properties(height=alt.Step(22))
+    title = f"{heading(metric)} by configuration" + (f" of {trainer}" if trainer else "")
+    description = f"{title}: {len(names)} configurations" + (f", {names[0]} first." if names else ".")
+    return alt.layer(*layers).properties(height=alt.Step(22), title=title, description=description)
+
+
+def _shared_trainer(names: list[str]) -> str:
+    """The trainer that all of several configurations "trainer (knob value, …)" have, else ""."""
+    first = names[0].partition(" (")[0] if len(names) > 1 else ""
+    return first if first and all(name.startswith(f"{first} (") for name in names) else ""
+
+
+def _axis_of_configurations(trainer: str) -> alt.Axis:
+    """Names of configurations; of a trainer that all share, which the title tells, the knobs alone: they differ."""
+    if not trainer:
+        return alt.Axis(labelLimit=420)
+    knobs = f"replace(replace(datum.label, {json.dumps(trainer + ' (')}, ''), ')', '')"
+    return alt.Axis(labelLimit=420, labelExpr=knobs)
 
 
 def overlay_table(curves: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:

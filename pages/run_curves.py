@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def _controls(rows: pd.DataFrame, primary: str) -> dict[str, Any]:
         min_value=0.0,
         key="to",
         bind="query-params",
-        placeholder=f"{last if x == 'epoch' else rows['step'].max():g}",
+        placeholder=f"{math.ceil(last) if x == 'epoch' else rows['step'].max():g}",
         help="The stretch is drawn anew from all numbers, at most 1,000 points a curve with its extremes.",
     )
     more = st.multiselect(

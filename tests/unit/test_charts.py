@@ -193,3 +193,21 @@ def test_losses_per_step_are_pale_only_behind_those_per_epoch() -> None:
     )
     assert behind["opacity"] < 0.5 and behind["color"] == alone["color"]
     assert alone.get("opacity", 1) == 1 and alone["width"] > behind["width"]
+
+
+def test_configurations_of_one_trainer_are_told_by_their_knobs() -> None:
+    table = charts.interval_table(board(3))
+    spec = charts.interval_drawing(table, {}, "ccc_mean", palette.ROLES["light"]).to_dict()
+    assert spec["title"] == "CCC mean by configuration of ridge"
+    axis = next(layer["encoding"]["y"]["axis"] for layer in spec["layer"])
+    assert axis["labelExpr"] == "replace(replace(datum.label, \"ridge (\", ''), ')', '')"
+    mixed = table.assign(name=table["name"].str.replace("ridge (alpha 0", "svr (c 0", regex=False))
+    spec = charts.interval_drawing(mixed, {}, "ccc_mean", palette.ROLES["light"]).to_dict()
+    assert spec["title"] == "CCC mean by configuration"
+    assert "labelExpr" not in spec["layer"][0]["encoding"]["y"]["axis"]
+
+
+def test_a_legend_names_only_the_parts_that_have_a_score() -> None:
+    table = charts.interval_table(board(3))
+    spec = charts.interval_drawing(table[table["part"] == "test"], {}, "ccc", palette.ROLES["light"]).to_dict()
+    assert [layer["encoding"]["color"]["scale"]["domain"] for layer in spec["layer"]] == [["test"], ["test"]]
