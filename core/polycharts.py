@@ -42,7 +42,7 @@ def name(label: str) -> str:
 
 
 def class_table(report: Mapping[str, Any]) -> pd.DataFrame:
-    """A row per class: name, value (F1), low, high, text ("said 12 times, in 40 items"); NaN where undefined."""
+    """A row per class: name, value (F1), low, high, text ("in 40, said 12×"); NaN where undefined."""
     rows = [
         {
             "name": name(row["label"]),
@@ -58,9 +58,9 @@ def class_table(report: Mapping[str, Any]) -> pd.DataFrame:
 
 def class_drawing(table: pd.DataFrame, colours: Mapping[str, Any]) -> alt.LayerChart | alt.FacetChart:
     """F1 with its interval, a row a class, what makes it special in words."""
-    y = alt.Y("name:N", sort=table["name"].tolist(), title=None, axis=alt.Axis(labelLimit=200))
     unit = alt.Scale(domain=[0, 1])
-    base = alt.Chart(table).encode(y=y, tooltip=[alt.Tooltip("name:N"), *_numbers("value", "low", "high")])
+    tooltip = [alt.Tooltip("name:N"), *_numbers("value", "low", "high")]
+    base = alt.Chart(_rows(table)).encode(y=_y(table), tooltip=tooltip)
     ends = base.transform_filter("isValid(datum.low)")
     layers = [
         ends.mark_rule(strokeWidth=2.5, color=colours["train"]).encode(
@@ -69,9 +69,6 @@ def class_drawing(table: pd.DataFrame, colours: Mapping[str, Any]) -> alt.LayerC
         base.transform_filter("isValid(datum.value)")
         .mark_point(filled=True, size=80, opacity=1, color=colours["train"])
         .encode(x=alt.X("value:Q", scale=unit, title="F1 (dot) and its 95 % interval")),
-        base.mark_text(align="right", dx=-4, color=colours["real"]).encode(
-            x=alt.XValue("width"), text=alt.Text("text:N")
-        ),
     ]
     title = "How well each instrument is found"
     told = "; ".join(f"{row.name} {wording.share_text(row.value)}, {row.text}" for row in table.itertuples(index=False))
@@ -158,7 +155,12 @@ def cells_drawing(
     """A square per pair, its share as colour and number; squares of a class with itself are framed."""
     rows, columns = (table[side].drop_duplicates().tolist() for side in ("row", "column"))
     base = alt.Chart(table).encode(
-        x=alt.X("column:N", sort=columns, title=across, axis=alt.Axis(labelAngle=-40, labelLimit=140, orient="top")),
+        x=alt.X(
+            "column:N",
+            sort=columns,
+            title=across,
+            axis=alt.Axis(labelAngle=-40, labelLimit=140, labelOverlap=False, orient="top"),
+        ),
         y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=200)),
         tooltip=[alt.Tooltip("row:N"), alt.Tooltip("column:N"), *_numbers("share"), alt.Tooltip("n:Q")],
     )
@@ -197,9 +199,8 @@ def difference_drawing(
     table: pd.DataFrame, first: str, second: str, colours: Mapping[str, Any]
 ) -> alt.LayerChart | alt.FacetChart:
     """Differences with intervals and a rule at 0."""
-    y = alt.Y("name:N", sort=table["name"].tolist(), title=None, axis=alt.Axis(labelLimit=220))
     tooltip = [alt.Tooltip("name:N"), *_numbers("difference", "low", "high"), alt.Tooltip("text:N")]
-    base = alt.Chart(table).encode(y=y, tooltip=tooltip)
+    base = alt.Chart(_rows(table)).encode(y=_y(table), tooltip=tooltip)
     known = base.transform_filter("isValid(datum.difference)")
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4], color=colours["real"])
     layers = [
@@ -208,14 +209,20 @@ def difference_drawing(
         known.mark_point(filled=True, size=80, opacity=1, color=colours["train"]).encode(
             x=alt.X("difference:Q", title="difference in F1 (first − second) and its 95 % interval")
         ),
-        base.mark_text(align="right", dx=-4, color=colours["real"]).encode(
-            x=alt.XValue("width"), text=alt.Text("text:N")
-        ),
     ]
     title = "Which run finds which instrument better"
     told = "; ".join(f"{row.name} {wording.number_text(row.difference, 2)}" for row in table.itertuples(index=False))
     description = f"{title}: F1 of {first} less that of {second}: {told}."
     return alt.layer(*layers).properties(height=alt.Step(24), title=title, description=description)
+
+
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(row=table["name"] + ": " + table["text"])
+
+
+def _y(table: pd.DataFrame) -> alt.Y:
+    """A row per class, called by its name and what is said of it: in the plot it would lie on the marks."""
+    return alt.Y("row:N", sort=_rows(table)["row"].tolist(), title=None, axis=alt.Axis(labelLimit=360))
 
 
 def _numbers(*columns: str) -> list[alt.Tooltip]:

@@ -168,8 +168,8 @@ def _report(report: dict[str, Any]) -> None:
     st.dataframe(_beside(report), hide_index=True, placeholder="—", height="content")
     st.caption(
         "The same windows everywhere. The validation clips chose the checkpoint, and so flatter a little. "
-        "In brackets the 95 % interval over items, by group. The last column is what naming every instrument always "
-        "would score."
+        "In brackets the 95 % interval over items, by group. Right class first counts items with one label. The last "
+        "column is what naming every instrument always would score."
     )
     _classes(report)
     _calibration(report)
@@ -194,7 +194,7 @@ def _beside(report: dict[str, Any]) -> pd.DataFrame:
              "polyphonic, chosen thresholds": report["polyphonic"]}  # fmt: skip
     rows = []
     for metric in BESIDE:
-        row: dict[str, str] = {"": "right class first (one label)" if metric == "accuracy" else _words(metric)}
+        row: dict[str, str] = {"": "right class first" if metric == "accuracy" else _words(metric)}
         for name, side in sides.items():
             score = side["metrics"].get(metric, {"value": None, "low": None, "high": None})
             row[name] = interval(*(float("nan") if score[end] is None else score[end] for end in score))
