@@ -108,13 +108,15 @@ def laws(x: np.ndarray, y: np.ndarray, fits: curves.Fits, *, title: str, y_title
     frame = pd.DataFrame({"x": x[x > 0], "y": y[x > 0]})
     grid = np.geomspace(frame["x"].min(), frame["x"].max(), 120)
     fitted = pd.concat(
-        [pd.DataFrame({"x": grid, "y": one.at(grid), "law": f"{one.law} (AICc {one.aicc:.0f})"}) for one in fits.all]
+        [pd.DataFrame({"x": grid, "y": one.at(grid), "law": f"{one.law} ({one.aicc:.0f})"}) for one in fits.all]
     )
     horizontal = alt.X("x:Q", title="epoch (log)", scale=alt.Scale(type="log"))
     vertical = alt.Y("y:Q", title=y_title, scale=alt.Scale(zero=False))
     logged = alt.Chart(frame).mark_point(size=12, filled=True, color="grey").encode(x=horizontal, y=vertical)
     lines = alt.Chart(fitted).mark_line(strokeWidth=1.4)
-    legend = alt.Legend(orient="bottom", columns=2, labelLimit=240, symbolType="stroke", symbolSize=400)
+    legend = alt.Legend(
+        title="law (AICc)", orient="bottom", columns=2, labelLimit=240, symbolType="stroke", symbolSize=400
+    )
     lines = lines.encode(
         x=horizontal,
         y=vertical,

@@ -212,10 +212,10 @@ def parallel_drawing(table: pd.DataFrame, responses: Sequence[str], colours: Map
         "parallelAxis": axes,
         "visualMap": {
             "show": True, "dimension": len(columns) - 1, "min": ends[0], "max": ends[1], "right": 0, "top": "middle",
-            "inRange": {"color": viridis}, "precision": 3, "textStyle": {"color": colours["real"]},
+            "inRange": {"color": colours.get("ramp", viridis)}, "precision": 3, "textStyle": {"color": colours["real"]},
             "text": [wording.number_text(ends[1]), wording.number_text(ends[0])],
         },
-        "series": [{"type": "parallel", "lineStyle": {"width": 1.5, "opacity": 0.6}, "data": lines}],
+        "series": [{"type": "parallel", "lineStyle": {"width": 1.5, "opacity": 0.85}, "data": lines}],
     }  # fmt: skip
 
 

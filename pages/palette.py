@@ -41,6 +41,12 @@ ROLES: dict[str, dict[str, Any]] = {
 BACKGROUND = {"light": "#fafaf8", "dark": "#14191c"}
 """The page behind the charts, as in .streamlit/config.toml: for what must cover lines."""
 
+RAMP = {
+    "light": ["#440154", "#3b528b", "#21918c", "#3f9a45", "#8f8a00"],
+    "dark": ["#8a7be0", "#5b8fd6", "#2fa8a0", "#5ec962", "#fde725"],
+}
+"""Low to high for thin lines: viridis without the end that is lost on the page."""
+
 
 def contrast(first: str, second: str) -> float:
     """Contrast of two colours like "#0072b2", 1 to 21, the same either way round.

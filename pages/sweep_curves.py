@@ -171,4 +171,4 @@ def _laws(x: np.ndarray, y: np.ndarray, metric: str) -> None:
         st.caption(shared.plain(str(error)))
         return
     drawing = curvecharts.laws(x, y, fits, title="Laws through it", y_title=wording.words(metric))
-    chart(drawing.properties(height=260), fits.sentence)
+    chart(drawing.properties(height=330), fits.sentence)  # its legend stands below

@@ -29,9 +29,9 @@ class Look:
 
     @property
     def colours(self) -> dict[str, Any]:
-        """The roles of the palette in the visitor's theme, and `background`, what lies behind a chart."""
+        """The roles of the palette in the visitor's theme, and what lies behind a chart; `ramp` goes low to high."""
         theme = shared.theme()
-        return palette.ROLES[theme] | {"background": palette.BACKGROUND[theme]}
+        return palette.ROLES[theme] | {"background": palette.BACKGROUND[theme], "ramp": palette.RAMP[theme]}
 
     @property
     def varied(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import streamlit as st
 
 from core import sweeps
@@ -27,7 +29,7 @@ def _list() -> None:
     for one in known[:LISTED]:
         name = f"{one.title or one.name}{sweep_watch.variant(one.is_quick, one.stage)}"
         about = f"{one.trainer} on {one.data}, {sweep_watch.counted(one)}, {shared.ago(one.created_at)}"
-        label = shared.plain(name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH].rstrip(', ')} …")
+        label = shared.plain(textwrap.shorten(name, NAME_LENGTH, placeholder=" …"))
         st.page_link("pages/sweeps.py", label=label, query_params={"sweep": one.id}, help=shared.plain(name))
         with st.container(horizontal=True, vertical_alignment="center"):
             shared.badge(sweep_watch.BADGES.get(one.state, one.state))

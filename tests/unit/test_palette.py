@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pages.palette import BACKGROUND, LOWEST_CONTRAST, ROLES, contrast, run_colour
+from pages.palette import BACKGROUND, LOWEST_CONTRAST, RAMP, ROLES, contrast, run_colour
 
 CONFIG = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
 THEMES = sorted(ROLES)
@@ -97,3 +97,8 @@ def test_run_colour_is_stable_and_avoids_what_is_taken():
 @pytest.mark.parametrize("theme", THEMES)
 def test_what_covers_lines_has_the_colour_of_the_page(theme):
     assert BACKGROUND[theme] == CONFIG["theme"][theme]["backgroundColor"]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_thin_lines_stand_out_at_both_ends_of_the_ramp(theme):
+    assert min(contrast(colour, BACKGROUND[theme]) for colour in RAMP[theme]) >= LOWEST_CONTRAST
