@@ -16,7 +16,9 @@ def finished(chart: Any) -> Any:
     The theme pushes the first and last label of each axis inwards, off the row or tick they name, and draws the signs
     of a legend with a stroke of 4 pixels and as faint as the palest layer: blots.
     """
-    return chart.configure_axis(labelFlush=False).configure_legend(symbolOpacity=1, symbolStrokeWidth=2)
+    return chart.configure_axis(labelFlush=False, labelSeparation=10).configure_legend(
+        symbolOpacity=1, symbolStrokeWidth=2
+    )
 
 
 def draw(drawing: Callable[..., Any], *parts: Any, width: Width = "stretch") -> None:
