@@ -129,7 +129,7 @@ def loss_is_steadier(runs: Runs, least_share: float = 0.1, fewest: int = 6, seed
     left = {run: _without_trend(value[horizon - half : horizon]) for run, (_, value) in curves.items()}
     frame = framed(of, pd.Series({run: np.log(sd) for run, sd in left.items() if sd > 0}, dtype=float))
     shown = frame.assign(value=np.exp(frame["value"]))
-    table, chart = means(shown, "sd"), dots(shown, "Scatter of validation loss around its trend", "sd (nats)")
+    table, chart = means(shown, "scatter"), dots(shown, "Scatter of validation loss around its trend", "sd (nats)")
     if lacking := short_of(of, frame, (BOTH, PLAIN), seeds):
         return unknown(lacking, table, chart)
     found = gap(frame, PLAIN, BOTH)

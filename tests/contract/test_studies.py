@@ -44,7 +44,7 @@ def test_every_claim_is_judged_by_its_runs(name: str, claim: Any) -> None:
         found = verdict_of(name, claim, runs)
         assert found.verdict in EXPECTED[kind], f"{kind}: {found.verdict}. {found.sentence}"
         assert found.sentence.endswith(".") and len(found.sentence) > 20
-        assert isinstance(found.evidence, pd.DataFrame)
+        assert isinstance(found.evidence, pd.DataFrame) and found.evidence.columns.is_unique
         if found.chart is not None:
             assert isinstance(found.chart, alt.TopLevelMixin) and found.chart.to_dict()["description"]
 
