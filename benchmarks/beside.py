@@ -4,8 +4,9 @@
     /tmp/beside/bin/python benchmarks/beside.py [--events 100] [--runs 10000]
 
 Ten processes log `--events` × 10 scalars each: MLflow by log_batch, one call an event, which is its way to say what is
-known at a step; trackio by log. Then MLflow's search_runs for the best 300 of `--runs` finished runs, which were
-written into its database straight. Not yet run to its end: no figure of ours rests on it.
+known at a step; trackio by log. Timed from the moment when all have begun their run until the last has ended, all of it
+stored. Then MLflow's search_runs for the best 300 of `--runs` finished runs, which were written into its database
+straight.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ WRITERS, PER_EVENT = 10, 10
 
 MLFLOW = """
 import sys, time
+from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric
-client = MlflowClient(sys.argv[1])
+client = MlflowClient(sys.argv[4])
 run = client.create_run("0").info.run_id
+Path(sys.argv[1], "ready-" + sys.argv[3]).touch()
+while not Path(sys.argv[1], "start").exists():
+    time.sleep(0.001)
 for step in range(int(sys.argv[2])):
     now = int(time.time() * 1000)
     client.log_batch(run, metrics=[Metric(f"loss_{k}", 1 / (step + k + 1), now, step) for k in range(10)])
@@ -35,26 +40,36 @@ client.set_terminated(run)
 """
 
 TRACKIO = """
-import sys, trackio
-trackio.init(project="speed", name=sys.argv[1])
+import sys, time
+from pathlib import Path
+import trackio
+trackio.init(project="speed", name=sys.argv[3])
+Path(sys.argv[1], "ready-" + sys.argv[3]).touch()
+while not Path(sys.argv[1], "start").exists():
+    time.sleep(0.001)
 for step in range(int(sys.argv[2])):
     trackio.log({f"loss_{k}": 1 / (step + k + 1) for k in range(10)})
 trackio.finish()
 """
 
 
-def written(code: str, words: list[list[str]], n_events: int, environment: dict[str, str]) -> float:
-    """Wall seconds of ten processes that log, less those of ten that log nothing (imports)."""
-
-    def all_of(events: str) -> float:
-        began = time.perf_counter()
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        writers = [subprocess.Popen([sys.executable, "-c", code, *w, events], env=environment, **quiet) for w in words]
-        assert all(writer.wait() == 0 for writer in writers), "a writer failed"
-        return time.perf_counter() - began
-
-    idle = all_of("0")
-    return all_of(str(n_events)) - idle
+def written(code: str, n_events: int, place: Path, address: str, environment: dict[str, str]) -> float:
+    """Wall seconds from the moment when ten processes have begun their runs until the last has ended."""
+    place.mkdir()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(place), str(n_events), str(k), address], env=environment, **quiet
+        )
+        for k in range(WRITERS)
+    ]
+    while len(list(place.glob("ready-*"))) < WRITERS:
+        assert all(writer.poll() is None for writer in writers), "a writer ended before it began"
+        time.sleep(0.01)
+    began = time.perf_counter()
+    (place / "start").touch()
+    assert all(writer.wait() == 0 for writer in writers), "a writer failed"
+    return time.perf_counter() - began
 
 
 def fill(address: str, n_runs: int) -> None:
@@ -92,8 +107,7 @@ def main() -> None:
 
                 client = MlflowClient(address)
                 client.search_experiments()  # makes the tables
-            words = [[address] if tool == "mlflow" else [f"run-{k}"] for k in range(WRITERS)]
-            seconds = written(code, words, chosen.events, environment)
+            seconds = written(code, chosen.events, Path(name) / f"{tool}-writers", address, environment)
             version = importlib.metadata.version(tool)
             print(f"{tool} {version}: {scalars:,} scalars in {seconds:.1f} s, {scalars / seconds:,.0f} scalars/s")
             if tool == "mlflow":

@@ -140,10 +140,10 @@ def _found(
     own: str,
 ) -> Found:
     found = Found({}, seen, from_start, status.epoch or None)
-    events = []
+    events, is_numbers, take = [], _NUMBERS.match, found.lines.append
     for place, line in enumerate(lines):
-        if _NUMBERS.match(line) and line.isascii():  # as its writer leaves it; DuckDB would choke on broken UTF-8
-            found.lines.append((place, line))
+        if is_numbers(line) and line.isascii():  # as its writer leaves it; DuckDB would choke on broken UTF-8
+            take((place, line))
             continue
         event = rundir.read_event(line)
         if event is None:

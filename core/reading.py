@@ -92,6 +92,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "str | None": (str, type(None)),
     "int | None": (int, type(None)), "dict[str, Any]": (dict,), "dict[str, str]": (dict,),
 }  # fmt: skip
+_FIELD_KINDS: dict[type, list[tuple[str, tuple[type, ...]]]] = {
+    kind: [(about.name, _KINDS[str(about.type)]) for about in fields(kind)] for kind in (Spec, Status)
+}
 
 
 def _record(kind: type[T], raw: Any) -> T:
@@ -99,14 +102,14 @@ def _record(kind: type[T], raw: Any) -> T:
     if not isinstance(raw, dict):
         raise ValueError("it holds no JSON object")
     values: dict[str, Any] = {}
-    for about in fields(kind):
-        if about.name in raw:
-            value = raw[about.name]
-            if about.type == "float" and isinstance(value, str):
+    for name, kinds in _FIELD_KINDS[kind]:
+        if name in raw:
+            value = raw[name]
+            if float in kinds and isinstance(value, str):
                 value = float(value)  # "nan"
-            if not isinstance(value, _KINDS[str(about.type)]):
-                raise ValueError(f"its {about.name} is {value!r:.40}")
-            values[about.name] = value
+            if not isinstance(value, kinds):
+                raise ValueError(f"its {name} is {value!r:.40}")
+            values[name] = value
     return kind(**values)
 
 

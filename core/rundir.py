@@ -198,7 +198,8 @@ class Writer:
 
     def __init__(self, folder: Path, *, begins: bool = True) -> None:
         self.folder, self._spare = folder, folder / ".spare"
-        self._lock = threading.Lock()
+        self._lock, self._status_lock = threading.Lock(), threading.Lock()
+        self._told: dict[str, Any] = {}
         self._log = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             self._open()
@@ -270,8 +271,9 @@ class Writer:
 
     def set(self, **values: Any) -> None:
         """Change fields of the status; a change of state is also an event, and synced to the disk."""
-        with self._lock:
-            status = Status(**{**asdict(self.status), **values, "heartbeat": time.time()})
+        with self._status_lock:  # of its own: a training that logs must not wait for this file
+            told = dict(self._told.popitem() for _ in range(len(self._told)))
+            status = Status(**{**asdict(self.status), **told, **values, "heartbeat": time.time()})
             disk.replace(self.folder / "status.json", json.dumps(_finite(asdict(status))).encode())
             self.status = status
         if "state" in values and values["state"] != self._state_told:
@@ -279,17 +281,18 @@ class Writer:
             self._state_told = values["state"]
             self.sync()
 
+    def tell(self, **values: Any) -> None:
+        """Change fields of the status that can wait for the next beat to reach the disk: it may stall for 0.1 s."""
+        self._told.update(values)
+
     def end(self, **values: Any) -> None:
         """The last words: status first, then its event. Where the disk is full they take the room that was spared."""
+        self._spare.unlink(missing_ok=True)  # before them: who is killed right after them leaves nothing behind
         try:
             self.set(**values)
         except OSError:
-            self._spare.unlink(missing_ok=True)
-            try:
-                self.set(**values)
-            except OSError:
-                if self.status.state != values["state"]:  # not even its status: readers will see that it is gone
-                    raise
+            if self.status.state != values["state"]:  # not even its status: readers will see that it is gone
+                raise
 
     def beat(self) -> None:
         """Say "still here"."""

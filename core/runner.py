@@ -70,7 +70,7 @@ def outcome_of(error: Exception) -> dict[str, Any]:
 
 def end(writer: rundir.Writer, run: Run | None, outcome: dict[str, Any]) -> None:
     """A run's last words; nobody else may write any more."""
-    place = {"step": run.step, "epoch": run.epoch} if run else {}  # progress is told four times a second at most
+    place = {"step": run.step, "epoch": run.epoch} if run else {}
     writer.end(**outcome, **place, note="", ended_at=time.time())
     writer.close()
 
@@ -279,12 +279,9 @@ class Run:
         self.writer.event("metrics", step=self.step, epoch=self.epoch, values=values)
 
     def progress(self) -> None:
-        """How far, for whoever watches."""
+        """How far, for whoever watches; told with each beat."""
         fraction = min(self.epoch / self.total_epochs, 1.0) if self.total_epochs else 0.0
-        now = time.monotonic()
-        if now - self.last_note_at > 0.25:
-            self.last_note_at = now
-            self.writer.set(step=self.step, epoch=self.epoch, fraction=fraction, trained_s=self.trained_s())
+        self.writer.tell(step=self.step, epoch=self.epoch, fraction=fraction, trained_s=self.trained_s())
 
     def note(self, fraction: float, sentence: str) -> None:
         """Progress of something slow outside `fit`; also a place where a stop is obeyed."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,8 +29,9 @@ if TYPE_CHECKING:  # half a second to import, which the first page need not wait
 
 T = TypeVar("T")
 
-LINES_AT_ONCE = 64_000_000
-"""Bytes of log taken in one go: an index of long runs must not be in memory twice."""
+LINES_AT_ONCE = 8_000_000
+"""Bytes of log taken in one go: an index of long runs must not be in memory twice, and DuckDB parses one lot while the
+next is read."""
 
 KEPT_ANSWERS = 200
 
@@ -126,21 +128,28 @@ class Store:
             self.damaged = {run: said for run, said in self.damaged.items() if run in folders}
         else:
             folders = {only.name: str(only)}
-        taken = 0
-        for run, place in folders.items():
-            found = read_run(place, self._seen.get(run), own, queued)
-            if isinstance(found, str):
-                self.damaged[run] = found
-                self._forget([run] if run in self._seen else [])
-            elif isinstance(found, Seen):
-                rested.append((run, found))
-            elif found is not None:
-                changed.append(found)
-                size += sum(len(line) for _, line in found.lines)
-            if size > LINES_AT_ONCE:
-                self._take(changed, rested)
-                taken, changed, rested, size = taken + len(changed), [], [], 0
+        taken, unreadable = 0, []
+        with ThreadPoolExecutor(1) as hand:  # alone with the connection until it is waited for
+            at_work: Future[None] | None = None
+            for run, place in folders.items():
+                found = read_run(place, self._seen.get(run), own, queued)
+                if isinstance(found, str):
+                    unreadable.append(run)
+                    self.damaged[run] = found
+                elif isinstance(found, Seen):
+                    rested.append((run, found))
+                elif found is not None:
+                    changed.append(found)
+                    size += sum(len(line) for _, line in found.lines)
+                if size > LINES_AT_ONCE:
+                    if at_work is not None:
+                        at_work.result()
+                    at_work = hand.submit(self._take, changed, rested)
+                    taken, changed, rested, size = taken + len(changed), [], [], 0
+            if at_work is not None:
+                at_work.result()
         self._take(changed, rested)
+        self._forget([run for run in unreadable if run in self._seen])
         return taken + len(changed)
 
     def _forget(self, runs: list[str]) -> None:

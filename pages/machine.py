@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from core import control, machine, paths, rundir, supervisor
@@ -17,9 +19,7 @@ def panel() -> None:
 
 
 def _panel() -> None:
-    known = shared.known_runs()
-    names = known[known["state"].isin([*rundir.ACTIVE, *rundir.WAITING])]["run"].tolist()
-    busy = _busy([name for name in names if (paths.runs() / name).is_dir()])
+    busy = _busy(shared.under_way())
     st.subheader("This machine", anchor=False)
     for use in machine.use():
         on_it = [text for device, text in busy if device == use.device]
@@ -31,11 +31,10 @@ def _panel() -> None:
     _queue()
 
 
-def _busy(names: list[str]) -> list[tuple[str, str]]:
+def _busy(folders: list[Path]) -> list[tuple[str, str]]:
     """Device and sentence of every run that holds one."""
     found = []
-    for name in names:
-        folder = paths.runs() / name
+    for folder in folders:
         status = rundir.read_status(folder)
         if status.state not in rundir.ACTIVE or status.is_finished:
             continue

@@ -11,16 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from core import decoding, disk, leftovers, paths, rundir, supervisor, sweeprecord
 from core.keeping import Keeper
 from core.store import Store, default_store
-
-if TYPE_CHECKING:  # half a second to import, which the first page need not wait for
-    import pandas as pd
 
 STATE_COLOURS = {
     "queued": "gray",
@@ -70,6 +67,9 @@ LOOKED = "index.looked_at"
 LATER = "index.later"
 """After a page was opened with a look at the runs under way alone: the look at all of them."""
 
+LATER_AFTER_S = 0.5
+"""So long is what the script made under way to the browser, and a look takes Python to itself."""
+
 PAGE = "page.open"
 TRUSTED_S = 60.0
 """A page is opened on what a look no older than this has found of the runs that are at rest."""
@@ -97,6 +97,7 @@ class _LookLater(threading.Thread):
         self.n_changed = 0
 
     def run(self) -> None:
+        time.sleep(LATER_AFTER_S)
         _look_at_those_under_way(self._index)  # what they say next is theirs to show
         self.n_changed = _look_at_all(self._index, self._last)
 
@@ -139,9 +140,9 @@ def has_runs() -> bool:
     return next(rundir.places(), None) is not None
 
 
-def known_runs(limit: int = 500) -> pd.DataFrame:
-    """The newest runs as the index has them, without looking at the disk: for what ticks."""
-    return _store().runs(limit=limit)
+def under_way() -> list[Path]:
+    """The directories of the runs under way as the index has them, without looking at the disk: for what ticks."""
+    return _store().active()
 
 
 @st.cache_resource(show_spinner=False)
@@ -156,9 +157,7 @@ def _warm() -> None:
     decoding.prepare()
     for name in WARM_MODULES:
         importlib.import_module(name)
-    # After every run of a script, and of each part that ticks, Streamlit has Python look through all objects for
-    # garbage. With these modules that took 0.2 s; what is here now stays, and need not be looked at.
-    gc.collect()
+    gc.collect()  # what is here now stays, and need not be looked through each time Python looks for garbage
     gc.freeze()
 
 
@@ -217,7 +216,7 @@ def _activity() -> None:
             st.rerun()
     if ticks and ticks % 3 == 0:  # of what ticks every third looks: 0.07 s with four long runs
         _look_at_all(_store(), _last_look())
-    running = _store().active()  # not every status.json: with 10,000 runs that was most of a page switch
+    running = under_way()  # not every status.json: with 10,000 runs that was most of a page switch
     supervisor.ensure()
     waiting = len(list(supervisor.queue().iterdir()))
     for folder in running:

@@ -88,10 +88,12 @@ def _chart(frame: pd.DataFrame) -> None:
 
 def _tables() -> None:
     st.subheader("Tables", anchor=False)
-    for name, about in TABLES.items():
-        with st.expander(f"{name}: {about.sentence}"):
-            rows = [{"column": c.name, "type": c.type, "unit": c.unit, "meaning": c.sentence} for c in about.columns]
-            st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+    name = st.segmented_control(
+        "Table", list(TABLES), default="runs", required=True, key="table", label_visibility="collapsed"
+    )
+    st.caption(TABLES[name].sentence)
+    rows = [{"column": c.name, "type": c.type, "unit": c.unit, "meaning": c.sentence} for c in TABLES[name].columns]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
 
 
 st.title("SQL", anchor=False)

@@ -125,12 +125,12 @@ def _recent() -> None:
     for row in mine.to_dict("records"):
         sweep = row["sweep"] if isinstance(row["sweep"], str) else ""  # NaN where it belongs to none
         label = shared.name_of(row["trainer"], row["data"], row["seed"], sweep, json.loads(row["config"]))
-        with st.container(horizontal=True, vertical_alignment="center"):
-            shared.badge(row["state"])
-            if st.button(shared.plain(label), key=f"show.{row['run']}", type="tertiary", help="Show this run"):
-                st.query_params["run"] = row["run"]
-                st.rerun()
-            st.caption(shared.ago(row["created_at"]))
+        # One element a row: a dozen rows of four took the browser a fifth of a second.
+        badge = f":{shared.STATE_COLOURS.get(row['state'], 'gray')}-badge[{row['state']}]"
+        about = f"{badge} {shared.plain(label)} :gray[{shared.plain(shared.ago(row['created_at']))}]"
+        if st.button(about, key=f"show.{row['run']}", type="tertiary"):
+            st.query_params["run"] = row["run"]
+            st.rerun()
 
 
 st.title("Train", anchor=False)

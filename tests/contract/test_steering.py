@@ -62,6 +62,7 @@ def in_this_process(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(runner, "_beat", lambda *_: None)  # a thread would outlive a death that is only played
     monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    monkeypatch.setattr(steering, "LOOK_S", 0.0)  # what is asked at one step is taken at it, however fast the steps
     monkeypatch.setitem(made_runs.SHAPES, "wave16k", (4800,))
     monkeypatch.setitem(made_runs.SHAPES, "logmel", (128, 20))
 
