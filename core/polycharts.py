@@ -20,9 +20,9 @@ TOTALS = {"micro_f1": "all, pooled (micro)", "macro_f1": "all, mean of classes (
 READING = {
     "classes": "F1 of each class and its 95 % interval (other songs, drawn by group). Beside it stands in how many "
     "items it is and how often it is said: far fewer said than there are is a class the model has no ear for here.",
-    "calibration": "On the dashed line a score is a probability: of all that was given .7, seven tenths are there. "
+    "calibration": "On the dotted line a score is a probability: of all that was given .7, seven tenths are there. "
     "Below it the scores promise too much, above it too little. Bars are 95 % intervals (Wilson), larger dots hold "
-    "more decisions. The curve of the validation clips is the one the thresholds' training clips resemble.",
+    "more decisions.",
     "confusion": "Items with exactly one label: its row, and as column the class with the highest score. Colour and "
     "number are shares of the row, n the row's items; the diagonal is right.",
     "missed": "Where the class of a row is there and not said: how often each other class is said that is not there. "
@@ -109,7 +109,7 @@ def calibration_drawing(table: pd.DataFrame, colours: Mapping[str, Any]) -> alt.
         base.mark_line().encode(y=y, strokeDash=alt.StrokeDash("part:N", scale=dashes, legend=None)),
         base.mark_point(filled=True, opacity=1).encode(
             y=y,
-            size=alt.Size("n:Q", scale=alt.Scale(range=[40, 260]), title="decisions"),
+            size=alt.Size("n:Q", scale=alt.Scale(range=[40, 260]), legend=None),
             shape=alt.Shape("part:N", scale=shapes, legend=None),
         ),
     ]
