@@ -72,22 +72,21 @@ def beside_drawing(table: pd.DataFrame, metric: str, colours: Mapping[str, Any])
     long = pd.concat(parts).dropna(subset=["value"])
     order = [PUBLISHED, OURS]
     scale = alt.Scale(zero=False, padding=16)
-    colour = alt.Color(
-        "who:N", sort=order, title=None, scale=alt.Scale(domain=order, range=[colours["real"], colours["train"]]),
-        legend=alt.Legend(orient="bottom", symbolStrokeWidth=2),
-    )  # fmt: skip
-    shape = alt.Shape("who:N", sort=order, title=None, scale=alt.Scale(domain=order, range=["diamond", "circle"]))
+    legend = alt.Legend(orient="bottom", symbolStrokeWidth=2)
+    told: dict[str, Any] = {"sort": order, "title": None, "legend": legend}
+    stroke = alt.Stroke("who:N", scale=alt.Scale(domain=order, range=[colours["real"], colours["train"]]), **told)
+    # A scale of its own for what is inside, so that the legend's diamond is as hollow as those of the chart.
+    fill = alt.Fill("who:N", scale=alt.Scale(domain=order, range=["transparent", colours["train"]]), **told)
+    shape = alt.Shape("who:N", scale=alt.Scale(domain=order, range=["diamond", "circle"]), **told)
     base = alt.Chart(long).encode(
         y=alt.Y("name:N", sort=list(table["name"]), title=None, axis=alt.Axis(labelLimit=220)),
         yOffset=alt.YOffset("who:N", sort=order, scale=alt.Scale(paddingOuter=0.35)),
-        color=colour,
+        stroke=stroke,
         tooltip=["name:N", "who:N", *(alt.Tooltip(f"{name}:Q", format=".5~g") for name in columns), "n:Q"],
     )
     x = alt.X("value:Q", title=wording.words(metric), scale=scale)
     layers = [base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", scale=scale), x2="high:Q")]
-    for who, is_filled in ((PUBLISHED, False), (OURS, True)):
-        points = base.transform_filter(alt.datum.who == who)
-        layers.append(points.mark_point(size=70, filled=is_filled, strokeWidth=2, opacity=1).encode(x=x, shape=shape))
+    layers.append(base.mark_point(size=70, strokeWidth=2, opacity=1).encode(x=x, shape=shape, fill=fill))
     return alt.layer(*layers).properties(height=ROW, title=_title(metric), description=_told(table, metric))
 
 

@@ -74,3 +74,14 @@ def test_pictures_of_a_report_hold_every_cell_also_without_a_run() -> None:
     )
     assert "sgd · 0.1" in studycharts.beside_figure(empty, "train/loss")
     assert studycharts.sd_drawing(empty, "x", palette.ROLES["light"]).to_dict()["description"].startswith("X: our")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_legend_is_as_hollow_as_the_marks(theme: str) -> None:
+    whole = studycharts.beside_drawing(table().reset_index(), "train/loss", palette.ROLES[theme]).to_dict()
+    (points,) = (layer for layer in whole["layer"] if layer["mark"]["type"] == "point")
+    fill, stroke, shape = (points["encoding"][channel] for channel in ("fill", "stroke", "shape"))
+    inside = dict(zip(fill["scale"]["domain"], fill["scale"]["range"], strict=True))
+    assert inside[studycharts.PUBLISHED] == "transparent" and inside[studycharts.OURS] == stroke["scale"]["range"][1]
+    # Vega draws one legend of channels that share all of this, and the marks take the same scales.
+    assert len({(str(one["scale"]["domain"]), one["title"], str(one["legend"])) for one in (fill, stroke, shape)}) == 1
