@@ -152,9 +152,17 @@ def branch(folder: Path, spec: rundir.Spec, current: dict[str, Any], begin: str 
         )
         key = f"branch.{spec.id}.{config.fingerprint(current)}" + (f".{begin}" if begin else "")
         start = begin or st.selectbox("Begin from", list(points), key=f"{key}.from")
-        values = _knob_form(key, able, current, "Start the branch")
+        values = _knob_form(key, able, _with_more_epochs(folder, able, current), "Start the branch")
         if values is not None:
             _open(lambda: branching.branch(folder, values, epoch=points[start]))
+
+
+def _with_more_epochs(folder: Path, able: dict[str, Knob], current: dict[str, Any]) -> dict[str, Any]:
+    """What the form of a branch starts from: where the run has come to its end, as many epochs again."""
+    if "epochs" not in able or rundir.read_status(folder).epoch < current["epochs"]:
+        return current
+    twice = 2 * current["epochs"]
+    return current | {"epochs": min(twice, _whole(able["epochs"].high) or twice)}
 
 
 def _clone(folder: Path, spec: rundir.Spec) -> None:

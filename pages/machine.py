@@ -63,7 +63,7 @@ def _queue() -> None:
             continue
         said, earlier, later = st.columns([12, 1, 1], vertical_alignment="center", gap="small")
         about = shared.name_of(spec.trainer, spec.data, spec.seed, spec.sweep, spec.config)
-        text = shared.plain(f"{place}. {about}, for {spec.device}")
+        text = shared.plain(f"{place}. {about}, for {spec.device}, {shared.ago(spec.created_at)}")
         if said.button(text, key=f"queue.show.{name}", type="tertiary", help="Show this run"):
             st.query_params["run"] = name
             st.rerun()

@@ -67,6 +67,9 @@ LOOKED = "index.looked_at"
 LATER = "index.later"
 """After a page was opened with a look at the runs under way alone: the look at all of them."""
 
+PLACES = ("run", "sweep", "study", "clip")
+"""The parts of an address that say which run, sweep … a page shows."""
+
 LATER_AFTER_S = 0.5
 """So long is what the script made under way to the browser, and a look takes Python to itself."""
 
@@ -190,11 +193,21 @@ STYLE = """
 def frame(page: str = "") -> None:
     """What every page shows: the spacing they share, and where runs are under way, in the sidebar."""
     st.html(STYLE)
+    _tell_address()
     st.session_state["activity.ticks"] = -1
     _look(is_opened=st.session_state.get(PAGE, page) != page)
     st.session_state[PAGE] = page
     with st.sidebar:
         st.fragment(_activity, run_every=side_s())()
+
+
+def _tell_address() -> None:
+    """A link to the page where one is leaves the browser's address as it was (Streamlit 1.67): the next click would be
+    one on the page before it."""
+    place = [st.query_params.get_all(name) for name in PLACES]
+    if st.session_state.get("address.place") != place:
+        st.session_state["address.place"] = place
+        st.query_params.update()  # sends what it has
 
 
 def side_s() -> float:

@@ -149,6 +149,10 @@ with right:
         monitor.together(known)
     elif known:
         monitor.monitor(known[0])
+    has_queue = bool(supervisor.waiting())
+    if has_queue:  # what somebody has just started is looked for first
+        machine.panel()
     _recent()
     actions.trash_bin()
-    machine.panel()
+    if not has_queue:
+        machine.panel()

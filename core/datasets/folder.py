@@ -200,10 +200,11 @@ def _read(file: Path) -> pd.DataFrame:
     if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first column for row names
         raise ValueError(f"{file}: a row has more values than the header has columns.")
     table.columns = [str(column).strip().lower() for column in table.columns]
+    found = ", ".join(table.columns)
     if "path" not in table and "file" in table:
         table = table.rename(columns={"file": "path"})
     if "path" not in table or not any(_has(table, task) for task in TASKS):
-        raise ValueError(f"{file}: expected the columns {FORM}, and found {', '.join(table.columns)}.")
+        raise ValueError(f"{file}: expected the columns {FORM}, and found {found}.")
     table = table.apply(lambda column: column.str.strip())
     if table.empty:
         raise ValueError(f"{file} lists no recording.")

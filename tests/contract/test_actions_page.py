@@ -104,7 +104,10 @@ def test_a_branch_from_the_page_is_shown_at_once(finished: Path) -> None:
     app = opened(finished)
     start = next(box for box in app.selectbox if box.label == "Begin from")
     assert start.options[0].startswith("last (epoch 3)") and "epoch 1" in start.options
-    app = press(app, "Start the branch")  # from the last epoch of a finished run: nothing would be left
+    (epochs,) = (box for box in app.number_input if box.key and "branch" in box.key and box.key.endswith(".epochs"))
+    assert epochs.value == 6  # the run has come to its end: as many again
+    epochs.set_value(3)
+    app = press(app, "Start the branch")  # from the last epoch: nothing would be left
     assert any("set epochs above 3" in box.value.replace("\\", "") for box in app.error)
     next(box for box in app.selectbox if box.label == "Begin from").set_value("epoch 1")
     app = press(app, "Start the branch")
