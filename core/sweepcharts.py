@@ -134,8 +134,8 @@ def interaction_drawing(
         ),
     ]
     title = f"{wording.sentence_case(wording.words(x))} × {wording.words(other)}"  # it stands in half a page's width
-    told = f"{title}: mean {wording.words(response)}, {len(table)} means in {len(names)} lines."
-    return alt.layer(*layers).properties(height=280, title=title, description=told)
+    description = f"{title}: mean {wording.words(response)}, {len(table)} means in {len(names)} lines."
+    return alt.layer(*layers).properties(height=280, title=title, description=description)
 
 
 def heat_drawing(table: pd.DataFrame, x: str, other: str, response: str) -> alt.LayerChart | alt.FacetChart:
