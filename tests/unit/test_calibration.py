@@ -36,6 +36,15 @@ def test_too_sure_by_a_sixth() -> None:
     assert calibration.bias(shy) == pytest.approx(-1 / 6, abs=0.004)
 
 
+def test_too_sure_here_and_not_sure_enough_there() -> None:
+    """Given p and true with 1 − p: ∫ |2p − 1| = 1/2, bin by bin the same, and no bias at all."""
+    random = np.random.default_rng(6)
+    scores = random.random(N)
+    table = calibration.curve(random.random(N) < 1 - scores, scores)
+    assert calibration.error(table) == pytest.approx(0.5, abs=0.004)
+    assert calibration.bias(table) == pytest.approx(0.0, abs=0.004)
+
+
 def test_edges_empty_bins_and_nothing() -> None:
     table = calibration.curve(np.array([[1, 0], [1, 0]]), np.array([[1.0, 0.0], [0.95, 0.0]]))
     assert table["low"].tolist() == [0.0, 0.9] and table["n"].tolist() == [2, 2]

@@ -111,7 +111,7 @@ def test_what_is_special_about_a_class_is_said() -> None:
 
 
 def test_what_is_taken_for_what() -> None:
-    truth = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
+    truth = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]])
     scores = np.array([[0.9, 0.1, 0.0], [0.2, 0.1, 0.3], [0.0, 0.4, 0.1], [0.0, 0.0, 0.0], [0.9, 0.8, 0.0]])
     heard = np.array([True, True, True, False, True])  # the fourth is silent
     assert multilabel.confusion(truth, scores, heard).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
