@@ -122,10 +122,10 @@ def _overview(listing: list[Summary]) -> None:
 def _one(name: str, listing: list[Summary]) -> None:
     try:
         study = study_reading.study(name)
+        _head(study)
         if data := study_data.chosen(study):
             study = study_reading.study(name, data)
         default = "quick" if study_reading.first(study, shared.store()).is_quick else "full"
-        _head(study)
         quick = bool(study.file.quick) and _choose_variant(study, "variant", default) == "quick"
         found = study_reading.reading(study, quick, shared.store())
     except ValueError as error:
