@@ -237,7 +237,7 @@ PLACES = """([marks, dots]) => {
 
 @pytest.fixture
 def placed(browser):
-    """placed(marks, dots) -> where the plane puts the names of these marks; the drawing code alone, on an empty page."""
+    """placed(marks, dots) -> where the plane puts the names of these marks; the drawing code alone on a page."""
     page = browser.new_page()
     here = Path(__file__).parents[2] / "pages" / "deck"
     code = "".join((here / f"{name}.js").read_text() for name in ("draw", "time", "plane"))
