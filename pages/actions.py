@@ -159,7 +159,7 @@ def branch(folder: Path, spec: rundir.Spec, current: dict[str, Any], begin: str 
 
 def _with_more_epochs(folder: Path, able: dict[str, Knob], current: dict[str, Any]) -> dict[str, Any]:
     """What the form of a branch starts from: where the run has come to its end, as many epochs again."""
-    if "epochs" not in able or rundir.read_status(folder).epoch < current["epochs"]:
+    if "epochs" not in able or "epochs" not in current or rundir.read_status(folder).epoch < current["epochs"]:
         return current
     twice = 2 * current["epochs"]
     return current | {"epochs": min(twice, _whole(able["epochs"].high) or twice)}

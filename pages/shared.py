@@ -285,7 +285,7 @@ def ago(timestamp: str) -> str:
     except ValueError:
         return ""
     then = then if then.tzinfo else then.replace(tzinfo=UTC)  # as another program may have written it
-    return f"{duration((datetime.now(UTC) - then).total_seconds())} ago"
+    return f"{duration(max(0.0, (datetime.now(UTC) - then).total_seconds()))} ago"  # a clock may have been set back
 
 
 def name_of(trainer: str, data: str, seed: int, sweep: str, config: Mapping[str, Any]) -> str:

@@ -178,9 +178,10 @@ def test_the_list_begins_with_what_runs_and_names_what_a_sweep_varies(finished: 
     supervisor.enqueue_all([waiting])
     buttons = {button.key: button.label.replace("\\", "") for button in opened().button if button.key}
     shown = [label for key, label in buttons.items() if key.startswith("show.")]
-    assert len(shown) == 12 and shown[0] == "toy on toy, seed 0"
+    assert len(shown) == 12 and shown[0].startswith(":blue-badge[running] toy on toy, seed 0 :gray[")
     name = "toy on toy, epochs 16, learning_rate 0.03, seed 1"
-    assert name in shown and buttons[f"queue.show.{waiting.name}"] == f"1. {name}, for cpu"
+    assert f":gray-badge[queued] {name} :gray[0.0 s ago]" in shown  # made in 2030, so not before now
+    assert buttons[f"queue.show.{waiting.name}"] == f"1. {name}, for cpu, 0.0 s ago"
 
 
 def test_delete_and_undo(finished: Path) -> None:
