@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import listening, mixtures, paths, polyphonic, polyreports, rundir, trash
+from core import datasets, listening, mixtures, paths, polyphonic, polyreports, rundir, trash
 from core.background import Cancelled
-from core.datasets import IRMAS_CLASSES, _irmas
+from core.datasets import IRMAS_CLASSES, _irmas, splits
 from core.polyreports import Settings
 from core.store import memory_store
 from tests import tones
@@ -76,6 +76,8 @@ def test_what_is_heard_is_found(run: str, music: str) -> None:
     diagonal = np.diag(report["confusion"])
     assert diagonal.sum() == np.sum(report["confusion"]) == 2
     assert report["mono"]["metrics"]["micro_f1"]["value"] == 1.0 and report["mono"]["labels_per_item"] == 1.0
+    own = datasets.load(report["trained_on"], "instruments")
+    assert report["mono"]["n_items"] == (splits.assign(own, report["split"]) == "validation").sum()
     assert "1 of 6 items are silent" in " ".join(report["notes"])
     assert "1 of 6 items are shorter than one window of 1 s." in report["notes"]
     # At 0.5 the two that take turns are missed, too: each has 0.9 in half of the windows.
@@ -122,9 +124,6 @@ def test_the_run_s_own_test_part_is_scored(cache: Path, tmp_path: Path, hear: An
     run = tones.run(f"folder:{place}")
     report = polyphonic.evaluate(run, settings=SHORT)
     items = set(report["items"]["item"])
-    from core import datasets
-    from core.datasets import splits
-
     dataset = datasets.load(f"folder:{place}", "instruments")
     parts = splits.assign(dataset, "grouped:0")
     assert items == set(dataset.items[parts == "test"])
