@@ -6,6 +6,7 @@ import base64
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -59,7 +60,7 @@ def drawing(shown: Picture, what: str) -> alt.LayerChart | alt.FacetChart:
         axis=alt.Axis(values=ticks, format="~s", grid=False),
     )
     # As large as the room between the axes turns out to be: whoever shows a chart may fit it into less.
-    size = {"width": alt.ExprRef("width"), "height": alt.ExprRef("height")}
+    size: dict[str, Any] = {"width": alt.ExprRef("width"), "height": alt.ExprRef("height")}
     image = alt.Chart(middle).mark_image(aspect=False, **size).encode(x=x, y=y, url="url:N")
     colour = alt.Color(
         "db:Q",

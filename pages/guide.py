@@ -40,7 +40,7 @@ def _show(entries: list[guide.Entry]) -> None:
 
 st.title("Guide", anchor=False)
 st.caption("What every number and every picture means, from the place where each is defined.")
-left, right = st.columns([2, 3], vertical_alignment="bottom")
+left, right = st.columns([2, 3], vertical_alignment="top")
 words = left.text_input("Search", key="q", bind="query-params", placeholder="ccc, dropout, leak …")
 chosen = right.segmented_control(
     "Section", guide.SECTIONS, default=guide.SECTIONS[0], key="section", bind="query-params", disabled=bool(words)

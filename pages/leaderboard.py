@@ -21,8 +21,8 @@ DRAWN_COLUMNS = ["kind", "name", "note", "n", *(f"{part}{end}" for part in ("val
 
 COLUMNS = {
     "#": st.column_config.Column(width=36, help="Rank by validation."),
-    "configuration": st.column_config.Column(width=230, help="The trainer and the knobs in which its rows differ."),
-    "note": st.column_config.Column(width=70, help="Starter runs ship with the lab; steered runs were changed."),
+    "configuration": st.column_config.Column(width=380, help="The trainer and the knobs in which its rows differ."),
+    "note": st.column_config.Column(width=130, help="Starter runs ship with the lab; steered runs were changed."),
     "validation [95 %]": st.column_config.Column(width=160, help="What the board is ranked by."),
     "test [95 %]": st.column_config.Column(width=160, help="Scored once, after training; not used for the rank."),
     "runs (n)": st.column_config.Column(width=60, help="Runs pooled in this row: seeds of one configuration."),

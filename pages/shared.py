@@ -67,6 +67,9 @@ LOOKED = "index.looked_at"
 LATER = "index.later"
 """After a page was opened with a look at the runs under way alone: the look at all of them."""
 
+MOST_BESIDE = 4
+"""Runs of no sweep that the sidebar shows one by one."""
+
 PLACES = ("run", "sweep", "study", "clip")
 """The parts of an address that say which run, sweep … a page shows."""
 
@@ -95,7 +98,7 @@ class _LookLater(threading.Thread):
     """A look at all run directories beside the script; `n_changed` says in how many of them it found something."""
 
     def __init__(self, index: Store, last: _LastLook) -> None:
-        super().__init__(daemon=True)
+        super().__init__(daemon=False)  # the interpreter waits for it: one that ends inside DuckDB aborts
         self._index, self._last = index, last
         self.n_changed = 0
 
@@ -183,9 +186,9 @@ STYLE = """
   [data-testid="stSidebarHeader"] { height: 2.2rem; }
   [data-testid="stMain"] { font-variant-numeric: tabular-nums; }
   /* a link to another run or sweep is one to this page, and would be shown as the place where the reader is */
-  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] { background: none; }
-  [data-testid="stMain"] [data-testid="stPageLink-NavLink"]:hover { background: rgb(128 128 128 / 0.15); }
-  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] * { font-weight: inherit; }
+  [data-testid="stPageLink-NavLink"] { background: none; }
+  [data-testid="stPageLink-NavLink"]:hover { background: rgb(128 128 128 / 0.15); }
+  [data-testid="stPageLink-NavLink"] * { font-weight: inherit; }
 </style>
 """
 
@@ -232,27 +235,41 @@ def _activity() -> None:
     running = under_way()  # not every status.json: with 10,000 runs that was most of a page switch
     supervisor.ensure()
     waiting = len(list(supervisor.queue().iterdir()))
+    alone: list[tuple[str, str, rundir.Status]] = []
+    of_sweeps: dict[str, list[float]] = {}
     for folder in running:
         try:
-            status, trainer = rundir.read_status(folder), rundir.read_spec(folder).trainer
+            status, spec = rundir.read_status(folder), rundir.read_spec(folder)
         except ValueError:  # damaged: that run's own page says so, the others go on
             continue
-        st.progress(min(max(status.fraction, 0.0), 1.0), text=plain(f"{trainer}: {status.note or status.state}"))
-        st.page_link(
-            "pages/train.py", label="Watch it", icon=":material/monitoring:", query_params={"run": folder.name}
-        )
-    if len(running) > 1:
-        names = [folder.name for folder in running]
+        if spec.sweep:
+            of_sweeps.setdefault(spec.sweep, []).append(status.fraction)
+        else:
+            alone.append((folder.name, spec.trainer, status))
+    for name, trainer, status in alone[:MOST_BESIDE]:
+        st.progress(_share(status.fraction), text=plain(f"{trainer}: {status.note or status.state}"))
+        st.page_link("pages/train.py", label="Watch it", icon=":material/monitoring:", query_params={"run": name})
+    if len(alone) > 1:
+        more = f" ({len(alone)} runs)" if len(alone) > MOST_BESIDE else ""
+        names = [name for name, *_ in alone]
         st.page_link(
             "pages/train.py",
-            label="Watch them together",
+            label=f"Watch them together{more}",
             icon=":material/stacked_line_chart:",
             query_params={"run": names},
         )
+    for sweep, fractions in of_sweeps.items():
+        n_runs = f"{len(fractions)} runs" if len(fractions) > 1 else "1 run"
+        st.progress(_share(sum(fractions) / len(fractions)), text=plain(f"{sweep.split('-', 2)[-1]}: {n_runs} at work"))
+        st.page_link("pages/sweeps.py", label="Watch it", icon=":material/grid_view:", query_params={"sweep": sweep})
     if waiting:
         st.caption(f"{waiting} waiting in the queue")
     if _store().note:
         st.caption(plain(_store().note))
+
+
+def _share(fraction: float) -> float:
+    return min(max(fraction, 0.0), 1.0)
 
 
 def theme() -> str:

@@ -10,6 +10,7 @@ import streamlit as st
 from core import sweeps
 from core.verdicts import ARTEFACT, CANNOT_TELL, CHECK_FAILED, NOT_REPRODUCED, REPRODUCED
 from pages import shared, study_reading, study_run, study_table
+from pages.drawing import finished
 from pages.study_reading import Judged, Reading
 
 Colour = Literal["green", "red", "orange", "gray", "violet"]
@@ -122,7 +123,7 @@ def drawing(chart: Any, height: int = 300) -> None:
     if isinstance(chart, str):
         st.error(shared.plain(chart), icon=":material/bug_report:")
         return
-    st.altair_chart(chart, height=height)
+    st.altair_chart(finished(chart), height=height)
     title, about = getattr(chart, "title", ""), getattr(chart, "description", "")
     if isinstance(about, str):
         read = about.removeprefix(title).lstrip(". ") if isinstance(title, str) else about

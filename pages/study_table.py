@@ -11,6 +11,7 @@ import streamlit as st
 from core import metrics, studies, studycharts
 from core.studies import Published
 from pages import palette, shared, study_reading
+from pages.drawing import finished
 from pages.study_reading import Reading
 
 COLUMNS = {
@@ -85,7 +86,7 @@ def _pictures(rows: pd.DataFrame, published: Published, metric: str) -> None:
         drawn.append((studycharts.sd_drawing(table, metric, colours), "in sd"))
     for place, (drawing, kind) in zip(st.columns(len(drawn), gap="medium"), drawn, strict=True):
         with place:
-            st.altair_chart(drawing)
+            st.altair_chart(finished(drawing))
             st.caption(shared.plain(f"How to read it: {studycharts.READING[kind]}"))
 
 

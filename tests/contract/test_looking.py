@@ -128,6 +128,23 @@ def test_opening_a_page_sees_runs_that_came_and_those_under_way(one_at_rest: tup
         assert sorted(told(app.run()).split()) == ["done", "stopped"]
 
 
+def test_beside_the_page_a_sweep_is_one_line_and_single_runs_are_few(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links: list[str] = []
+    monkeypatch.setattr("streamlit.page_link", lambda page, label, **more: links.append(label))
+    for number in range(9):
+        one = spec(f"run-{number}", **({"sweep": "20260101-000000-depth"} if number < 3 else {}))
+        state = rundir.Status("running", pid=os.getpid(), heartbeat=time.time(), fraction=0.5)
+        rundir.set_status(rundir.create(one), state)
+    app = AppTest.from_function(opened)
+    app.query_params["page"] = "first"
+    app.run(timeout=60)
+    assert not app.exception
+    assert links == ["Watch it"] * 4 + ["Watch them together (6 runs)", "Watch it"]
+    assert [bar.proto.text for bar in app.get("progress")][-1] == "depth\\: 3 runs at work"
+
+
 def test_a_time_without_a_zone_is_read_as_universal() -> None:
     assert shared.ago("2026-01-01T00:00:00").split()[1:] == shared.ago("2026-01-01T00:00:00+00:00").split()[1:]
     assert shared.ago("yesterday") == ""
