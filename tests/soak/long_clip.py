@@ -88,9 +88,13 @@ def _serve(port: int, cache: Path) -> subprocess.Popen[bytes]:
     while time.monotonic() < end:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
-            return server
         except OSError:
             time.sleep(0.2)
+            continue
+        time.sleep(1)
+        if server.poll() is not None:
+            raise SystemExit(f"Something else answers at port {port}; choose another with --port.")
+        return server
     server.kill()
     raise SystemExit("The app did not start.")
 
