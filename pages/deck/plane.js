@@ -59,6 +59,7 @@ function drawPlaneBase(canvas, layout, data, theme) {
 
 // Song-level crosses first, then their names where they hide neither a cross, a word, nor (if it can be) a point.
 function drawSong(context, layout, data, theme) {
+  if (!data.song.length) return; // the live panel has no series here, and no names to place
   const { left, top, side } = layout;
   const marks = data.song.map(({ name, valence, arousal }) => {
     const lines = nameLines(context, theme, name, side);

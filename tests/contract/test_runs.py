@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import trainers
-from core import checkpoints, datasets, evaluation, rundir, runner, supervisor
+from core import checkpoints, datasets, evaluation, rundir, runner, steering, supervisor
 from core.datasets import splits
 from core.events import Changes, Checkpoint, Done, Event, FitData, Metrics
 from core.store import memory_store
@@ -113,6 +113,7 @@ def stand_in(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "load_trainer", lambda name: SimpleNamespace(fit=fit, **about))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(runner, "_beat", lambda *_: None)  # a thread would outlive a death that is only played
+    monkeypatch.setattr(steering, "LOOK_S", 0.0)  # what is asked at one step is taken at it, however fast the steps
 
 
 @pytest.mark.parametrize("split", ["grouped:0", "grouped:7", "cv10:0.3"])
