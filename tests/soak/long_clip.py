@@ -113,7 +113,9 @@ def _use(page: Any, port: int, sound: Path, watch: Watch, listen_s: float | None
         begun, watch.stage = time.monotonic(), f"after {name}"
 
     step("first page")
-    page.get_by_text("The whole clip").wait_for(timeout=patience_ms)  # the script is through: a rerun closes the menu
+    page.get_by_text("The whole clip", exact=True).wait_for(
+        timeout=patience_ms
+    )  # the script is through: a rerun closes the menu
     page.get_by_role("button", name="Upload").first.click()
     page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(str(sound), timeout=patience_ms)
     page.get_by_text("Reading ").first.wait_for(timeout=patience_ms)
