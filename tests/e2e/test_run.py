@@ -153,3 +153,4 @@ def test_a_link_to_the_page_itself_changes_the_address(opened: Callable[[str], A
     page.get_by_test_id("stMain").get_by_text("Another run").click()
     page.get_by_text("Choose a run").wait_for()
     eventually(lambda: "run" not in parse_qs(urlsplit(page.url).query))
+    assert not page.get_by_text("Another run").count()
