@@ -18,6 +18,10 @@ MAIN = "main"
 PREDICTED = ("part", "item", "group", "time_s", "label", "truth", "prediction")
 
 
+def not_evaluated(run: str) -> None:
+    """What stands for the polyphonic evaluation of a run that has none."""
+
+
 def no_predictions(run: str) -> pd.DataFrame:
     """What stands for the predictions of a run that kept none."""
     return pd.DataFrame(columns=list(PREDICTED))
@@ -33,7 +37,8 @@ class Runs:
     cell, seed, step, epoch, value. `factors` are those of the main grid. `unfinished` are the rows that `only` left out
     because they diverged, which is an outcome, or failed, which is none: a disk or a process was lost. `data` is what
     the main grid is run on; `predictions(run)` has part, item, group, time_s, label, truth, prediction for validation
-    and test as the finished model was scored, and no row where that was not kept.
+    and test as the finished model was scored, and no row where that was not kept. `polyphonic(run)` is the report of its
+    polyphonic evaluation on the data of the run, with the settings of `polyreports.Settings`; None where there is none.
     """
 
     results: pd.DataFrame
@@ -42,6 +47,7 @@ class Runs:
     unfinished: pd.DataFrame = field(default_factory=pd.DataFrame)
     data: str = ""
     predictions: Callable[[str], pd.DataFrame] = no_predictions
+    polyphonic: Callable[[str], dict[str, Any] | None] = not_evaluated
 
     def only(self, **levels: Any) -> Runs:
         """The finished runs with these values in these columns; a tuple allows several.
@@ -264,12 +270,21 @@ def over_cells(parts: dict[str, Interval], low: float, high: float, digits: str 
     name, worst = max(parts.items(), key=lambda one: beyond(one[1]))
     if len(parts) == 1:
         return f"{worst.text(digits)} runs"
-    least, most = (end(part.mean for part in parts.values()) for end in (min, max))
-    span = f"{least:{digits}} to {most:{digits}}".replace("-", "−")
-    n = sum(part.n for part in parts.values())
     is_chance = worst.where(low, high) == "outside" and where_all(parts, low, high) != "outside"
     chance = f", which may be chance in one of {len(parts)}" if is_chance else ""
-    return f"{span} over {len(parts)} configurations (n = {n} runs), at {name}: {worst.text(digits)}{chance}"
+    return f"{span(parts, digits)}, at {name}: {worst.text(digits)}{chance}"
+
+
+def span(parts: dict[str, Interval], digits: str = ".3g") -> str:
+    """The range of the configurations' means: "0.84 to 1.00 over 4 configurations (n = 12 runs)"."""
+    if not parts:
+        return "not known for any configuration"
+    if len(parts) == 1:
+        return f"{next(iter(parts.values())).text(digits)} runs"
+    least, most = (end(part.mean for part in parts.values()) for end in (min, max))
+    n = sum(part.n for part in parts.values())
+    told = f"{least:{digits}} to {most:{digits}}".replace("-", "−")
+    return f"{told} over {len(parts)} configurations (n = {n} runs)"
 
 
 def unknown(why: str, evidence: pd.DataFrame | None = None, chart: Any = None) -> Verdict:

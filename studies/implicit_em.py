@@ -23,10 +23,11 @@ from core.verdicts import (
     Verdict,
     against,
     by_cell,
-    interval,
     over_cells,
+    span,
     too_few,
     unknown,
+    where_all,
 )
 from studies._implicit_em_epochs import (
     another_criterion_gives_another_epoch,
@@ -104,10 +105,12 @@ def sgd_converges_at_one_epoch(
 ) -> Verdict:
     """Claim: SGD converges at about the same epoch whatever the learning rate.
 
-    First by the published criterion: all learning rates within `tolerance` epochs of `epoch`? A run that has not
-    crossed the threshold by its end did not converge, and one that diverged never will. If they are, whether that epoch
-    is the network's or the criterion's: with a limit in sight it hardly moves with the threshold, on a logarithm it
-    goes with 1/threshold. An exponent above ½ on curves without a limit makes it an artefact.
+    It is refuted by one learning rate that is, by the published criterion, not within `tolerance` epochs of `epoch`. A
+    run that has not crossed the threshold by its end did not converge, and one that diverged never will. Else, whether
+    that epoch is the network's or the criterion's: with a limit in sight it hardly moves with the threshold, on a
+    logarithm it goes with 1/threshold. An exponent below −½ at every rate, most curves of which have no limit, makes it
+    an artefact, however well the epoch itself is known. Reproduced where each rate is within the tolerance and its
+    exponent above −½.
     """
     sgd = runs.main.only(optimizer="sgd")
     frame = sgd.curve(LOSS)
@@ -116,45 +119,46 @@ def sgd_converges_at_one_epoch(
     table = _by_cell(found, threshold)
     at = found[found["threshold"] == threshold]
     reached = at[at["is_reached"]]
-    over_all, ends = interval(reached["epoch"]), (epoch - tolerance, epoch + tolerance)
+    parts, ends = by_cell(sgd, reached.set_index("run")["epoch"]), (epoch - tolerance, epoch + tolerance)
     if len(sgd.diverged):
-        return against(sgd, f"mean epoch {over_all.text()}" if over_all.n > 1 else "", table, chart)
+        return against(sgd, f"mean epoch {span(parts, '.1f')}" if parts else "", table, chart)
     lacking = too_few(sgd, cells)
     if lacking or sgd.horizon(LOSS) < epoch + tolerance:
         return unknown(lacking or f"The curves end at epoch {sgd.horizon(LOSS):g}.", table, chart)
-    parts = by_cell(sgd, reached.set_index("run")["epoch"])
     late = at.groupby("learning_rate")["is_reached"].mean()
     never = [f"learning rate {rate:g}" for rate, share in late.items() if share < 0.5]
     stray = [name for name, part in parts.items() if part.among(len(parts)).where(*ends) == "outside"]
     missed = len(at) - len(reached)
     told = f"{sgd.losses()}By its own criterion"
-    mean = f"mean epoch {over_all.text()} runs" + (f"; {missed} of {len(at)} not by their end" if missed else "")
-    if stray or never or over_all.where(*ends) == "outside":
-        where = f"at {', '.join(dict.fromkeys(never + stray))}" if stray or never else "over all learning rates"
-        said = f"{told} SGD does not converge within {tolerance:g} epochs of {epoch:g} {where}"
-        return Verdict(NOT_REPRODUCED, f"{said}: {mean}.", table, chart)
-    if (
-        missed
-        or over_all.where(*ends) == "across"
-        or any(abs(part.mean - epoch) > tolerance for part in parts.values())
-    ):
-        by = over_cells(parts, *ends)
-        return unknown(f"{told} it may or may not be at epoch {epoch:g} ± {tolerance:g}: {mean}; {by}.", table, chart)
-    exponent = interval(_exponents(found)).times(-1)
-    unlimited = np.mean([_has_no_limit(*curve) for curve in per_epoch(frame).values()])
-    said = (
-        f"{told} it does (epoch {over_all.text()} runs). The epoch goes with the threshold to the power "
-        f"{exponent.text('.2f')}, and {unlimited:.0%} of the curves have no limit in sight"
+    mean = f"mean epoch {over_cells(parts, *ends, '.1f')}"
+    mean += f"; {missed} of {len(at)} not by their end" if missed else ""
+    if stray or never:
+        said = f"{told} SGD does not converge within {tolerance:g} epochs of {epoch:g} at "
+        return Verdict(NOT_REPRODUCED, f"{said}{', '.join(dict.fromkeys(never + stray))}: {mean}.", table, chart)
+    maybe = f"{told} it may or may not be at epoch {epoch:g} ± {tolerance:g}: {mean}"
+    if missed:
+        return unknown(f"{maybe}.", table, chart)
+    exponent = by_cell(sgd, _exponents(found))
+    no_limit = pd.Series({run: float(_has_no_limit(*curve)) for run, curve in per_epoch(frame).items()})
+    unlimited = by_cell(sgd, no_limit)
+    goes = (
+        f"The epoch goes with the threshold to the power {over_cells(exponent, -np.inf, -0.5, '.2f')}, and "
+        f"{no_limit.mean():.0%} of the curves have no limit in sight"
     )
-    if exponent.where(-np.inf, -0.5) == "across":
-        return unknown(f"{said}: too uncertain to tell.", table, chart)
-    if exponent.high < -0.5 and unlimited > 0.5:
-        return Verdict(
-            ARTEFACT, f"{said}: it measures the threshold, twice of which halves it, and not the network.", table, chart
+    is_known, is_by_threshold = len(exponent) == len(parts), where_all(exponent, -np.inf, -0.5) == "inside"
+    if is_known and is_by_threshold and all(part.mean > 0.5 for part in unlimited.values()):
+        said = (
+            f"{told} it converges at {mean}. {goes}: it measures the threshold, twice of which halves it, and not the"
         )
-    if exponent.high < -0.5:
+        return Verdict(ARTEFACT, f"{said} network.", table, chart)
+    if where_all(parts, *ends) != "inside":
+        return unknown(f"{maybe}. {goes}.", table, chart)
+    said = f"{told} it does ({mean}). {goes}"
+    if is_known and is_by_threshold:
         return unknown(f"{said}: the threshold decides where they cross, and yet a limit may lie ahead.", table, chart)
-    return Verdict(REPRODUCED, f"{said}: the threshold hardly matters.", table, chart)
+    if is_known and where_all(exponent, -0.5, np.inf) == "inside":
+        return Verdict(REPRODUCED, f"{said}: the threshold hardly matters.", table, chart)
+    return unknown(f"{said}: too uncertain to tell, or not the same at every rate.", table, chart)
 
 
 def adam_never_converges(
@@ -185,7 +189,8 @@ def adam_never_converges(
     looser = float(max(share[2 * threshold], share[4 * threshold]))
     unit = "nat" if threshold == 1 else "nats"
     reached = within[(within["threshold"] == 2 * threshold) & within["is_reached"]]
-    at = f" (at epoch {interval(reached['epoch']).text()})" if len(reached) > 1 else ""
+    parts = by_cell(adam, reached.set_index("run")["epoch"])
+    at = f", at epoch {span(parts, '.1f')}" if parts else ""
     said = (
         f"{adam.losses()}{share[threshold]:.0%} of {n} Adam runs cross {threshold:g} {unit} per epoch before "
         f"epoch {epochs:g}, {share[2 * threshold]:.0%} cross {2 * threshold:g} nats{at}, "
@@ -209,13 +214,13 @@ def _by_cell(found: pd.DataFrame, threshold: float) -> pd.DataFrame:
     return table.reset_index().sort_values(["threshold", "learning_rate"], key=lambda c: c.where(c != threshold, -1.0))
 
 
-def _exponents(found: pd.DataFrame) -> list[float]:
-    """By run: b of epoch ∝ threshold^−b over the thresholds that it reached."""
-    slopes = []
-    for _, rows in found[found["is_reached"]].groupby("run"):
+def _exponents(found: pd.DataFrame) -> pd.Series:
+    """By run: b of epoch ∝ threshold^b over the thresholds that it reached."""
+    slopes = {}
+    for run, rows in found[found["is_reached"]].groupby("run"):
         if len(rows) > 1:
-            slopes.append(-float(np.polyfit(np.log(rows["threshold"]), np.log(rows["epoch"]), 1)[0]))
-    return slopes
+            slopes[run] = float(np.polyfit(np.log(rows["threshold"]), np.log(rows["epoch"]), 1)[0])
+    return pd.Series(slopes, dtype=float)
 
 
 def _has_no_limit(epoch: np.ndarray, value: np.ndarray) -> bool:

@@ -197,7 +197,7 @@ def test_what_has_not_crossed_by_its_end_has_not_converged() -> None:
 def test_the_epoch_stands_behind_its_threshold_and_exponents_have_signs() -> None:
     adam, sgd = judged("adam-never", made()), judged("sgd-epoch-70", made())
     assert adam.verdict == sgd.verdict == ARTEFACT
-    assert "cross 1 nat per epoch" in adam.sentence and "cross 2 nats (at epoch" in adam.sentence
+    assert "cross 1 nat per epoch" in adam.sentence and "cross 2 nats, at epoch" in adam.sentence
     assert "cross 4 nats: the" in adam.sentence
     assert "power −1.0" in sgd.sentence or "power −0.9" in sgd.sentence
     assert "[−" in sgd.sentence and ", −" in sgd.sentence
@@ -233,3 +233,42 @@ def test_the_rounding_that_is_allowed_is_said() -> None:
     assert judged("wide-stable-range", with_column(made(epochs=6), "test/accuracy", lambda row: 0.946)).verdict == (
         NOT_REPRODUCED
     )
+
+
+def _at_each_rate(metric: str, of: Callable[[float], float], after: float = 0.0) -> Callable[..., dict[str, Any]]:
+    """A curve that goes as epoch^p after this epoch, with the p of its learning rate and hardly any scatter."""
+
+    def curve(optimizer: str, rate: float, k: int, t: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+        return (t / max(after, 1.0)) ** np.where(t > after, of(rate) + 0.001 * noise.standard_normal(), -1.0)
+
+    return changed(**{metric: curve})
+
+
+def test_one_rate_at_which_weights_run_away_is_told_by_its_name() -> None:
+    """Its three runs are no scatter of the nine others: of all twelve the mean, 0.25 ± 0.3, would tell nothing."""
+    found = judged("adam-orbits", made(_at_each_rate("train__weight_norm", lambda rate: float(rate == 0.1))))
+    assert found.verdict == NOT_REPRODUCED and "at learning rate 0.1: 1.00 [1" in found.sentence
+
+
+def test_weights_must_stay_at_each_rate() -> None:
+    """0 at three rates and 0.16 at one, where below 0.1 is asked: all twelve together are 0.04 [−0.01, 0.09]."""
+    uneven = judged("adam-orbits", made(_at_each_rate("train__weight_norm", lambda rate: 0.16 * (rate == 0.1))))
+    assert uneven.verdict == CANNOT_TELL
+    assert judged("adam-orbits", made(_at_each_rate("train__weight_norm", lambda rate: 0.01))).verdict == REPRODUCED
+
+
+def test_responsibilities_must_settle_at_each_step_size() -> None:
+    world = _at_each_rate("train__responsibility_change", lambda rate: -1.0 if rate == 0.1 else -30.0, after=70.0)
+    found = judged("responsibilities", made(world))
+    assert found.verdict == NOT_REPRODUCED and "at learning rate 0.1: 1.0" in found.sentence
+    assert "to the power −1.00 to" in found.sentence and "^" not in found.sentence
+
+
+def test_a_criterion_that_decides_at_three_rates_of_four_is_no_artefact_at_all_of_them() -> None:
+    """At 0.1 the loss has a limit; of all twelve runs together the exponent is −0.8 and most have none."""
+
+    def world(*about: Any) -> dict[str, Any]:
+        return with_limit(*about) if about[1] == 0.1 else by_law(*about)
+
+    found = judged("sgd-epoch-70", made(world))
+    assert found.verdict == CANNOT_TELL and "learning rate 0.1: −0." in found.sentence
