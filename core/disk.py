@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import re
 import shutil
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:  # a rendering child can do without
+    import numpy as np
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, the user's quota, a limit on the size of files."""
@@ -36,6 +42,17 @@ def replace(path: Path, data: bytes, *, is_synced: bool = False) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def keep_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Arrays under these names in one .npz; a cache that cannot be written costs time later, not the result now."""
+    import numpy as np
+
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)  # type: ignore[arg-type]  # its stubs take a keyword for allow_pickle
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, packed.getvalue())
 
 
 def share(source: Path, target: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core import evaluation, paths, rundir, scored, windows
+from core import disk, evaluation, paths, rundir, scored, windows
 from core.config import fingerprint
 from core.datasets import Dataset, splits
 from core.events import Inputs
@@ -154,7 +151,8 @@ def ask(one: evaluation.Model, dataset: Dataset, split: str, part: str, tell: Te
         share = min(1.0, (first + BLOCK_ROWS) / len(rows))
         tell(READING + (1 - READING) * share, f"asked about {share:.0%} of {len(rows):,} excerpts")
     made = scored.of_rows(dataset.labels, rows.items, rows.groups, rows.targets, np.concatenate(parts))
-    _keep(_place(one, dataset, split, part), made)
+    kept_as = _place(one, dataset, split, part)
+    disk.keep_arrays(kept_as, items=made.items, groups=made.groups, truth=made.truth, scores=made.scores)
     return made
 
 
@@ -175,18 +173,3 @@ def _place(one: evaluation.Model, dataset: Dataset, split: str, part: str) -> Pa
     what = [one.trainer, one.stamp, one.input, one.window_s, dataset.name, dataset.version, split, part]
     name = fingerprint([*what, windows.FEATURES_VERSION, VERSION])
     return paths.cache() / "asked" / f"{name}.npz"
-
-
-def _keep(path: Path, made: Scored) -> None:
-    """A cache that cannot be written costs time later, not the result now."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, items=made.items, groups=made.groups, truth=made.truth, scores=made.scores)
-        os.replace(temporary, path)
-    except OSError:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ run in `polyphonic/`, which the index does not read: it ranks nothing. That of a
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,17 +35,54 @@ from core.polyreports import Settings
 SEED = 0
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A run, what it learned from with the part of each item, and the items of `dataset` that it is scored on."""
+
+    model: evaluation.Model
+    spec: rundir.Spec
+    trained: Dataset
+    assignment: np.ndarray
+    dataset: Dataset
+    chosen: np.ndarray
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """Thresholds and what sounds in the mixtures that they were chosen on; validation clips (their rows) and items."""
+
+    picked: thresholds.Chosen
+    mixed: np.ndarray
+    clips: np.ndarray
+    on_clips: polywindows.Curves
+    on_items: polywindows.Curves
+
+
 def evaluate(
     run: str, data: str | None = None, settings: Settings | None = None, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Score a run (a name as `listening.load` takes it) on polyphonic items of `data`, its own where None.
 
     Those are the official test items of a data set that has such, the test part of the run's split where it is the
-    run's own, else all. Returns the report and keeps it. Raises ValueError where the run is not for instruments or
-    cannot listen, no item there has several labels, a class list differs, or the run learned from what is scored.
+    run's own, else all. Returns the report and keeps it. `progress` may raise to end it. Raises ValueError where the
+    run is not for instruments or cannot listen, no item there has several labels, a class list differs, or the run
+    learned from what is scored.
     """
     settings = settings or Settings()
     settings.check()
+    asked = _asked(run, data, settings)
+    heard = _listened(asked, progress)
+    progress(0.95, "Scoring")
+    report = _scored(asked, heard)
+    report["explained"] = polygap.explained(report["mono"], report["usual"], report["polyphonic"])
+    report["notes"] = _notes(report, [*heard.on_items.warnings, *heard.on_clips.warnings])
+    kept = polyreports.write(report)
+    progress(1.0, "Scored")
+    return kept
+
+
+def _asked(run: str, data: str | None, settings: Settings) -> _Asked:
     model, folder = listening.load(run), listening.folder_of(run)
     spec = rundir.read_spec(folder)
     if model.task != "instruments":
@@ -60,47 +97,66 @@ def evaluate(
     assignment = splits.assign(trained, spec.split)
     judged = _judged(dataset, assignment if dataset is trained else None)
     _refuse(dataset, judged, tuple(model.model["labels"]), folder.name)
-    chosen = np.flatnonzero(judged == "test")
+    return _Asked(model, spec, trained, assignment, dataset, np.flatnonzero(judged == "test"), settings)
+
+
+def _listened(asked: _Asked, progress: Progress) -> _Heard:
+    """All that has to be heard, after making the sound that is made here and has not been."""
+    both = (asked.trained,) if asked.dataset is asked.trained else (asked.trained, asked.dataset)
+    silent = [one for one in both if not polywindows.has_sound(one)]
+    for number, one in enumerate(silent):
+        polywindows.make_sound(one, _stretch(progress, 0.3 * number / len(silent), 0.3 * (number + 1) / len(silent)))
+    rest = _stretch(progress, 0.3 if silent else 0.0, 1.0)
 
     def listened(of: Dataset, rows: np.ndarray, what: str, begin: float, end: float) -> polywindows.Curves:
-        tell = _stretch(progress, begin, end)
-        return polywindows.of_items(of, rows, model, settings.window_s, settings.hop_s, tell, what)
+        how = asked.settings
+        return polywindows.of_items(of, rows, asked.model, how.window_s, how.hop_s, _stretch(rest, begin, end), what)
 
-    picked, mixed = _thresholds(trained, assignment == "train", model, settings, _stretch(progress, 0.0, 0.3))
-    clips = _mono(trained, assignment == "validation")
-    on_clips = listened(trained, clips, "validation clips", 0.3, 0.45)
-    on_items = listened(dataset, chosen, "test items", 0.45, 0.95)
-    progress(0.95, "Scoring")
-    of_clips = aggregation.aggregate(on_clips.values, on_clips.counts, settings.aggregate)
-    scores = aggregation.aggregate(on_items.values, on_items.counts, settings.aggregate)
-    truth, groups = dataset.targets[chosen], np.asarray(dataset.groups, dtype=str)[chosen]
+    picked, mixed = _thresholds(asked, _stretch(rest, 0.0, 0.3))
+    clips = _mono(asked.trained, asked.assignment == "validation")
+    on_clips = listened(asked.trained, clips, "validation clips", 0.3, 0.45)
+    on_items = listened(asked.dataset, asked.chosen, "test items", 0.45, 0.95)
+    return _Heard(picked, mixed, clips, on_clips, on_items)
+
+
+def _scored(asked: _Asked, heard: _Heard) -> dict[str, Any]:
+    """The report, but for the sentences about its numbers."""
+    dataset, trained, picked, on_items = asked.dataset, asked.trained, heard.picked, heard.on_items
+    how, labels = asked.settings, dataset.labels
+    of_clips = aggregation.aggregate(heard.on_clips.values, heard.on_clips.counts, how.aggregate)
+    scores = aggregation.aggregate(on_items.values, on_items.counts, how.aggregate)
+    truth, groups = dataset.targets[asked.chosen], np.asarray(dataset.groups, dtype=str)[asked.chosen]
     said = thresholds.said(scores, picked.values)
     resamples = multilabel.resampled(truth, said, scores, groups)
-    half = np.full(truth.shape[1], metrics.THRESHOLD)
-    mono = _side(trained.targets[clips], of_clips, np.asarray(trained.groups, dtype=str)[clips], half)
-    everything = np.ones_like(truth)
-    report: dict[str, Any] = {
-        "version": polyreports.VERSION, "run": model.run, "trainer": model.trainer, "weights": model.weights,
-        "stamp": model.stamp, "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "trained_on": spec.data, "split": spec.split,
-        "data": dataset.name, "data_version": dataset.version, "labels": list(dataset.labels), **asdict(settings),
+    half, everything = np.full(truth.shape[1], metrics.THRESHOLD), np.ones_like(truth)
+    groups_of_clips = np.asarray(trained.groups, dtype=str)[heard.clips]
+    return {
+        **_about(asked), **asdict(how),
         "n_windows": int(on_items.counts.sum()), "n_silent": int(on_items.is_silent.sum()),
-        "n_short": int((on_items.seconds < settings.window_s - 0.01).sum()),
-        "chosen": _chosen(picked, mixed, dataset.labels),
+        "n_short": int((on_items.seconds < how.window_s - 0.01).sum()),
+        "chosen": _chosen(picked, heard.mixed, labels),
         "polyphonic": _side(truth, scores, groups, picked.values, resamples),
-        "usual": _side(truth, scores, groups, half), "mono": mono,
+        "usual": _side(truth, scores, groups, half),
+        "mono": _side(trained.targets[heard.clips], of_clips, groups_of_clips, half),
         "baseline": multilabel.values(truth, everything, everything),
-        "classes": multilabel.class_rows(truth, said, scores, dataset.labels, picked.values, resamples),
+        "classes": multilabel.class_rows(truth, said, scores, labels, picked.values, resamples),
         "confusion": multilabel.confusion(truth, scores, ~on_items.is_silent).tolist(),
         "missed": dict(zip(("n", "counts", "none"), (a.tolist() for a in multilabel.missed(truth, said)), strict=True)),
-        "items": {"item": dataset.items[chosen].tolist(), "group": groups.tolist(), "truth": truth.astype(int).tolist(),
-                  "scores": scores.round(5).tolist(), "said": said.astype(int).tolist()},
+        "items": {"item": dataset.items[asked.chosen].tolist(), "group": groups.tolist(),
+                  "truth": truth.astype(int).tolist(), "scores": scores.round(5).tolist(),
+                  "said": said.astype(int).tolist()},
     }  # fmt: skip
-    report["explained"] = polygap.explained(mono, report["usual"], report["polyphonic"])
-    report["notes"] = _notes(report, [*on_items.warnings, *on_clips.warnings])
-    kept = polyreports.write(report)
-    progress(1.0, "Scored")
-    return kept
+
+
+def _about(asked: _Asked) -> dict[str, Any]:
+    """Which model was scored on which data."""
+    model, dataset = asked.model, asked.dataset
+    return {
+        "version": polyreports.VERSION, "run": model.run, "trainer": model.trainer, "weights": model.weights,
+        "stamp": model.stamp, "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "trained_on": asked.spec.data, "split": asked.spec.split,
+        "data": dataset.name, "data_version": dataset.version, "labels": list(dataset.labels),
+    }  # fmt: skip
 
 
 def _judged(dataset: Dataset, assignment: np.ndarray | None) -> np.ndarray:
@@ -131,25 +187,24 @@ def _mono(trained: Dataset, is_validation: np.ndarray) -> np.ndarray:
     return single if len(single) else np.flatnonzero(is_validation & (n_labels > 0))
 
 
-def _thresholds(
-    trained: Dataset, is_training: np.ndarray, model: evaluation.Model, settings: Settings, progress: Progress
-) -> tuple[thresholds.Chosen, np.ndarray]:
+def _thresholds(asked: _Asked, progress: Progress) -> tuple[thresholds.Chosen, np.ndarray]:
     """Thresholds, and what sounds in the mixtures [n, classes] that they were chosen on."""
-    plans = mixtures.plan(trained, is_training, seed=SEED)
-    seconds = mixtures.length_s(settings.window_s)
+    trained, how = asked.trained, asked.settings
+    plans = mixtures.plan(trained, asked.assignment == "train", seed=SEED)
+    seconds = mixtures.length_s(how.window_s)
     heard = polywindows.of_sounds(
         mixtures.content(trained, plans, seconds),
         len(plans),
         lambda i: mixtures.sound(trained, plans[i], seconds),
-        model,
-        settings.window_s,
-        settings.hop_s,
+        asked.model,
+        how.window_s,
+        how.hop_s,
         progress,
         "mixtures of training clips",
     )
     mixed = mixtures.truth(trained, plans)
-    scores = aggregation.aggregate(heard.values, heard.counts, settings.aggregate)
-    return thresholds.choose(settings.thresholds, mixed, scores), mixed
+    scores = aggregation.aggregate(heard.values, heard.counts, how.aggregate)
+    return thresholds.choose(how.thresholds, mixed, scores), mixed
 
 
 def _chosen(picked: thresholds.Chosen, mixed: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ was; all of them together are kept in one more file, so that another aggregate o
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from core import audio, evaluation, listening, paths, windows
+from core import audio, datasets, disk, evaluation, listening, paths, windows
 from core.config import fingerprint
 from core.datasets import Dataset, Progress
 
 VERSION = 1
+UNUSED_WINDOW_S = 2.71
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,33 @@ class Curves:
         """Whether an item has no window that is heard, bool [items]."""
         item = np.repeat(np.arange(len(self.counts)), self.counts)
         return np.bincount(item, np.isfinite(self.values).all(axis=1), minlength=len(self.counts)) == 0
+
+
+class _Made(Exception):
+    """The sound is there: what follows it is not wanted."""
+
+
+def has_sound(dataset: Dataset) -> bool:
+    """Whether nothing of its sound is still to be rendered here."""
+    is_ready = getattr(datasets.module(dataset.name), "is_ready", lambda task: True)
+    return bool(is_ready(dataset.task))
+
+
+def make_sound(dataset: Dataset, progress: Progress) -> None:
+    """Render the sound of a data set that is made here, telling how far; nothing where it is there.
+
+    `progress` may raise to end it: what is rendered by then is kept. A data set tells only where it makes rows, so
+    rows are asked for, of a length that no run has and so were never kept, and not waited for.
+    """
+
+    def tell(fraction: float, sentence: str) -> None:
+        if has_sound(dataset):
+            raise _Made
+        progress(fraction, sentence)
+
+    if not has_sound(dataset):
+        with contextlib.suppress(_Made):
+            dataset.rows(dataset.inputs[0], np.array([0]), UNUSED_WINDOW_S, tell)
 
 
 def of_items(
@@ -92,7 +118,8 @@ def of_sounds(
         warnings += [text for text in heard.prediction.warnings if " is less than it expects" not in text]
     progress(1.0, f"Listened to {what}")
     made = _joined(values, seconds, warnings, len(model.model["labels"]))
-    _write(path, made)
+    told = np.array(made.warnings, dtype=str)
+    disk.keep_arrays(path, values=made.values, counts=made.counts, seconds=made.seconds, warnings=told)
     return made
 
 
@@ -121,18 +148,3 @@ def _read(path: Path, n: int, classes: int) -> Curves | None:
         return None
     is_whole = found.values.shape == (found.counts.sum(), classes) and len(found.counts) == len(found.seconds) == n
     return found if is_whole else None
-
-
-def _write(path: Path, made: Curves) -> None:
-    """Keep windows; a cache that cannot be written costs time later, not the result now."""
-    temporary = None
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                warnings = np.array(made.warnings, dtype=str)
-                np.savez(file, values=made.values, counts=made.counts, seconds=made.seconds, warnings=warnings)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)

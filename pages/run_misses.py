@@ -110,7 +110,8 @@ def _result(key: tuple[object, ...], work: Callable[[background.Tell], Any], tit
 
 def _worst(found: Scored, dataset: Dataset | None) -> None:
     st.subheader("The worst misses", anchor=False)
-    label = st.selectbox("Class", found.labels, format_func=_name, key="class", bind="query-params", width=320)
+    labels = {_name(label): label for label in found.labels}  # the address has the option itself: a name, no code
+    label = labels[st.selectbox("Class", list(labels), key="class", bind="query-params", width=320)]
     there = int((found.truth[:, found.labels.index(label)] > 0).sum())
     st.caption(f"Of {len(found):,} items {there:,} have {_name(label)}. {HOW_TO_READ}")
     left, right = st.columns(2, gap="large")

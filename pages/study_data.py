@@ -19,16 +19,15 @@ def chosen(study: Study) -> str:
     if asked.startswith(f"{FOLDER}:"):  # of a link to a folder that has no name here
         known.append(asked)
     quick = study.file.quick.get("data", own)
-    says = f"{own}, as the study says" + (f" (quick: {quick})" if quick != own else "")
+    says = f"The study itself is on {own}" + (f", its quick variant on {quick}. " if quick != own else ". ")
     left, right = st.columns([2, 3])
     name = left.selectbox(
         "Data set",
         known,
         key="data",
         bind="query-params",
-        format_func=lambda one: says if one == own else "a folder of your own …" if one == FOLDER else one,
-        help="The claims can be judged on any data that the trainer learns from. Published numbers stay beside runs on "
-        "the published data.",
+        help=f"{says}The claims can be judged on any data that the trainer learns from, {FOLDER} being one of your "
+        "own. Published numbers stay beside runs on the published data.",
     )
     if name == FOLDER:
         place = right.text_input(

@@ -23,7 +23,8 @@ def plain(page: Any) -> str:
 def test_its_own_data_is_what_stands_there_first(app: Any) -> None:  # noqa: F811
     page = app(study="instrunet")
     (choice,) = [one for one in page.selectbox if one.label == "Data set"]
-    assert choice.value == "irmas" and "irmas, as the study says (quick: cues-small)" in choice.options
+    assert choice.value == "irmas" and choice.options[0] == "irmas" and choice.options[-1] == "folder"
+    assert "The study itself is on irmas, its quick variant on cues-small." in choice.help
     assert {"cues", "cues-small"} <= set(choice.options) and "mnist" not in choice.options
     assert "instrunet on irmas, split grouped:0" in plain(page)
     assert "6 cells of batch_norm (False, True)" in plain(page)
