@@ -13,7 +13,7 @@ import typer
 
 import trainers
 from commands import Json, plain
-from core import control, ending, rundir, supervisor
+from core import control, ending, itemwords, rundir, supervisor
 from core.executors import local
 
 ENSURE_EVERY_S = 5.0
@@ -50,6 +50,8 @@ def train(
         for name, value in latest.items():
             if name.startswith(("validation/", "test/")):
                 typer.echo(f"{name:28} {value:.4g}")
+        for paragraph in itemwords.of_run(folder, spec.task):
+            typer.echo(paragraph)
     if status.reason and status.state != "done":
         typer.echo(f"{status.state}: {status.reason}", err=True)
     raise typer.Exit(0 if status.state == "done" else 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from core import metrics, rundir
+from core import itemwords, metrics, rundir
 from core.datasets import Dataset
 from core.evaluation import Model
 
@@ -42,6 +42,7 @@ def card(folder: Path, dataset: Dataset, model: Model) -> str:
         "",
         "The interval is a bootstrap over items, by group; the baseline knows the training labels only.",
         "",
+        *(line for paragraph in itemwords.of_run(folder, spec.task) for line in (paragraph, "")),
         f"**Limits.** {' '.join(limits)}",
         "",
         f"**Licence of the data.** {dataset.licence}",
@@ -64,6 +65,7 @@ def _rows(folder: Path, spec: rundir.Spec) -> list[str]:
                 baseline = scores["baseline"].get(name)
                 base = "" if baseline is None else f"{float(baseline) + 0.0:.3f}"
                 value = f"{float(score['value']):.3f}"
-                rows.append(f"| {part} | {name} | {value} | {interval} | {base} | {scores['n_items']} |")
+                n_items = score.get("n_items", scores["n_items"])
+                rows.append(f"| {part} | {name} | {value} | {interval} | {base} | {n_items} |")
     primary = metrics.primary(spec.task)
     return sorted(rows, key=lambda row: (row.split("|")[1], row.split("|")[2].strip() != primary, row))

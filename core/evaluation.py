@@ -16,6 +16,9 @@ from core import checkpoints, datasets, metrics, rundir, stats
 from core.datasets import Dataset, Progress, no_progress, splits
 from core.events import Inputs, Part
 
+OF_ONE_LABEL = ("accuracy", "log_loss")
+"""Scores that count the items with exactly one label alone, and so have an n of their own."""
+
 if TYPE_CHECKING:  # half a second to import, and listening needs none of it
     import pandas as pd
 
@@ -87,6 +90,7 @@ def evaluate(
 
     Returns (report, predictions). The report has, per part, n items and groups and `metrics` name → value, low,
     high (95 % bootstrap over groups), and the same metrics of the baseline, which knows the training targets only.
+    Of classes it also has `labels_per_item`, and `n_items` of each metric that counts some items only.
     The predictions are rows (part, item, group, time_s, label, truth, prediction).
     """
     import pandas as pd
@@ -158,13 +162,20 @@ def _score(dataset: Dataset, rows: Part, predicted: np.ndarray, train_targets: n
     if len(train_targets):
         guess = metrics.baseline(dataset.task, train_targets, len(rows))
         baseline = metrics.score(dataset.task, rows.targets, guess, dataset.labels, rows.items)
-    scores = {}
+    scores: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         low, high = intervals.get(name, (None, None))
         scores[name] = {"value": value, "low": low, "high": high}
+    labels = {}
+    if dataset.task in metrics.CLASS_TASKS:
+        counts = metrics.per_item(dataset.task, rows.targets, predicted, rows.items)[0].sum(axis=1)
+        labels["labels_per_item"] = float(counts.mean())
+        for name in set(OF_ONE_LABEL) & set(scores):
+            scores[name]["n_items"] = int((counts == 1).sum())
     return {
         "n_items": len(set(rows.items)),
         "n_groups": len(set(rows.groups)),
+        **labels,
         "metrics": scores,
         "baseline": baseline,
         "varied": "items, by group (bootstrap, 1,000 resamples)",

@@ -10,7 +10,7 @@ import duckdb
 
 from core import tables
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",

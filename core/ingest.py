@@ -263,12 +263,16 @@ def _evaluation_rows(run: str, report: dict[str, Any]) -> list[dict[str, Any]]:
     about = {"run": run, "data": report["data"], "data_version": report["data_version"], "split": report["split"]}
     rows = []
     for part, scores in report["parts"].items():
-        place = {**about, "part": part, "n_items": int(scores["n_items"])}
-        for metric, score in scores["metrics"].items():
+        n_all, told = int(scores["n_items"]), scores["metrics"]
+        counted = {metric: int(score.get("n_items", n_all)) for metric, score in told.items()}
+        place = {**about, "part": part, "labels_per_item": _number(scores.get("labels_per_item"))}
+        for metric, score in told.items():
             numbers = {key: _number(score[key]) for key in ("value", "low", "high")}
-            rows.append({**place, "kind": "model", "metric": metric, **numbers})
-        rows += [{**place, "kind": "baseline", "metric": m, "value": _number(v)} for m, v in scores["baseline"].items()]
-    place = {**about, "part": "test", "n_items": None, "kind": "ceiling"}
+            rows.append({**place, "kind": "model", "metric": metric, "n_items": counted[metric], **numbers})
+        for metric, value in scores["baseline"].items():
+            n_items = counted.get(metric, n_all)
+            rows.append({**place, "kind": "baseline", "metric": metric, "n_items": n_items, "value": _number(value)})
+    place = {**about, "part": "test", "n_items": None, "labels_per_item": None, "kind": "ceiling"}
     rows += [{**place, "metric": m, "value": _number(v)} for m, v in report["ceiling"].items()]
     return [{"low": None, "high": None, **row} for row in rows]
 

@@ -21,7 +21,7 @@ SELECT data, split, part, metric,
     any_value(value) FILTER (kind = 'model') AS value,
     any_value(low) FILTER (kind = 'model') AS low, any_value(high) FILTER (kind = 'model') AS high,
     any_value(value) FILTER (kind = 'baseline') AS baseline, any_value(value) FILTER (kind = 'ceiling') AS ceiling,
-    any_value(n_items) FILTER (kind = 'model') AS n_items
+    any_value(n_items) FILTER (kind = 'model') AS n_items, any_value(labels_per_item) AS labels_per_item
 FROM evaluations WHERE run = ? GROUP BY ALL HAVING count(*) FILTER (kind = 'model') > 0
 ORDER BY data, split, part, metric
 """

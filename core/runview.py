@@ -75,7 +75,8 @@ def two_moments(rows: pd.DataFrame, first_step: int, second_step: int) -> pd.Dat
 
 
 def score_table(index: Store, run: str) -> pd.DataFrame:
-    """Every evaluation of a run: data, split, part, metric, value, low, high, baseline, ceiling, n_items."""
+    """Every evaluation of a run: data, split, part, metric, value, low, high, baseline, ceiling, n_items,
+    labels_per_item."""
     return index.query(run_sql.SCORES, [run])
 
 

@@ -9,13 +9,16 @@ import pandas as pd
 import streamlit as st
 
 import trainers
-from core import boards, charts, guide, listening, metrics, rundir
+from core import boards, charts, guide, itemwords, listening, metrics, rundir
 from pages import drawing, forms, palette, run_scores, shared
 
 SHOWN_ROWS = 300
 """Configurations sent to the browser; ten thousand take it seconds, and nobody reads them."""
 
 DRAWN_ROWS = 40
+ASKED_ROWS = 10
+"""Configurations whose reports say what the items of the board are; all of them were scored on the same."""
+
 ENDS = ("", "_low", "_high")
 DRAWN_COLUMNS = ["kind", "name", "note", "n", *(f"{part}{end}" for part in ("validation", "test") for end in ENDS)]
 
@@ -106,6 +109,15 @@ def _picture(rows: pd.DataFrame, metric: str) -> None:
     )
 
 
+def _of_items(rows: pd.DataFrame, board: dict[str, Any]) -> None:
+    """What the items of the two parts are, where that keeps their columns from being compared."""
+    asked = rows.loc[rows["kind"] == "configuration", "runs"].head(ASKED_ROWS)
+    scores = shared.store().scores([pooled[0] for pooled in asked])
+    scores = scores[(scores["data"] == board["data"]) & (scores["split"] == board["split"])]
+    for sentence in itemwords.sentences(itemwords.of_scores(scores), board["task"]):
+        st.caption(f":material/info: {shared.plain(sentence)}")
+
+
 def _compare(rows: pd.DataFrame, chosen: list[int], metric: str) -> None:
     picked = rows.iloc[chosen]
     picked = picked[picked["kind"] == "configuration"]
@@ -183,6 +195,7 @@ def _page() -> None:
             "Groups lie on both sides of this split: its scores flatter and are not ranked.", icon=":material/warning:"
         )
     _picture(rows, metric)
+    _of_items(rows, board)
     beside = [name for name in boards.BESIDE.get(board["task"], ()) if name != metric]
     event = st.dataframe(
         _shown(rows, beside),

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import charts, livecurves, metrics, rundir, runview, supervisor
+from core import charts, itemwords, livecurves, metrics, rundir, runview, supervisor
 from core.livecurves import Follower
 from core.store import Store
 from pages import actions, palette, shared
@@ -209,7 +209,8 @@ def _scores(index: Store, spec: rundir.Spec) -> None:
     """What it scored in the end, on the part that chose it and on the part that did not."""
     name = metrics.primary(spec.task)
     rows = index.scores([spec.id])
-    rows = rows[(rows["metric"] == name) & (rows["data"] == spec.data) & (rows["split"] == spec.split)]
+    of_own = rows[(rows["data"] == spec.data) & (rows["split"] == spec.split)]
+    rows = of_own[of_own["metric"] == name]
     if rows.empty:
         return
     for column, row in zip(
@@ -220,6 +221,8 @@ def _scores(index: Store, spec: rundir.Spec) -> None:
             shared.plain(f"{row['part']} {name}"), f"{row['value']:.3f}", help=metrics.about(f"test/{name}").sentence
         )
         column.caption(f"95 % interval {interval}, n = {row['n_items']} items" if interval else f"n = {row['n_items']}")
+    if different := itemwords.unlike(itemwords.of_scores(of_own), spec.task):
+        st.caption(f":material/info: {shared.plain(different)}")
 
 
 def _progress_text(status: rundir.Status, follower: Follower) -> str:

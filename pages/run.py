@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core import guide, metrics, rundir, runview
+from core import guide, itemwords, metrics, rundir, runview
 from core.store import Store
 from pages import actions, run_about, run_checkpoints, run_curves, run_misses, run_polyphonic, run_scores, shared
 
@@ -77,7 +77,8 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
     """The numbers a person looks for first."""
     primary = metrics.primary(spec.task)
     scores = runview.score_table(index, spec.id)
-    own = scores[(scores["data"] == spec.data) & (scores["split"] == spec.split) & (scores["metric"] == primary)]
+    of_own = scores[(scores["data"] == spec.data) & (scores["split"] == spec.split)]
+    own = of_own[of_own["metric"] == primary]
     shown = []
     for score in own.dropna(subset=["value"]).sort_values("part", ascending=False).to_dict("records"):
         ends = "" if pd.isna(score["low"]) else f"[{score['low']:.3f}, {score['high']:.3f}], "
@@ -101,6 +102,8 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
             f"{metrics.about(primary).sentence} In brackets the 95 % interval over n items · "
             f"[{primary.replace('_', ' ')} in the Guide]({guide.link(primary)})"
         )
+    if different := itemwords.unlike(itemwords.of_scores(of_own), spec.task):
+        st.caption(f":material/info: {shared.plain(different)}")
 
 
 def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status, told: pd.DataFrame) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core import branching, guide, metrics, runcurves, rundir, runview
+from core import branching, guide, itemwords, metrics, runcurves, rundir, runview
 from core.datasets import INSTRUMENT_NAMES
 from core.store import Store
 from pages import shared
@@ -31,6 +31,8 @@ def scores(index: Store, spec: rundir.Spec) -> None:
     for (data, split), rows in found.groupby(["data", "split"], sort=False):
         own = " (its own)" if (data, split) == (spec.data, spec.split) else ""
         st.markdown(f"**{shared.plain(str(data))}**, split {shared.plain(str(split))}{own}")
+        for sentence in itemwords.sentences(itemwords.of_scores(rows), spec.task):
+            st.caption(f":material/info: {shared.plain(sentence)}")
         for part in sorted(rows["part"].unique(), reverse=True):
             of_part = rows[rows["part"] == part]
             st.markdown(f"{shared.plain(str(part).capitalize())}, n = {int(of_part['n_items'].max()):,} items")
@@ -45,6 +47,7 @@ def _overall(rows: pd.DataFrame) -> None:
             "value [95 %]": [interval(*cell) for cell in zip(rows["value"], rows["low"], rows["high"], strict=True)],
             "baseline": rows["baseline"],
             "ceiling": rows["ceiling"],
+            "n": rows["n_items"],
             "what it says": [_sentence(name) for name in rows["metric"]],
         }
     ).dropna(axis="columns", how="all")

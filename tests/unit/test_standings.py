@@ -111,7 +111,8 @@ def found(random_: random.Random, run: str, created: int) -> Found:
         for part in ("validation", "test"):
             if random_.random() < 0.6:
                 about = {"run": run, "data": "toy", "data_version": "1", "split": row["split"], "part": part}
-                about |= {"kind": "model", "metric": metric, "value": random_.random(), "n_items": 24}
+                about |= {"kind": "model", "metric": metric, "value": random_.random(), "n_items": 24,
+                          "labels_per_item": None}  # fmt: skip
                 one.evaluations.append(about | {"low": int(config[-1]) / 10, "high": 0.9})
     for step in range(random_.randrange(3)):
         line = f'{{"n": {step}, "t": 1.0, "kind": "metrics", "step": {step}, "epoch": 1.0, "values": '

@@ -1,0 +1,94 @@
+"""Validation of single instruments beside a test of mixes: counted by hand, told wherever both scores stand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core import cards, evaluation, itemwords, rundir
+from core.datasets import Dataset
+from core.events import Inputs, Prediction
+from core.itemwords import Items
+from core.store import memory_store
+from tests import made_runs
+
+LABELS_OF_TEST = (1, 2, 3, 1, 2, 3, 3, 3)  # 18 labels on 8 items, two of them alone
+
+
+def mixes() -> tuple[Dataset, np.ndarray]:
+    """Twelve items with one label each, of which four validate, and eight of `LABELS_OF_TEST` that are the test."""
+    dataset = made_runs.stand_in("cues", "instruments", "lib164", 3.0, n=20)
+    targets = np.zeros((20, len(dataset.labels)))
+    for item, n in enumerate([1] * 12 + list(LABELS_OF_TEST)):
+        targets[item, (item + np.arange(n)) % len(dataset.labels)] = 1
+    assignment = np.array(["train"] * 8 + ["validation"] * 4 + ["test"] * 8)
+    made = dataset.rows
+
+    def rows(input: str, indices: Any, window_s: float, progress: Any) -> Any:
+        return replace(made(input, indices, window_s, progress), targets=targets[np.asarray(indices)])
+
+    return replace(dataset, targets=targets, rows=rows), assignment
+
+
+def report() -> dict[str, Any]:
+    def predict(model: dict[str, Any], inputs: Inputs, *, device: str) -> Prediction:
+        values = np.full((len(inputs.values), 11), 0.1)
+        return Prediction(inputs.times_s, values, dataset.labels, "probability", [])
+
+    dataset, assignment = mixes()
+    model = evaluation.Model("run", "ridge", "instruments", "cues", "lib164", 3.0, {}, "final")
+    found, _ = evaluation.evaluate(SimpleNamespace(predict=predict), model, dataset, assignment)  # type: ignore[arg-type]
+    return found | {"split": "official", "is_leaky": False}
+
+
+def test_a_report_counts_labels_and_the_items_of_accuracy() -> None:
+    parts = report()["parts"]
+    assert parts["validation"]["labels_per_item"] == 1.0 and parts["test"]["labels_per_item"] == 18 / 8
+    assert (parts["test"]["n_items"], parts["test"]["metrics"]["accuracy"]["n_items"]) == (8, 2)
+    assert parts["validation"]["metrics"]["accuracy"]["n_items"] == 4
+    assert "n_items" not in parts["test"]["metrics"]["macro_f1"]
+    assert itemwords.of_report(report()) == {"validation": Items(4, 4, 1.0), "test": Items(8, 2, 2.25)}
+
+
+def test_the_index_and_the_card_say_the_same(cache: Path) -> None:
+    spec = rundir.Spec("run", "ridge", {}, "cues", "instruments", "official", 0, "cpu")
+    folder = rundir.create(spec)
+    rundir.write_json(folder / "evaluations" / "cues-official.json", report())
+    index = memory_store()
+    assert itemwords.of_scores(index.scores(["run"])) == itemwords.of_report(report())
+    n_items = index.scores(["run"]).query("part == 'test'").set_index("metric")["n_items"]
+    assert (n_items["accuracy"], n_items["macro_f1"]) == (2, 8)
+    index.close()
+    model = evaluation.Model("run", "ridge", "instruments", "cues", "lib164", 3.0, {}, "final")
+    card = cards.card(folder, mixes()[0], model)
+    (row,) = (line for line in card.splitlines() if line.startswith("| test | accuracy |"))
+    assert row.endswith("| 2 |")
+    assert "a validation item has 1.0 instruments on average, a test item 2.2" in card
+    assert "Accuracy counts only items with exactly one label: 2 of 8 test items." in card
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "tells"),
+    [(1.0, 2.5, True), (2.0, 1.0, True), (1.0, 1.2, False), (None, 2.5, False), (1.0, None, False), (0.0, 0.0, False)],
+)
+def test_only_parts_of_different_kind_are_told_of(validation: float | None, test: float | None, tells: bool) -> None:
+    parts = {"validation": Items(9, labels=validation), "test": Items(9, labels=test)}
+    assert bool(itemwords.unlike(parts, "instruments")) is tells
+    assert itemwords.sentences({"test": Items(9, 9, 1.0)}, "digits") == []
+
+
+def test_a_report_that_nobody_counted_says_nothing(cache: Path) -> None:
+    old = report()
+    for scores in old["parts"].values():
+        del scores["labels_per_item"], scores["metrics"]["accuracy"]["n_items"]
+    folder = rundir.create(rundir.Spec("run", "ridge", {}, "cues", "instruments", "official", 0, "cpu"))
+    rundir.write_json(folder / "evaluations" / "cues-official.json", old)
+    index = memory_store()
+    assert itemwords.of_scores(index.scores(["run"])) == {"validation": Items(4), "test": Items(8)}
+    assert itemwords.sentences(itemwords.of_report(old), "instruments") == []
+    index.close()
