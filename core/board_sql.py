@@ -104,6 +104,11 @@ WHERE run IN (SELECT run FROM metrics WHERE name LIKE 'validation/%'
 """
 """Boards of which a run without a report told a validation score while it trained."""
 
+OWN = """
+SELECT task, data, split, max(created_at) AS own FROM runs WHERE NOT coalesce(starter, false) GROUP BY task, data, split
+"""
+"""Where the user has runs of their own, and when the newest was asked for."""
+
 ANCHORS = """
 SELECT kind, part, metric, arg_max(value, created_at) AS value FROM (
     SELECT run, kind, part, metric, value FROM evaluations

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from core import metrics
+from core import board_sql, metrics
 from core.store import Store
 
 SHORT = [
@@ -39,6 +39,26 @@ BASELINES = {
     "digits": "predict the commonest class",
     "images": "predict the commonest class",
 }
+
+
+MUSIC = ("emotion", "instruments")
+"""Tasks that this lab is for; their boards stand first."""
+
+
+def in_order(store: Store) -> pd.DataFrame:
+    """The boards as they are offered, the first of them unasked: those that rank before those that cannot, music before
+    the rest, then the user's own, the newest first, and last what ships, the boards of many runs first.
+
+    Columns as of `Store.boards`, and `own` (when the user's newest run there was asked for; empty where there is none).
+    """
+    place = ["task", "data", "split"]
+    found = store.boards().merge(store.query(board_sql.OWN), how="left", on=place)
+    cannot_rank = found["leaky"].eq(True).fillna(False).astype(bool) | found["split"].eq("whole")
+    is_music = found["task"].isin(MUSIC) & found["data"].ne("toy")
+    order = found.assign(cannot_rank=cannot_rank, is_other=~is_music, own=found["own"].fillna("")).sort_values(
+        ["cannot_rank", "is_other", "own", "runs"], ascending=[True, True, False, False]
+    )
+    return order.drop(columns=["cannot_rank", "is_other"]).reset_index(drop=True)
 
 
 def table(

@@ -37,7 +37,7 @@ COLUMNS = {
 
 
 def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
-    """The board the address names, else the newest."""
+    """The board the address names, else the first."""
     several = found.duplicated(["task", "data", "split"], keep=False)
     names = [
         f"{board['task']} · {board['data']} · {board['split']}"
@@ -47,7 +47,13 @@ def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
     asked = {key: st.query_params.get(key) for key in ("task", "data", "data_version", "split")}
     fits = [all(asked[key] in (None, board[key]) for key in asked) for board in found.to_dict("records")]
     start = fits.index(True) if any(fits) else 0
-    chosen = st.selectbox("Board", names, index=start, help="Scores compare within one task, data set and split only.")
+    chosen = st.selectbox(
+        "Board",
+        names,
+        index=start,
+        help="Scores compare within one task, data set and split only. Boards that rank stand before those that "
+        "cannot, music before the rest, yours before what ships.",
+    )
     board = found.to_dict("records")[names.index(chosen)]
     for key in asked:
         st.query_params[key] = board[key]
@@ -170,7 +176,7 @@ def _actions(row: pd.Series) -> None:
 
 def _page() -> None:
     index = shared.store()
-    found = index.boards()
+    found = boards.in_order(index)
     if found.empty:
         st.info(
             "Finished runs will be compared here. Train one first: it takes a few minutes.",
