@@ -217,10 +217,15 @@ def _page() -> None:
     retrain.hear_new_run()
     with st.sidebar:
         st.subheader("Models", anchor=False)
-        runs = _choose_runs("emotion", "Valence and arousal from", 2, "The first is drawn solid, others dashed.")
-        runs += _choose_runs("instruments", "Instruments from", 1, "The first fills the strip.")
+        chosen = {
+            "emotion": _choose_runs(
+                "emotion", "Valence and arousal from", 2, "The first is drawn solid, others dashed."
+            ),
+            "instruments": _choose_runs("instruments", "Instruments from", 1, "The first fills the strip."),
+        }
         window_s, hop_s = _window_controls()
-    heard = _hear(clip, runs, window_s, hop_s)
+    heard = _hear(clip, [run for runs in chosen.values() for run in runs], window_s, hop_s)
+    unheard = [task for task, runs in chosen.items() if runs and task not in {one.model.task for one in heard}]
     emotion = [one for one in heard if one.model.task == "emotion"]
     instruments = [one for one in heard if one.model.task == "instruments"]
     # Straight on the page, in no container: there its key keeps it, whatever appears above it.
@@ -230,9 +235,10 @@ def _page() -> None:
         strip=heard_instruments.strip(instruments),
         song=_points(emotion),
         title=entry.title,
+        unheard=unheard,
         **view,
     )
-    _below(entry, clip, emotion, instruments)
+    _below(entry, clip, emotion, instruments, bool(unheard))
     # ---- panels below the player: one call each, from a module of their own ----
     if emotion or instruments:
         _panel(
@@ -259,13 +265,20 @@ def _panel(title: str, icon: str, draw: Callable[[], None]) -> None:
 
 
 def _below(
-    entry: library.Entry, clip: clips.Clip, emotion: list[listening.Heard], instruments: list[listening.Heard]
+    entry: library.Entry,
+    clip: clips.Clip,
+    emotion: list[listening.Heard],
+    instruments: list[listening.Heard],
+    is_waiting: bool,
 ) -> None:
     """What is said of the whole clip, where it comes from, and the files to take away."""
     report = listening.report(clip, emotion, instruments[0] if instruments else None)
     for warning in report["warnings"]:
         st.caption(f":material/info: {shared.plain(warning)}")
     st.subheader("The whole clip", anchor=False)
+    if not emotion and not instruments:
+        until = "once they have heard it" if is_waiting else "choose a run under Models, in the sidebar"
+        st.caption(f"What the chosen models say of the clip as a whole will stand here: {until}.")
     _song_level(emotion, instruments)
     _provenance(entry, emotion)
     with st.container(horizontal=True):

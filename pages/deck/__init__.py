@@ -90,6 +90,7 @@ def deck(
     markers: Sequence[tuple[float, str]] | None = None,
     height: int | None = None,
     start_s: float = 0.0,
+    unheard: Sequence[str] = (),
     rating: Mapping[str, Any] | None = None,
     on_takes: Callable[[], None] | None = None,
 ) -> None:
@@ -99,7 +100,8 @@ def deck(
     `peaks` [n, 2] are the lowest and highest sample of n equal stretches, full scale 1. `spectrogram_db` [rows,
     columns] spans the whole clip, row r at `spectrogram_hz[r]`, ascending in any spacing. `markers` are (seconds,
     text). `height` is the time panels' height in pixels; None is natural. `start_s` counts the first time this audio
-    is mounted.
+    is mounted. `unheard` names the tasks of which a model is chosen that has not heard the clip: an empty panel says
+    that, in place of that none is chosen.
 
     With `rating` the plane takes a listener's rating: `clip` (SHA-256 of the file), `rater`, and `saved` (take →
     moments on the disk). Then `st.session_state[key]["takes"]` holds what was last sent, `on_takes` is called when it
@@ -118,6 +120,7 @@ def deck(
         markers=markers or (),
         height=height,
         start_s=start_s,
+        unheard=unheard,
     )
     # No container around it: the key alone keeps the player in place when an element appears above it, but inside a
     # container, keyed or not, Streamlit 1.67 mounts it anew. deck.js then takes over the audio that is still playing.
@@ -142,6 +145,7 @@ def payload(
     markers: Sequence[tuple[float, str]] = (),
     height: int | None = None,
     start_s: float = 0.0,
+    unheard: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What travels to the browser: JSON with arrays in base64. `audio_hash` decides whether the sound is replaced."""
     assert isinstance(audio, Path) or audio[:4] == b"RIFF", "audio must be a WAV file"
@@ -156,6 +160,7 @@ def payload(
         "song": [_point(point) for point in song if math.isfinite(point.valence) and math.isfinite(point.arousal)],
         "markers": [{"time": float(time_s), "text": str(text)} for time_s, text in markers],
         "height": height,
+        "unheard": list(unheard),
         "roles": {theme: _role_pair(roles) for theme, roles in palette.ROLES.items()},
     }
     digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]

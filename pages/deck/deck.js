@@ -174,7 +174,7 @@ function makeDeck(root) {
     const heard = topInstrument(time);
     parts.seek.setAttribute("aria-valuenow", time.toFixed(1));
     parts.seek.setAttribute("aria-valuetext", [where, data.series.length && point, heard].filter(Boolean).join(", "));
-    if (!rating.isOn()) parts.plane.setAttribute("aria-label", `Valence–arousal plane, 1 to 9: ${data.series.length ? point : "no model chosen"}`);
+    if (!rating.isOn()) parts.plane.setAttribute("aria-label", `Valence–arousal plane, 1 to 9: ${data.series.length ? point : whyEmpty(data, "emotion")}`);
   }
 
   const topInstrument = (time) => (data.strip ? heardAt(data.strip, time) : "");

@@ -18,6 +18,12 @@ function bytesOf(text) {
   return bytes;
 }
 
+// Why a panel is empty: the live one knows nothing of clips that were not heard.
+function whyEmpty(data, task) {
+  if (data.unheard?.includes(task)) return "The chosen model has not heard this clip.";
+  return task === "emotion" ? "No valence–arousal model chosen." : "No instrument model chosen.";
+}
+
 const floatsOf = (text) => new Float32Array(bytesOf(text).buffer);
 
 // Arrays out of base64, once per payload.

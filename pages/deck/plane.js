@@ -53,7 +53,7 @@ function drawPlaneBase(canvas, layout, data, theme) {
   if (data.series.length || data.song.length || data.rating) drawSong(context, layout, data, theme);
   else {
     const y = layout.y(5) - 14;
-    write(context, theme, "No valence–arousal model chosen.", left + side / 2, y, { align: "center", size: 12, halo: theme.panel, room: side - 8 });
+    write(context, theme, whyEmpty(data, "emotion"), left + side / 2, y, { align: "center", size: 12, halo: theme.panel, room: side - 8 });
   }
 }
 

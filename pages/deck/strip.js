@@ -9,7 +9,7 @@ function drawStrip(context, layout, data, theme) {
   const { top, height } = layout.panels.strip;
   const used = panelTitle(context, layout, theme, "strip", "Instruments");
   if (!data.strip) {
-    missing(context, layout, theme, "strip", "No instrument model chosen.");
+    missing(context, layout, theme, "strip", whyEmpty(data, "instruments"));
     return;
   }
   const { names, times, scores, threshold, calibration } = data.strip;

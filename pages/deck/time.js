@@ -157,7 +157,7 @@ function drawCurves(context, layout, data, theme) {
   const { top, height } = layout.panels.curves;
   const used = panelTitle(context, layout, theme, "curves", layout.narrow ? "Emotion" : "Valence and arousal");
   if (!data.series.length && !data.rating) {
-    missing(context, layout, theme, "curves", "No valence–arousal model chosen.");
+    missing(context, layout, theme, "curves", whyEmpty(data, "emotion"));
     return;
   }
   let x = layout.left + used + 16;

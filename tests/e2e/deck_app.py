@@ -1,7 +1,8 @@
 """A page with nothing but a deck: chords as sound, made-up curves and a made-up strip. Run by test_deck.py.
 
-`?clip=empty` shows the deck without any model, `?clip=gaps` curves with holes and a hostile title,
-`?clip=boxed` the deck inside a container, `?clip=sure` a strip with a threshold and calibrated scores.
+`?clip=empty` shows the deck without any model, `?clip=unheard` with one that has not heard it, `?clip=gaps` curves
+with holes and a hostile title, `?clip=boxed` the deck inside a container, `?clip=sure` a strip with a threshold and
+calibrated scores.
 """
 
 import contextlib
@@ -96,7 +97,7 @@ if count:
     song.append(Point("listeners", 6.1, 6.4))
 if kind == "sure":
     strip = Strip(list(INSTRUMENT_NAMES), None, times_s, scores(times_s), threshold=0.9, calibration=(0.5, -0.5))
-if kind == "empty":
+if kind in ("empty", "unheard"):
     runs, strip, song = [], None, []
 if kind == "gaps":
     valence[6:9] = np.nan
@@ -119,5 +120,6 @@ with place:
         song=song,
         title=title,
         markers=markers,
+        unheard=["emotion"] if kind == "unheard" else [],
     )
 st.caption(f"predictions: {len(runs)}")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import eventually
 from tests.e2e.conftest import IS_SAME, WATCH, at_fraction, attribute, never_back, serving, time_of, wait_past
 
 pytestmark = pytest.mark.slow
@@ -209,6 +210,15 @@ def test_without_models_it_still_plays(opened):
     wait_past(page, 0.2)
     assert attribute(page, "point") == ""
     assert not page.get_by_test_id("deck-now").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("clip", "sentence"),
+    [("empty", "No valence–arousal model chosen."), ("unheard", "The chosen model has not heard this clip.")],
+)
+def test_an_empty_plane_says_why(opened, clip, sentence):
+    plane = opened(f"?clip={clip}").get_by_test_id("deck").locator(".plane")
+    eventually(lambda: plane.get_attribute("aria-label") == f"Valence–arousal plane, 1 to 9: {sentence}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
