@@ -25,9 +25,10 @@ from core import datasets, paths, studyfaults, sweepchecks, sweepfile, verdicts
 from core.studybeside import compare, elsewhere
 from core.studyruns import coverage, lacking, runs_of, variants
 from core.sweepfile import SweepFile
-from core.verdicts import Runs, Verdict
+from core.verdicts import Refusal, Runs, Verdict
 
 __all__ = [
+    "Refusal",
     "Runs",
     "Verdict",
     "compare",
@@ -147,16 +148,16 @@ def read(path: Path, data: str = "") -> Study:
 
 
 def judge(study: Study, runs: Runs) -> list[Judged]:
-    """Each claim's verdict, in the order of the file. A check that finds its numbers unusable cannot tell, and why; one
-    that falls over is no verdict (`has_failed`), and leaves the others as they are."""
+    """Each claim's verdict, in the order of the file. A check that refuses its numbers (`Refusal`) cannot tell, and
+    why; one that falls over in any other way is no verdict (`has_failed`), and leaves the others as they are."""
     return [Judged(claim, _judged(study, claim, runs)) for claim in study.claims]
 
 
 def _judged(study: Study, claim: Claim, runs: Runs) -> Verdict:
     try:
         verdict = study.function(claim.check)(runs, **claim.args)
-    except ValueError as error:
-        return verdicts.unknown(f"The check gave up: {error}")
+    except Refusal as error:
+        return verdicts.unknown(str(error))
     except Exception as error:  # a check is a file that anybody may write: whatever a slip in it can raise
         return verdicts.failed(claim.check, studyfaults.sentence(error))
     if not isinstance(verdict, Verdict):

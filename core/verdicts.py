@@ -18,6 +18,13 @@ MAIN = "main"
 PREDICTED = ("part", "item", "group", "time_s", "label", "truth", "prediction")
 
 
+class Refusal(Exception):
+    """Raised by a check that finds its numbers unusable, with a sentence that says why: so nothing can be told.
+
+    Whatever else a check raises is a slip in it. No ValueError: NumPy and pandas raise those for slips.
+    """
+
+
 def not_evaluated(run: str) -> None:
     """What stands for the polyphonic evaluation of a run that has none."""
 

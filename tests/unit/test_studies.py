@@ -54,7 +54,7 @@ args = { below = 1.5 }
 
 def is_low(runs: verdicts.Runs, below: float = 1.0) -> verdicts.Verdict:
     if not len(runs.main):
-        raise ValueError("no runs.")
+        raise verdicts.Refusal("There are no runs.")
     found = runs.main.column("train/loss").mean()
     return verdicts.Verdict(verdicts.by_place("inside" if found < below else "outside"), f"Mean loss {found:.2f}.")
 
@@ -195,9 +195,22 @@ def test_published_stands_beside_measured_in_its_own_standard_deviations(study: 
     assert np.isnan(table.loc[(0.01, "train/loss"), "measured"]) and table.loc[(0.01, "train/loss"), "n"] == 0
 
 
-def test_verdicts_follow_the_runs_and_a_check_that_gives_up_cannot_tell(study: studies.Study) -> None:
+def test_a_slip_in_a_check_is_no_verdict(study: studies.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy and pandas say ValueError too: two arrays of different lengths are no refusal of the claim's numbers."""
+
+    def slips(runs: verdicts.Runs, below: float = 1.0) -> Any:
+        return np.zeros(2) + np.zeros(3)
+
+    assert study.module is not None
+    monkeypatch.setattr(study.module, "is_low", slips)
     (judged,) = studies.judge(study, studies.runs_of(memory_store(), study))
-    assert judged.verdict.verdict == verdicts.CANNOT_TELL and "no runs" in judged.verdict.sentence
+    assert judged.verdict.word == verdicts.CHECK_FAILED
+    assert "The check is_low failed" in judged.verdict.sentence and "ValueError" in judged.verdict.sentence
+
+
+def test_verdicts_follow_the_runs_and_a_check_that_refuses_cannot_tell(study: studies.Study) -> None:
+    (judged,) = studies.judge(study, studies.runs_of(memory_store(), study))
+    assert judged.verdict.word == verdicts.CANNOT_TELL and judged.verdict.sentence == "There are no runs."
     run(1, 1.0)
     (judged,) = studies.judge(study, studies.runs_of(memory_store(), study))
     assert judged.verdict.verdict == verdicts.REPRODUCED
