@@ -185,7 +185,7 @@ def summary(sweep: str, frame: pd.DataFrame | None = None) -> Summary:
     fraction = float(frame["fraction"].sum()) / total if total else 0.0
     made = Summary(
         folder.name, record.name, record.title, record.created_at, state, total, counts, fraction,
-        _eta_s(frame, total) if state == "running" else None, record.trainer, record.data, record.design,
+        _eta_s(frame, total, record) if state == "running" else None, record.trainer, record.data, record.design,
         record.is_quick, record.stage,
     )  # fmt: skip
     if state == "done":
@@ -204,19 +204,24 @@ def _state(sweep: str, frame: pd.DataFrame, counts: dict[str, int]) -> str:
     return "done" if is_over.all() else "paused" if counts.get("paused") else "incomplete"
 
 
-def _eta_s(frame: pd.DataFrame, total: int) -> float | None:
-    """Time left (s): what a run takes, times what is left of all, over those that run side by side.
+def _eta_s(frame: pd.DataFrame, total: int, record: Record) -> float | None:
+    """Time left (s): what a process takes, times what is left of all of them, over the workers that the plan has.
 
-    What a run takes is its start-up, once, and its training so far by its fraction: seconds of import are no share.
+    A process trains one run, or a group that trains together. Those of the plan are counted, and not those at work at
+    this moment: between two groups there is none, and while one starts beside another there are more or fewer. What one
+    takes is its start-up, once, and its training so far by its fraction: seconds of import are no share.
     """
+    process = frame["run"].map({entry.run: entry.together or entry.run for entry in record.entries})
     told = frame[(frame["seconds"] > 0) & (frame["fraction"] > 0.02)]
     trained = told["trained_s"].where(told["trained_s"] > 0, told["seconds"]).clip(upper=told["seconds"])
-    whole = told["seconds"] - trained + trained / told["fraction"]
+    whole = (told["seconds"] - trained + trained / told["fraction"]).groupby(process).median()
     if whole.empty:
         return None
-    left = total - float(frame["fraction"].sum())
-    side_by_side = max(int(frame["state"].isin(["starting", "running"]).sum()), 1)
-    return float(whole.median()) * left / side_by_side
+    is_left = frame["state"].isin(["queued", "starting", "running", "paused"]) & (frame["outcome"] != "pruned")
+    left = (1 - frame["fraction"])[is_left].groupby(process).mean()
+    n_more = max(total - len(frame), 0)  # that a search has yet to propose
+    at_once = min(record.workers, max(len(left) + n_more, 1))
+    return float(whole.median()) * (float(left.sum()) + n_more) / at_once
 
 
 def progress(sweep: str) -> pd.DataFrame:

@@ -360,12 +360,46 @@ def test_time_is_told_from_runs_of_the_same_kind_only(
     assert sweepplan.what_is_known("toy", "toy", True, "cuda:0").n == 0  # type: ignore[union-attr]
 
 
-def test_time_left_counts_a_start_once(cache: Path) -> None:
+def test_time_left_counts_a_start_once(cache: Path, asleep: None, file: Path) -> None:
     """A run is at 10 % after 10 s of start-up and 3 s of training: 27 s of it are left, and 40 s of the other."""
-    frame = pd.DataFrame(
-        {"state": ["running", "queued"], "fraction": [0.1, 0.0], "seconds": [13.0, 0.0], "trained_s": [3.0, 0.0]}
+    frame, record = standing(file, ["running", "queued"], [0.1, 0.0], [13.0, 0.0], [3.0, 0.0])
+    assert sweeps._eta_s(frame, 2, record) == pytest.approx(1.9 * 40)
+
+
+@pytest.mark.parametrize(
+    ("state", "fraction", "seconds", "left"),
+    [("queued", 0.0, 0.0, 2.0), ("starting", 0.0, 0.1, 2.0), ("running", 0.5, 30.0, 1.5), ("done", 1.0, 60.0, 1.0)],
+)
+def test_time_left_is_the_same_between_two_groups(
+    cache: Path, asleep: None, file: Path, state: str, fraction: float, seconds: float, left: float
+) -> None:
+    """Four groups of two runs, 60 s each, one after another: two of them are done, the third is on its way."""
+    states, others = ["done"] * 4 + [state] * 2 + ["queued"] * 2, [0.0, 0.0]
+    frame, record = standing(
+        file, states, [1.0] * 4 + [fraction] * 2 + others, [60.0] * 4 + [seconds] * 2 + others, groups=4
     )
-    assert sweeps._eta_s(frame, 2) == pytest.approx(1.9 * 40)
+    assert sweeps._eta_s(frame, 8, record) == pytest.approx(60.0 * left)
+    failed = frame.assign(state=frame["state"].where(frame.index != 7, "failed"))
+    assert sweeps._eta_s(failed, 8, record) == pytest.approx(60.0 * left)  # its group still has one to train
+    side_by_side = sweeps._eta_s(frame, 8, replace(record, workers=2))
+    assert side_by_side == pytest.approx(60.0 * left / min(2, 2 if state != "done" else 1))
+
+
+def standing(
+    file: Path, states: list[str], fraction: list[float], seconds: list[float], trained: list[float] | None = None,
+    groups: int = 0,
+) -> tuple[pd.DataFrame, sweeprecord.Record]:  # fmt: skip
+    """The progress of a sweep whose runs stand so, and its plan: runs alone, or in so many groups."""
+    record = sweeps.read(sweeps.start(file))
+    entries = record.entries[: len(states)]
+    size = -(-len(entries) // groups) if groups else 0
+    names = [f"group {place // size}" if size else "" for place in range(len(entries))]
+    entries = [replace(entry, together=name) for entry, name in zip(entries, names, strict=True)]
+    frame = pd.DataFrame(
+        {"run": [entry.run for entry in entries], "state": states, "fraction": fraction, "seconds": seconds,
+         "trained_s": trained or seconds, "outcome": ""}
+    )  # fmt: skip
+    return frame, replace(record, entries=entries, workers=1)
 
 
 def test_scores_that_are_no_numbers_and_scores_that_are_equal(cache: Path, asleep: None, file: Path) -> None:
