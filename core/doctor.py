@@ -10,6 +10,7 @@ import psutil
 import soundfile
 
 from core import datasets, foreign, microphone, paths, rundir, supervisor
+from core.datasets import _soundfonts as soundfonts
 from core.store import memory_store
 
 PACKAGES = (
@@ -82,7 +83,8 @@ def _data_sets() -> list[str]:
     lines = [f"EARSHOT_DATA: {root}" if root else "EARSHOT_DATA is not set: only built-in data sets are found."]
     for name in datasets.names():
         if datasets.is_made_here(name):
-            lines.append(f"{name}: built in, made on first use")
+            fonts = ", ".join(path.stem for path in soundfonts.found()) if name == "cues-fonts" else ""
+            lines.append(f"{name}: built in, made on first use{' from the sound fonts ' if fonts else ''}{fonts}")
             continue
         if name == "folder":
             lines.append("folder: any folder of audio with a CSV of labels, as folder:PATH")

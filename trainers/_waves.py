@@ -68,6 +68,22 @@ def placed(waves: torch.Tensor, gain_db: float, most_samples: int, noise: torch.
     return waves
 
 
+def played(waves: torch.Tensor, semitones: float, noise: torch.Generator) -> torch.Tensor:
+    """Excerpts [n, samples] played faster and higher, or slower and lower, by up to `semitones`.
+
+    What is played faster ends sooner, with silence after it; what is played slower is cut at the end.
+    """
+    if semitones == 0:
+        return waves
+    n, samples = waves.shape
+    speed = 2 ** (uniform(-semitones, semitones, (n, 1), noise) / 12)
+    place = torch.arange(samples, device=waves.device)[None] * speed
+    below = place.long().clamp(max=samples - 2)
+    share = (place - below).clamp(0, 1)
+    heard = waves.gather(1, below) * (1 - share) + waves.gather(1, below + 1) * share
+    return heard * (place <= samples - 1)
+
+
 def hiss(waves: torch.Tensor, loudest_db: float, noise: torch.Generator) -> torch.Tensor:
     """Excerpts [n, samples] with white noise, at most `loudest_db` and at least 40 dB less, relative to the excerpt."""
     if loudest_db <= NO_NOISE_DB:

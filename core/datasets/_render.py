@@ -150,9 +150,16 @@ def _through_vorbis(samples: np.ndarray) -> np.ndarray:
 
 
 def work(bank: NoteBank, job: dict[str, Any]) -> None:
-    """One job: {"kind": "emotion" | "excerpt" | "mix", "path": …, and that function's arguments}."""
+    """One job: {"kind": "emotion" | "excerpt" | "mix" | "font excerpt" | "font mix", "path": …, and that function's
+    arguments}."""
     arguments = {key: value for key, value in job.items() if key not in ("kind", "path", "item_number")}
-    maker: Any = {"emotion": emotion, "excerpt": excerpt, "mix": mix}[job["kind"]]
+    if job["kind"].startswith("font "):
+        from core.datasets import _fontphrases
+
+        maker: Any = {"font excerpt": _fontphrases.excerpt, "font mix": _fontphrases.mix}[job["kind"]]
+        write_audio(Path(job["path"]), maker(**arguments))
+        return
+    maker = {"emotion": emotion, "excerpt": excerpt, "mix": mix}[job["kind"]]
     bad_codec = has_bad_codec(job["seed"], job["item_number"])
     write_audio(Path(job["path"]), maker(bank, **arguments), bad_codec)
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -45,6 +45,15 @@ NOT_LISTENERS = (
     "These labels come from a model of listeners, not from listeners: a formula over six musical cues, a melody "
     "effect and ten simulated raters."
 )
+
+
+class Plan(Protocol):
+    """What is rendered into a folder of its own; a dataclass."""
+
+    @property
+    def name(self) -> str: ...
+    def version(self, task: str) -> str: ...
+    def folder(self, task: str) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ def rendered(corpus: Corpus, task: str, jobs: list[Job], index: int, progress: P
     return Path(jobs[index]["path"])
 
 
-def ensure_rendered(corpus: Corpus, task: str, jobs: list[Job], progress: Progress, **pool: Any) -> None:
+def ensure_rendered(corpus: Plan, task: str, jobs: list[Job], progress: Progress, **pool: Any) -> None:
     """Render what is not there yet and write the manifest. A half-made folder goes on where it stopped."""
     folder = corpus.folder(task)
     manifest = folder / "manifest.json"
@@ -164,7 +173,7 @@ def ensure_rendered(corpus: Corpus, task: str, jobs: list[Job], progress: Progre
 
 
 def _render_missing(
-    corpus: Corpus, task: str, jobs: list[Job], folder: Path, progress: Progress, pool: dict[str, Any]
+    corpus: Plan, task: str, jobs: list[Job], folder: Path, progress: Progress, pool: dict[str, Any]
 ) -> None:
     manifest = folder / "manifest.json"
     there = {entry.name for entry in os.scandir(folder)}
@@ -184,7 +193,7 @@ def _render_missing(
         {
             "version": corpus.version(task),
             "task": task,
-            "corpus": asdict(corpus),
+            "corpus": asdict(corpus),  # type: ignore[call-overload]  # every plan is a dataclass
             "items": [Path(job["path"]).name for job in jobs],
             "rendered_on_second_try": sorted(Path(path).name for path in second_tries),
         },
