@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands import Json, plain
+from commands import Json, plain, teller
 from commands.sweep import follow
 
 
@@ -36,6 +36,8 @@ def study(
         runs = studies.runs_of(store, chosen, quick=quick)
     if started and detach and not as_json:
         return
+    if run and not detach and studies.complete(chosen, runs, teller()):
+        runs = studies.runs_of(store, chosen, quick=quick)  # it has read what was there before
     if not as_json:
         typer.echo(f"Judging {len(chosen.claims)} claims by {len(runs.results)} runs …", err=True)
     judged = studies.judge(chosen, runs)

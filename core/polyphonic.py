@@ -33,6 +33,7 @@ from core.datasets import Dataset, Progress, no_progress, splits
 from core.polyreports import Settings
 
 SEED = 0
+SCORING = 0.95  # how much is done once all is heard
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def evaluate(
     settings.check()
     asked = _asked(run, data, settings)
     heard = _listened(asked, progress)
-    progress(0.95, "Scoring")
+    progress(SCORING, "Scoring")
     report = _scored(asked, heard)
     report["explained"] = polygap.explained(report["mono"], report["usual"], report["polyphonic"])
     report["notes"] = _notes(report, [*heard.on_items.warnings, *heard.on_clips.warnings])
@@ -106,7 +107,7 @@ def _listened(asked: _Asked, progress: Progress) -> _Heard:
     silent = [one for one in both if not polywindows.has_sound(one)]
     for number, one in enumerate(silent):
         polywindows.make_sound(one, _stretch(progress, 0.3 * number / len(silent), 0.3 * (number + 1) / len(silent)))
-    rest = _stretch(progress, 0.3 if silent else 0.0, 1.0)
+    rest = _stretch(progress, 0.3 if silent else 0.0, SCORING)
 
     def listened(of: Dataset, rows: np.ndarray, what: str, begin: float, end: float) -> polywindows.Curves:
         how = asked.settings
@@ -115,7 +116,7 @@ def _listened(asked: _Asked, progress: Progress) -> _Heard:
     picked, mixed = _thresholds(asked, _stretch(rest, 0.0, 0.3))
     clips = _mono(asked.trained, asked.assignment == "validation")
     on_clips = listened(asked.trained, clips, "validation clips", 0.3, 0.45)
-    on_items = listened(asked.dataset, asked.chosen, "test items", 0.45, 0.95)
+    on_items = listened(asked.dataset, asked.chosen, "test items", 0.45, 1.0)
     return _Heard(picked, mixed, clips, on_clips, on_items)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "Runs",
     "Verdict",
     "compare",
+    "complete",
     "coverage",
     "elsewhere",
     "judge",
@@ -174,6 +175,15 @@ def start(
 
     wanted, files = lacking(study, runs, quick=quick, stages=stages), variants(study, quick=quick)
     return [sweeps.start(files[stage], only=set(pairs), confirmed=confirmed) for stage, pairs in wanted.items()]
+
+
+def complete(study: Study, runs: Runs, progress: datasets.Progress = datasets.no_progress) -> int:
+    """Make what claims need beside the runs, by the study's own `complete(runs, progress)` where it has one.
+
+    Returns how many things were made. Raises ValueError where one cannot be.
+    """
+    make = getattr(study.module, "complete", None)
+    return int(make(runs, progress)) if make else 0
 
 
 # ---- reading ----

@@ -107,10 +107,12 @@ def runs_of(store: Store, study: Study, *, quick: bool = False) -> Runs:
     frame = _one_per_seed(pd.DataFrame(rows))
     frame = frame.drop(columns=["created_at"], errors="ignore").reindex(columns=[*ABOUT, *defaults])
     measured = _with_metrics(store, _with_epoch_seconds(store, frame))
-    folders = dict(zip(found["run"].astype(str), found["folder"].astype(str), strict=True))
+    folders, data = (
+        dict(zip(found["run"].astype(str), found[name].astype(str), strict=True)) for name in ("folder", "data")
+    )
     return Runs(
         measured, _curves(store, frame), tuple(study.file.factors), data=variants(study, quick=quick)[MAIN].data,
-        predictions=_predictions(folders),
+        predictions=_predictions(folders), polyphonic=_polyphonic(data),
     )  # fmt: skip
 
 
@@ -231,6 +233,17 @@ def _predictions(folders: dict[str, str]) -> Any:
         return table if set(PREDICTED) <= set(table) else no_predictions(run)
 
     return predictions
+
+
+def _polyphonic(data: dict[str, str]) -> Any:
+    @functools.lru_cache(maxsize=64)
+    def polyphonic(run: str) -> dict[str, Any] | None:
+        """The run's polyphonic evaluation on its own data, with the usual settings; None where there is none."""
+        from core import polyreports  # it brings all of listening
+
+        return polyreports.find(run, data[run], polyreports.Settings()) if run in data else None
+
+    return polyphonic
 
 
 def _curves(store: Store, frame: pd.DataFrame) -> Any:

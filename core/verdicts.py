@@ -44,8 +44,8 @@ class Runs:
     cell, seed, step, epoch, value. `factors` are those of the main grid. `unfinished` are the rows that `only` left out
     because they diverged, which is an outcome, or failed, which is none: a disk or a process was lost. `data` is what
     the main grid is run on; `predictions(run)` has part, item, group, time_s, label, truth, prediction for validation
-    and test as the finished model was scored, and no row where that was not kept. `polyphonic(run)` is the report of its
-    polyphonic evaluation on the data of the run, with the settings of `polyreports.Settings`; None where there is none.
+    and test as the finished model was scored, and no row where that was not kept. `polyphonic(run)` is the report of
+    the run's polyphonic evaluation on its own data with `polyreports.Settings()`; None where there is none.
     """
 
     results: pd.DataFrame

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import datasets, studies, studyfaults, sweeps, verdicts
+from core import datasets, polyreports, studies, studyfaults, sweeps, verdicts
 from core.store import Store
 from core.studies import Judged, Runs, Study
 from core.sweepfile import SweepFile
@@ -19,7 +19,8 @@ from core.sweepplan import Plan
 from core.verdicts import MAIN
 
 Key = tuple[int, int, int, str]
-"""Time of the study's file, number of its trainer's runs, fingerprint of their states, the other data chosen."""
+"""Last change of the study's file or of any polyphonic evaluation, number of its trainer's runs, fingerprint of their
+states, the other data chosen."""
 
 MOST_ELSEWHERE = 6
 
@@ -72,7 +73,8 @@ def _study(name: str, changed: int, data: str) -> Study:
 
 def reading(found: Study, is_quick: bool, index: Store) -> Reading:
     """The study's runs as the index has them; ValueError for a file that was edited into something wrong."""
-    key = (place(found.name).stat().st_mtime_ns, *_fingerprint(index, found.file.trainer), found.data)
+    changed = max(place(found.name).stat().st_mtime_ns, polyreports.changed_ns())
+    key = (changed, *_fingerprint(index, found.file.trainer), found.data)
     try:
         return _reading(found.name, is_quick, key, found, index)
     except ValueError as error:
@@ -124,13 +126,23 @@ def anywhere(found: Study, index: Store) -> Reading:
 
 
 def judged(found: Reading) -> list[Judged]:
-    """Each claim's verdict; of a study without runs none is asked for one."""
+    """Each claim's verdict; of a study without runs none is asked for one. Shows how far it is, where it is called."""
+    claims = found.study.claims
     if not len(found.runs):
-        return [Judged(claim, verdicts.unknown("It was not run yet.")) for claim in found.study.claims]
-    return [_judged(found.study.name, found.is_quick, claim.id, found.key, found) for claim in found.study.claims]
+        return [Judged(claim, verdicts.unknown("It was not run yet.")) for claim in claims]
+    known: set[object] = st.session_state.setdefault("studies.judged", set())
+    is_known = (found.study.name, found.is_quick, found.key) in known
+    results, progress = [], st.empty()
+    for number, claim in enumerate(claims):
+        if not is_known:
+            progress.progress(number / len(claims), text=f"Judging claim {number + 1} of {len(claims)} …")
+        results.append(_judged(found.study.name, found.is_quick, claim.id, found.key, found))
+    progress.empty()
+    known.add((found.study.name, found.is_quick, found.key))
+    return results
 
 
-@st.cache_resource(max_entries=400, show_spinner="Judging the claims …")
+@st.cache_resource(max_entries=400, show_spinner=False)
 def _judged(name: str, is_quick: bool, claim: str, key: Key, _found: Reading) -> Judged:
     only = next(one for one in _found.study.claims if one.id == claim)
     (result,) = studies.judge(replace(_found.study, claims=(only,)), _found.runs)

@@ -2,7 +2,8 @@
 
 What is compared, and how, is in `_instrunet_arms.py`; claims about scores are in `_instrunet_scores.py`, about
 training in `_instrunet_curves.py`, and those that need the predictions of single excerpts in
-`_instrunet_predictions.py`.
+`_instrunet_predictions.py`; how far scores move with other songs, in `_instrunet_items.py`. `complete` makes what the
+claims need beside the runs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from studies._instrunet_curves import (
     gap_shrinks,
     loss_is_steadier,
     stops_later,
+)
+from studies._instrunet_predictions import (
+    complete as complete,  # no check, and so not listed below
 )
 from studies._instrunet_predictions import (
     one_is_taken_for,

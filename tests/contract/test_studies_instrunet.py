@@ -16,7 +16,7 @@ from core.records import Spec, Status
 from core.store import memory_store
 from core.verdicts import ARTEFACT, CANNOT_TELL, NOT_REPRODUCED, REPRODUCED, Runs
 from studies import _instrunet_arms as arms
-from studies import _instrunet_predictions as predictions
+from studies import _instrunet_items as excerpts
 from tests.synthetic import instrunet as worlds
 from trainers import instrunet
 
@@ -151,7 +151,7 @@ def test_a_gap_s_interval_is_that_of_two_samples_where_there_are_two() -> None:
 
 def test_dropout_that_hampers_training_alone_is_an_artefact() -> None:
     found = verdict("gap-shrinks", worlds.CASES["gap-shrinks"]["artefact"])
-    assert found.verdict == ARTEFACT and "hampers training where it is measured" in found.sentence
+    assert found.verdict == ARTEFACT and "measured while dropout hampers the network" in found.sentence
 
 
 def test_runs_that_were_never_stopped_early_say_so() -> None:
@@ -165,20 +165,22 @@ def test_what_diverged_or_has_no_prediction_is_told() -> None:
     assert (
         found.verdict == CANNOT_TELL and "1 diverged" in found.sentence and "2 of head dropout + L2" in found.sentence
     )
-    bare = replace(worlds.made(), predictions=lambda run: worlds.made().predictions("nothing"))
+    bare = replace(
+        worlds.made(), predictions=lambda run: worlds.made().predictions("nothing"), polyphonic=lambda _: None
+    )
     for claim in ("sax-trumpet", "polyphonic", "leak"):
         assert verdict(claim, bare).verdict == CANNOT_TELL, claim
     torn = worlds.made().predictions("r0").iloc[:-1]
-    assert not len(predictions.predicted(replace(bare, predictions=lambda run: torn), "r0").items)
+    assert not len(excerpts.predicted(replace(bare, predictions=lambda run: torn), "r0").items)
 
 
 def test_predictions_of_windows_count_once_an_excerpt() -> None:
     frame = worlds.made(seeds=(1,)).predictions("r0")
     twice = pd.concat([frame.assign(prediction=0.0), frame.assign(prediction=1.0, time_s=1.5)])
     runs = replace(worlds.made(seeds=(1,)), predictions=lambda run: twice)
-    found = predictions.predicted(runs, "r0")
-    assert len(found.items) == 66 and np.unique(found.prediction).tolist() == [0.5]
-    assert len(set(found.groups)) == 33
+    found = excerpts.predicted(runs, "r0")
+    assert len(found.items) == 264 and np.unique(found.prediction).tolist() == [0.5]
+    assert len(set(found.groups)) == 132
 
 
 def test_files_without_songs_leak_nothing() -> None:
@@ -207,3 +209,112 @@ def test_another_margin_moves_the_verdict(claim: str) -> None:
     margin = {"gap-shrinks": "least_nats"}.get(claim, "least")
     unclear = worlds.CASES[claim]["underpowered"]
     assert verdict(claim, unclear, **{margin: 1e9}).verdict == NOT_REPRODUCED
+
+
+# ---- songs ----
+
+
+def alike(n_songs: int, right: float, seeds: int = 3, seed: int = 0) -> Runs:
+    """Runs of one network whose seeds all answer the same: a share `right` of the songs, two excerpts each."""
+    noise = np.random.default_rng(seed)
+    is_right = np.repeat(noise.permutation(n_songs) < right * n_songs, 2)
+    truth = np.eye(2)[np.arange(2 * n_songs) // 2 % 2]
+    said = np.where(is_right[:, None], truth, 1 - truth)
+    songs = np.repeat(np.arange(n_songs), 2)
+    frame = pd.DataFrame({"part": "test", "item": np.repeat(np.arange(2 * n_songs), 2).astype(str), "time_s": 0.0,
+                          "group": np.repeat(songs, 2).astype(str), "label": np.tile(["cel", "cla"], 2 * n_songs),
+                          "truth": truth.ravel(), "prediction": said.ravel()})  # fmt: skip
+    return replace(worlds.made(seeds=range(seeds)), predictions=lambda run: frame)
+
+
+def test_songs_add_the_error_of_a_share_to_seeds_that_agree() -> None:
+    """All seeds right on 30 of 50 songs: the error left is that of a proportion of songs, √(p(1 − p)/n)."""
+    runs = alike(50, 0.6)
+    found = excerpts.widened(runs, excerpts.over_seeds([0.6, 0.6, 0.6]), {"r0": 1 / 3, "r1": 1 / 3, "r2": 1 / 3},
+                             excerpts.micro_f1)  # fmt: skip
+    from scipy.stats import t
+
+    half = t.ppf(0.975, 49) * np.sqrt(0.6 * 0.4 / 50)
+    assert (found.over, found.interval.n, found.df) == ("seeds and 50 songs", 3, pytest.approx(49))
+    assert found.interval.high - 0.6 == pytest.approx(half, rel=0.1)
+    assert found.interval.low == pytest.approx(0.6 - (found.interval.high - 0.6))
+
+
+def test_runs_that_err_alike_differ_by_seeds_alone() -> None:
+    """The songs that one finds hard the other finds hard, too: their difference owes them nothing."""
+    runs, seeds = alike(50, 0.6), excerpts.over_seeds([0.02, 0.05, 0.04])
+    found = excerpts.widened(runs, seeds, {"r0": 1.0, "r1": -1.0}, excerpts.macro_f1)
+    assert found.interval.high == pytest.approx(seeds.interval.high) and found.df == pytest.approx(seeds.df)
+    bare = replace(runs, predictions=lambda run: worlds.made().predictions("nothing"))
+    assert excerpts.widened(bare, seeds, {"r0": 1.0}, excerpts.macro_f1) == seeds
+
+
+def test_two_errors_add_up_as_satterthwaite_says() -> None:
+    """As Welch's interval where the second variance is a second sample's: s²/n with n − 1 degrees of freedom."""
+    from scipy.stats import ttest_1samp, ttest_ind
+
+    a, b = np.array([0.61, 0.66, 0.63, 0.58]), np.array([0.52, 0.51, 0.57, 0.55, 0.49])
+    one = excerpts.over_seeds(a - b.mean())
+    found, expected = excerpts.with_songs(one, b.var(ddof=1) / 5, 5), ttest_ind(a, b, equal_var=False)
+    assert (found.p, found.df) == (pytest.approx(expected.pvalue), pytest.approx(expected.df))
+    assert found.interval.low == pytest.approx(expected.confidence_interval().low)
+    assert one.p == pytest.approx(ttest_1samp(a, b.mean()).pvalue)
+
+
+def test_scores_of_songs_drawn_again_are_the_metrics() -> None:
+    """Every song once: micro and macro F1, recall and precisions are those of scikit-learn on the excerpts."""
+    from core import metrics
+
+    found = excerpts.predicted(worlds.made(seeds=(1,)), "r0")
+    once = np.ones((1, len(found.items)))
+    assert excerpts.micro_f1(found, once)[0] == pytest.approx(metrics.micro_f1(found.truth, found.prediction))
+    assert excerpts.macro_f1(found, once)[0] == pytest.approx(metrics.macro_f1(found.truth, found.prediction))
+    recall = metrics.recall(found.truth[:, 3], found.prediction[:, 3])
+    assert excerpts.recall_of("gac")(found, once)[0] == pytest.approx(recall)
+    precise = [metrics.precision(found.truth[:, k], found.prediction[:, k]) > 0.6 for k in range(11)]
+    assert 0 < np.mean(precise) < 1 and excerpts.precise_share(0.6)(found, once)[0] == pytest.approx(np.mean(precise))
+
+
+def test_an_advantage_too_small_for_a_name_is_not_the_claim() -> None:
+    small = arms.Gap(arms.Interval(0.01, 0.005, 0.015, 3), 0.001, 4)
+    found = arms.by_gap(small, "It is", 0.02, pd.DataFrame())
+    assert (
+        found.verdict == NOT_REPRODUCED and found.sentence == "It is: 0.02 or more is excluded (it is more than none)."
+    )
+    assert arms.by_gap(small, "It is", 0.01, pd.DataFrame()).verdict == REPRODUCED
+
+
+# ---- polyphonic evaluations ----
+
+
+def test_polyphonic_music_is_judged_by_evaluations_with_thresholds_of_their_own() -> None:
+    """What is said stands in the reports; the stored scores, all below .5 here, say nothing of it."""
+    runs = worlds.made()
+    low = replace(runs, predictions=lambda run: runs.predictions(run).assign(prediction=0.1))
+    found = verdict("polyphonic", low)
+    assert found.verdict == REPRODUCED and "micro F1 +0.2" in found.sentence and "macro F1 +0.2" in found.sentence
+    assert "264 with several instruments" in found.sentence and "3 seeds and 132 songs" in found.sentence
+    study, stage = studies.load("instrunet"), runs.only(stage="polyphonic")
+    values = study.function("polyphonic_micro_f1")(stage)
+    one = values.index[0]
+    hits = np.array(runs.polyphonic(one)["items"]["said"]).mean() * 11 / 2  # type: ignore[index]
+    assert values[one] == pytest.approx(2 * hits / (1 + hits))  # all that is said is there
+
+
+def test_evaluations_that_lack_are_told_and_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    from core import polyphonic
+
+    runs, asked = worlds.made(), []
+    stage = runs.only(stage="polyphonic").results["run"].tolist()
+    some = replace(runs, polyphonic=lambda run: None if run in stage[1:] else runs.polyphonic(run))
+    found = verdict("polyphonic", some)
+    assert found.verdict == CANNOT_TELL
+    assert "5 of 6 finished runs have no polyphonic evaluation yet" in found.sentence
+    assert "6 of 6 finished runs" in verdict("polyphonic", replace(runs, polyphonic=lambda run: None)).sentence
+    monkeypatch.setattr(polyphonic, "evaluate", lambda run, progress: (asked.append(run), progress(0.5, "at it")))
+    told: list[tuple[float, str]] = []
+    study = studies.load("instrunet")
+    assert studies.complete(study, some, lambda *words: told.append(words)) == 5 and asked == stage[1:]
+    assert told[1] == (pytest.approx(0.3), "Run 2 of 5: at it")
+    assert studies.complete(study, runs) == 0
+    assert studies.complete(studies.load("implicit_em"), runs) == 0

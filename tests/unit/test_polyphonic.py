@@ -290,3 +290,72 @@ def test_two_runs_on_the_same_items(run: str, music: str, hear: Any) -> None:
     assert swapped.loc["cel", "low"] == pytest.approx(-table.loc["cel", "high"])
     with pytest.raises(ValueError, match="which are not the same"):
         polyreports.compare(good, bad | {"data_version": "another"})
+
+
+# ---- sound that is made here ----
+
+
+def test_rendering_is_told_and_ends_when_asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set tells how far it is where it makes rows; of these no more is made than its sound."""
+    from types import SimpleNamespace
+
+    from core import polywindows
+
+    made: list[str] = []
+    is_over = False
+
+    def rows(input: str, indices: Any, window_s: float, progress: Any) -> Any:
+        nonlocal is_over
+        for number in range(4):
+            made.append(f"clip {number}")
+            progress(number / 4, f"Rendering: {number} of 4")
+        is_over = True
+        progress(0.0, "Listening")
+        raise AssertionError("went on to make rows")
+
+    monkeypatch.setattr(datasets, "module", lambda name: SimpleNamespace(is_ready=lambda task: is_over))
+    data: Any = SimpleNamespace(name="music", task="instruments", inputs=("logmel",), rows=rows)
+    told: list[tuple[float, str]] = []
+    polywindows.make_sound(data, lambda *words: told.append(words))
+    assert [words for _, words in told] == [f"Rendering: {number} of 4" for number in range(4)]
+    polywindows.make_sound(data, lambda *words: pytest.fail("there is nothing left to make"))
+
+    def ended(fraction: float, sentence: str) -> None:
+        if fraction >= 0.5:
+            raise Cancelled
+
+    is_over, made[:] = False, []
+    with pytest.raises(Cancelled):
+        polywindows.make_sound(data, ended)
+    assert made == ["clip 0", "clip 1", "clip 2"] and not polywindows.has_sound(data)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_the_sound_of_both_data_sets_comes_first(
+    run: str, music: str, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    from core import polywindows
+
+    waiting = [music, "training"]
+    told: list[tuple[float, str]] = []
+
+    def make_sound(dataset: Any, progress: Any) -> None:
+        progress(0.5, f"Rendering {dataset.name}")
+        waiting.pop()
+
+    def progress(fraction: float, sentence: str) -> None:
+        told.append((fraction, sentence))
+        if ends:
+            raise Cancelled
+
+    monkeypatch.setattr(polywindows, "has_sound", lambda dataset: not waiting)
+    monkeypatch.setattr(polywindows, "make_sound", make_sound)
+    if ends:
+        with pytest.raises(Cancelled):
+            polyphonic.evaluate(run, music, SHORT, progress)
+        assert len(waiting) == 2
+        return
+    polyphonic.evaluate(run, music, SHORT, progress)
+    fractions = [fraction for fraction, _ in told]
+    assert not waiting and fractions[:2] == pytest.approx([0.075, 0.225]) and (np.diff(fractions) > -1e-9).all()
+    assert told[0][1].startswith("Rendering") and fractions[2] >= 0.3 and fractions[-1] == 1.0
