@@ -1,7 +1,7 @@
 """Train and write what ships: `python -m starter.make [NAME …]` (all where none is named).
 
 Each run is an ordinary run, made in the cache and then copied without what must not or need not ship: predictions
-(they hold DEAM's ratings), intermediate checkpoints, and the name of the machine it ran on.
+(they hold DEAM's ratings), all checkpoints but a few of one run, and the name of the machine it ran on.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import soundfile
 
 import trainers
 from core import audio, cards, certainty, datasets, evaluation, listening, paths, rundir, supervisor
-from core.datasets import INSTRUMENT_NAMES
+from core.datasets import INSTRUMENT_NAMES, splits
 from core.executors import local
+from core.runner import save_evaluation
+from trainers import instrument_net
 
 # name → trainer, data, seed, knobs. No trainer that stores training rows (svr) may stand here for DEAM.
 RUNS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
@@ -36,7 +38,18 @@ RUNS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         0,
         {"width": 16, "kernel": 3, "epochs": 12, "batch_size": 64, "learning_rate": 0.03},
     ),
+    # with the fonts FluidR3_GM, MuseScore_General_Full, Merlin and TimGM6mb; of others it is another run
+    "fonts-instrument-net-0": ("instrument_net", "cues-fonts", 0, instrument_net.UNSEEN),
 }
+RECORDINGS = "folder:instruments"
+"""Real instruments that no shipped run learned from: what it scores there ships with it, and Listen tells it."""
+PINNED = {"instruments": ["starter-fonts-instrument-net-0"]}
+"""What Listen opens with until somebody pins another: validation scores on different data do not rank runs."""
+
+KEPT_EPOCHS = {"cues-trees-0": (10, 40, 100)}
+"""Moments that ship so that "listen to this epoch" can be tried at once: the weights of 10 rounds are 29 kB, of 100
+240 kB, and its curves move with the music."""
+
 CLIP_SECONDS = 30.0
 
 
@@ -51,11 +64,18 @@ def make_run(name: str) -> Path:
     status = rundir.read_status(folder)
     if status.state != "done":
         raise RuntimeError(f"{name} ended {status.state}: {status.reason}")
-    dataset = datasets.load(data, spec.task)
+    return ship(name, folder)
+
+
+def ship(name: str, folder: Path) -> Path:
+    """The slim copy of a finished run in `starter/runs`."""
+    spec, status = rundir.read_spec(folder), rundir.read_status(folder)
+    dataset = datasets.load(spec.data, spec.task)
     target = paths.starter() / "runs" / spec.id
     shutil.rmtree(target, ignore_errors=True)
     (target / "checkpoints").mkdir(parents=True)
-    for file in ("spec.json", "events.jsonl", "checkpoints/final.safetensors"):
+    kept = [f"checkpoints/epoch-{epoch:04d}.safetensors" for epoch in KEPT_EPOCHS.get(name, ())]
+    for file in ("spec.json", "events.jsonl", "checkpoints/final.safetensors", *kept):
         shutil.copy(folder / file, target / file)
     shutil.copytree(folder / "evaluations", target / "evaluations")
     rundir.set_status(target, replace(status, host="", pid=0, pid_started=0.0))
@@ -63,7 +83,21 @@ def make_run(name: str) -> Path:
     (target / "card.md").write_text(cards.card(folder, dataset, model), encoding="utf-8")
     if model.task == "instruments":
         certainty.ship(model)  # what Listen would fit to the predictions, which stay behind
+        _hear_recordings(model, target)
     return target
+
+
+def _hear_recordings(model: evaluation.Model, target: Path) -> None:
+    """Score an instrument run on real recordings, where they are on this machine."""
+    try:
+        recordings = datasets.load(RECORDINGS, "instruments")
+    except datasets.Missing:
+        return
+    everything = splits.assign(recordings, "all")
+    found, _ = evaluation.evaluate(
+        trainers.load(model.trainer), model, recordings, everything, parts=("test",), progress=datasets.no_progress
+    )
+    save_evaluation(target, found | {"split": "all", "run": model.run, "is_leaky": False})
 
 
 def make_clips() -> None:
@@ -71,7 +105,7 @@ def make_clips() -> None:
     place = paths.starter() / "clips"
     place.mkdir(parents=True, exist_ok=True)
     songs, mixes = datasets.load("cues", "emotion"), datasets.load("cues", "instruments")
-    about = {}
+    about: dict[str, dict[str, str]] = {}
     changing = [number for number, item in enumerate(songs.items) if str(item) in songs.traces]
     halves = {number: _halves(songs.traces[str(songs.items[number])]) for number in changing}
     rising = max(changing, key=lambda number: halves[number])
@@ -131,6 +165,7 @@ def main(names: list[str]) -> None:
         elif name in RUNS:
             make_run(name)
         sys.stderr.write(f"{name}: done\n")
+    rundir.write_json(paths.starter() / "pins.json", PINNED)
     make_predictions()  # of other weights or other clips the old ones would be of no use
 
 
