@@ -10,6 +10,9 @@ BRANCHES = """SELECT run, step, detail FROM events WHERE kind = 'branched'
 
 RELATIVES = "SELECT run, trainer, data, seed, state, config_id FROM runs WHERE run IN (SELECT unnest(?))"
 
+NAMED = "SELECT run, trainer, data, seed, sweep, config, created_at FROM runs WHERE run IN (SELECT unnest(?))"
+"""What a run is called by."""
+
 SAME_CONFIGURATION = """SELECT run, seed, state, created_at FROM runs
     WHERE config_id = (SELECT config_id FROM runs WHERE run = $1) AND run <> $1 ORDER BY seed, created_at LIMIT 50"""
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import config
 from core.config import Knob
-from pages import shared
+from pages import runnames, shared
 
 
 def knob_form(
@@ -129,7 +129,7 @@ def _run_widget(knob: Knob, key: str, ends: str) -> str | None:
     """Every run that is done, newest first; and the one that is asked for, whatever became of it."""
     frame = shared.store().runs()
     names = {
-        row["run"]: f"{row['trainer']} on {row['data']}, seed {row['seed']} ({row['run']})"
+        row["run"]: f"{runnames.listed(row)} ({row['run']})"
         for row in frame[frame["state"] == "done"].to_dict("records")
     }
     asked = st.session_state[key]

@@ -10,7 +10,7 @@ import streamlit as st
 
 import trainers
 from core import boards, charts, guide, itemwords, listening, metrics, rundir
-from pages import drawing, forms, palette, run_scores, shared
+from pages import drawing, forms, palette, run_scores, runnames, shared
 
 SHOWN_ROWS = 300
 """Configurations sent to the browser; ten thousand take it seconds, and nobody reads them."""
@@ -170,8 +170,8 @@ def _actions(row: pd.Series) -> None:
         if row["input"] in listening.AUDIO_INPUTS and st.button("Use on Listen", icon=":material/hearing:"):
             listening.pin(row["task"], row["runs"][0])
             st.switch_page("pages/listen.py", query_params={row["task"]: row["runs"][0]})
-        for run in row["runs"][:5]:
-            st.page_link("pages/run.py", label=f"run {shared.plain(run)}", query_params={"run": run})
+        for run, called in runnames.of(row["runs"][:5]).items():
+            runnames.link(run, called)
 
 
 def _page() -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from core import polycharts, polyreports, rundir
 from core.polyreports import Settings
 from core.store import Store
-from pages import drawing, palette, polyphonic_work, shared
+from pages import drawing, palette, polyphonic_work, runnames, shared
 from pages.dataset_views import download
 
 UNSET = "no other run"
@@ -25,10 +25,7 @@ def against(index: Store, spec: rundir.Spec, report: dict[str, Any], data: str, 
     if others.empty:
         st.caption("Once another run for instruments is done, the two can be compared class by class here.")
         return
-    names = {
-        row["run"]: f"{row['trainer']} on {row['data']}, seed {row['seed']} · {row['run']}"
-        for row in others.to_dict("records")
-    }
+    names = {row["run"]: f"{runnames.listed(row)} · {row['run']}" for row in others.to_dict("records")}
     other = _other(names)
     if other == UNSET or not polyphonic_work.is_at_rest(other, data, settings):
         return

@@ -7,9 +7,19 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core import guide, itemwords, metrics, rundir, runview
+from core import boards, guide, itemwords, metrics, rundir, runview
 from core.store import Store
-from pages import actions, run_about, run_checkpoints, run_curves, run_misses, run_polyphonic, run_scores, shared
+from pages import (
+    actions,
+    run_about,
+    run_checkpoints,
+    run_curves,
+    run_misses,
+    run_polyphonic,
+    run_scores,
+    runnames,
+    shared,
+)
 
 VIEWS = ("Curves", "Checkpoints", "Scores", "Family", "Snapshots", "Log", "About")
 OF_INSTRUMENTS = ("Polyphonic", "Misses")
@@ -19,14 +29,8 @@ NEWEST = 200
 LISTED = 20
 
 
-def _words(row: dict[str, object]) -> str:
-    """A run in a list: "ridge on cues, seed 0 · 20261122-045239-ridge-1f2e3d4c · 3 min ago"."""
-    data = str(row["data"]).partition("@")[0]
-    return f"{row['trainer']} on {data}, seed {row['seed']} · {row['run']} · {shared.ago(str(row['created_at']))}"
-
-
 def _choose(known: pd.DataFrame) -> None:
-    """The newest runs, as links."""
+    """The newest runs, as links: the user's own, then what ships, music before the rest."""
     if known.empty:
         st.info(
             "Everything about one run will be here: its curves, its checkpoints to listen to, its scores and its "
@@ -35,11 +39,17 @@ def _choose(known: pd.DataFrame) -> None:
         )
         st.page_link("pages/train.py", label="Train a first run", icon=":material/tune:")
         return
-    st.info("Choose a run: here are the newest, and every run on the leaderboard leads here, too.")
+    st.info("Choose a run: here are your newest and then what ships; every run on the leaderboard leads here, too.")
+    known = known.assign(is_other=~known["task"].isin(boards.MUSIC))
+    known = known.sort_values(["starter", "is_other"], kind="stable")
     for row in known.head(LISTED).to_dict("records"):
         with st.container(horizontal=True, vertical_alignment="center"):
             shared.badge(row["state"])
-            st.page_link("pages/run.py", label=shared.plain(_words(row)), query_params={"run": row["run"]})
+            st.page_link(
+                "pages/run.py",
+                label=shared.plain(f"{runnames.listed(row)} · {row['run']}"),
+                query_params={"run": row["run"]},
+            )
     if len(known) > LISTED:
         st.page_link("pages/leaderboard.py", label="All runs, by board", icon=":material/leaderboard:")
 

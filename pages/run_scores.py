@@ -8,9 +8,10 @@ import streamlit as st
 from core import branching, guide, itemwords, metrics, runcurves, rundir, runview
 from core.datasets import INSTRUMENT_NAMES
 from core.store import Store
-from pages import shared
+from pages import runnames, shared
 
 MOST_RELATIVES = 60
+MOST_LINKED = 12
 
 
 def scores(index: Store, spec: rundir.Spec) -> None:
@@ -29,10 +30,13 @@ def scores(index: Store, spec: rundir.Spec) -> None:
         f"[Every metric in the Guide]({guide.link(primary)})"
     )
     for (data, split), rows in found.groupby(["data", "split"], sort=False):
-        own = " (its own)" if (data, split) == (spec.data, spec.split) else ""
+        is_own = (data, split) == (spec.data, spec.split)
+        own = " (its own)" if is_own else ""
         st.markdown(f"**{shared.plain(str(data))}**, split {shared.plain(str(split))}{own}")
-        for sentence in itemwords.sentences(itemwords.of_scores(rows), spec.task):
-            st.caption(f":material/info: {shared.plain(sentence)}")
+        parts = itemwords.of_scores(rows)
+        for sentence in itemwords.sentences(parts, spec.task):
+            if not (is_own and sentence == itemwords.unlike(parts, spec.task)):  # above, where the two scores stand
+                st.caption(f":material/info: {shared.plain(sentence)}")
         for part in sorted(rows["part"].unique(), reverse=True):
             of_part = rows[rows["part"] == part]
             st.markdown(f"{shared.plain(str(part).capitalize())}, n = {int(of_part['n_items'].max()):,} items")
@@ -100,11 +104,12 @@ def family(index: Store, spec: rundir.Spec) -> None:
         )
     _links("Its inputs", [run for run in spec.inputs.values() if isinstance(run, str)])
     _links("Runs that build on it", runview.used_by(index, spec.id))
-    seeds = runview.same_configuration(index, spec.id)
+    seeds = runview.same_configuration(index, spec.id).head(MOST_LINKED)
     if len(seeds):
         st.markdown("**The same configuration, run again**")
-        for row in seeds.head(12).to_dict("records"):
-            _link(row["run"], f"seed {row['seed']}, {row['state']}, {shared.ago(row['created_at'])}")
+        called = runnames.of(seeds["run"])
+        for row in seeds.to_dict("records"):
+            runnames.link(row["run"], f"{called[row['run']]} · {row['state']}")
 
 
 def tree(index: Store, spec: rundir.Spec, title: str = "") -> bool:
@@ -117,9 +122,10 @@ def tree(index: Store, spec: rundir.Spec, title: str = "") -> bool:
         st.subheader(title, anchor=False)
     st.caption("Each branch stands under the run it began from, with the knobs in which it differs.")
     primary = metrics.primary(spec.task)
-    values = _values(index, [relative.run for relative in found[:MOST_RELATIVES]], spec, primary)
+    runs = [relative.run for relative in found[:MOST_RELATIVES]]
+    values, called = _values(index, runs, spec, primary), runnames.of(runs)
     for relative in found[:MOST_RELATIVES]:
-        _relative(relative, me, values.get(relative.run), primary)
+        _relative(relative, me, called[relative.run], values.get(relative.run), primary)
     if len(found) > MOST_RELATIVES:
         st.caption(f"And {len(found) - MOST_RELATIVES} more.")
     return True
@@ -132,7 +138,9 @@ def _values(index: Store, runs: list[str], spec: rundir.Spec, primary: str) -> d
     return dict(zip(rows["run"], rows["value"], strict=True))
 
 
-def _relative(relative: branching.Relative, me: branching.Relative, value: float | None, primary: str) -> None:
+def _relative(
+    relative: branching.Relative, me: branching.Relative, called: str, value: float | None, primary: str
+) -> None:
     is_me = relative.run == me.run
     words = ["this run" if is_me else _kinship(relative, me)]
     if relative.parent is not None:
@@ -141,14 +149,14 @@ def _relative(relative: branching.Relative, me: branching.Relative, value: float
     words.append(relative.state)
     if value is not None:
         words.append(f"validation {primary} {value:.3f}")
-    name, about = shared.plain(relative.run), shared.plain(", ".join(word for word in words if word))
+    name, about = shared.plain(called), shared.plain(", ".join(word for word in words if word))
     with st.container(horizontal=True, vertical_alignment="center"):
         if relative.depth:
             st.html(f'<span style="padding-left: {1.5 * min(relative.depth, 8) - 1}rem">↳</span>', width="content")
         if is_me or relative.state in ("gone", "in the trash"):
             st.markdown(f"**{name}**" if is_me else name, width="content")
         else:
-            st.page_link("pages/run.py", label=name, query_params={"run": relative.run}, width="content")
+            runnames.link(relative.run, called, width="content")
         st.caption(about)
 
 
@@ -163,10 +171,5 @@ def _kinship(relative: branching.Relative, me: branching.Relative) -> str:
 def _links(title: str, runs: list[str]) -> None:
     if runs:
         st.markdown(f"**{title}**")
-        for run in runs[:12]:
-            _link(run, "")
-
-
-def _link(run: str, about: str) -> None:
-    label = shared.plain(f"{run} · {about}" if about else run)
-    st.page_link("pages/run.py", label=label, query_params={"run": run})
+        for run, called in runnames.of(runs[:MOST_LINKED]).items():
+            runnames.link(run, called)

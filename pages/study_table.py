@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import metrics, studies, studycharts
 from core.studies import Published
-from pages import palette, shared, study_reading
+from pages import palette, runnames, shared, study_reading
 from pages.drawing import finished
 from pages.study_reading import Reading
 
@@ -196,8 +196,8 @@ def _runs_behind(found: Reading, published: Published, chosen: Sequence[pd.Serie
         runs = members(found, row)
         with st.container(horizontal=True):
             st.markdown(f"**{shared.plain(name)}**" if runs else f"**{shared.plain(name)}**: no run yet")
-            for run in runs[:SHOWN_RUNS]:
-                st.page_link("pages/run.py", label=f"run {shared.plain(run)}", query_params={"run": run})
+            for run, called in runnames.of(runs[:SHOWN_RUNS]).items():
+                runnames.link(run, called)
 
 
 def numbers(frame: pd.DataFrame, alt: str) -> None:

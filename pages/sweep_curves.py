@@ -13,7 +13,7 @@ from core import convergence, curvecharts, curves, effectcharts, sweepboard, swe
 from core.contingency import Contingency
 from core.convergence import Surroundings
 from core.usable import level_text
-from pages import shared
+from pages import runnames, shared
 from pages.sweep_found import Look, chart, choose, computed, named, quote, table, warn
 
 ASK_ABOVE = 400
@@ -138,7 +138,7 @@ def _one(look: Look, metric: str, kinds: pd.DataFrame) -> None:
             chart(drawing.properties(height=260), how)
         with second:
             _laws(x, y, metric)
-    st.page_link("pages/run.py", label=f"run {shared.plain(run)}", query_params={"run": run})
+    runnames.link(run, runnames.of([run])[run])
 
 
 def _name(row: Mapping[Hashable, Any], look: Look) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import boardcharts, sweepboard, wording
-from pages import shared
+from pages import runnames
 from pages.sweep_found import Look, chart, computed, quote
 
 SHOWN_ROWS, LINKED_RUNS = 300, 12
@@ -81,7 +81,7 @@ def _chosen(board: pd.DataFrame, rows: list[int]) -> None:
         return
     runs = [run for row in rows for run in board.iloc[row]["runs"]]
     with st.container(horizontal=True):
-        for run in runs[:LINKED_RUNS]:
-            st.page_link("pages/run.py", label=f"run {shared.plain(run)}", query_params={"run": run})
+        for run, called in runnames.of(runs[:LINKED_RUNS]).items():
+            runnames.link(run, called)
     if len(runs) > LINKED_RUNS:
         st.caption(f"And {len(runs) - LINKED_RUNS} more.")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import streamlit as st
 
 import trainers
 from core import config, datasets, rundir, supervisor
 from core.datasets import rated, splits
-from pages import actions, forms, machine, monitor, shared
+from pages import actions, forms, machine, monitor, runnames, shared
 
 FOLDER, RATED = "folder", "rated"
 
@@ -123,11 +121,9 @@ def _recent() -> None:
         return
     st.subheader("Your runs", anchor=False)
     for row in mine.to_dict("records"):
-        sweep = row["sweep"] if isinstance(row["sweep"], str) else ""  # NaN where it belongs to none
-        label = shared.name_of(row["trainer"], row["data"], row["seed"], sweep, json.loads(row["config"]))
         # One element a row: a dozen rows of four took the browser a fifth of a second.
         badge = f":{shared.STATE_COLOURS.get(row['state'], 'gray')}-badge[{row['state']}]"
-        about = f"{badge} {shared.plain(label)} :gray[{shared.plain(shared.ago(row['created_at']))}]"
+        about = f"{badge} {shared.plain(runnames.named(row))} :gray[{shared.plain(shared.ago(row['created_at']))}]"
         if st.button(about, key=f"show.{row['run']}", type="tertiary"):
             st.query_params["run"] = row["run"]
             st.rerun()

@@ -1,0 +1,68 @@
+"""Wherever a run is chosen from a list it is called by trainer, data, the knobs its sweep varies, seed and age."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import rundir
+from pages import runnames
+from tests import made_runs
+from tests.contract.test_pages import HOSTILE, empty, opened
+
+__all__ = ["empty"]
+
+
+def links(app: AppTest) -> list[str]:
+    return [link.proto.label.replace("\\", "") for link in app.get("page_link")]
+
+
+def row(**about: Any) -> dict[str, Any]:
+    given = {"trainer": "ridge", "data": "rated:anna@3", "seed": 2, "sweep": float("nan"), "config": '{"alpha": 0.1}'}
+    return given | {"run": "r", "created_at": "2020-01-01T00:00:00"} | about
+
+
+def test_a_row_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runnames.named(row()) == "ridge on rated:anna, seed 2"
+    assert runnames.listed(row()).startswith("ridge on rated:anna, seed 2 · ") and runnames.listed(row())[-4:] == " ago"
+    monkeypatch.setattr("core.sweeprecord._varied", lambda place, sweep: ("alpha",))
+    assert runnames.named(row(sweep="20260101-000000-s")) == "ridge on rated:anna, alpha 0.1, seed 2"
+    assert runnames.listed(row(created_at="yesterday")) == "ridge on rated:anna, seed 2"
+
+
+@pytest.fixture
+def runs(empty: Path) -> list[str]:
+    """Two seeds of one configuration."""
+    data = made_runs.stand_in("cues-small", "emotion", "lib164", 3.0)
+    return [made_runs.finished("toy", data, {"epochs": 2}, seed).name for seed in (0, 1)]
+
+
+def test_the_page_of_runs_lists_them_by_name(runs: list[str]) -> None:
+    told = [label for label in links(opened("pages/run.py")) if label.startswith("toy on cues-small, seed ")]
+    assert len(told) == 2 and all(" ago · " in label for label in told)
+    assert {label.rpartition(" · ")[2] for label in told} == set(runs)
+
+
+def test_relatives_and_seeds_are_named(runs: list[str]) -> None:
+    shown = links(opened("pages/run.py", run=runs[0], view="Family"))
+    assert any(label.startswith("toy on cues-small, seed 1 · ") and label.endswith(" · done") for label in shown)
+    assert not any(runs[1] in label for label in shown)
+
+
+def test_a_run_to_build_on_is_chosen_by_name(empty: Path) -> None:
+    run = made_runs.emotion().name
+    app = opened("pages/train.py", data="cues-small", trainer="personal")
+    (box,) = [box for box in app.selectbox if box.label == "Base"]
+    assert any(option.startswith("ridge on cues-small, seed 0 · ") and run in option for option in box.options)
+
+
+def test_names_from_outside_stay_text(empty: Path) -> None:
+    hostile = made_runs.stand_in(f"folder:{HOSTILE}", "emotion", "lib164", 3.0)
+    first, second = (made_runs.finished("ridge", hostile, {"alpha": 1.0}, seed) for seed in (0, 1))
+    told = [link.proto.label for link in opened("pages/run.py", run=first.name, view="Family").get("page_link")]
+    assert rundir.read_spec(second).seed == 1
+    assert any("\\<b\\>x\\<\\/b\\>" in label or "\\<b\\>" in label for label in told)
+    assert not any("[a](" in label for label in told)
