@@ -22,7 +22,11 @@ ONE_LISTENER_R = {"valence": 0.51, "arousal": 0.57}
 """How well one listener's song ratings follow the mean of all listeners in DEAM (Pearson's r)."""
 
 FEWEST_CLIPS = 3
-"""Through two points a line always goes: from fewer than three clips no agreement can be told."""
+"""From fewer clips not even a mean difference is told."""
+
+FEWEST_FOR_CORRELATION = 10
+"""Of three clips that have nothing to do with each other r lies beyond ±.9 in 29 of 100 cases (1 − 2/π · arcsin .9), of
+ten beyond ±.5 still in 14: below that a correlation says nothing, and none is told."""
 
 FEWEST_FOR_INTERVAL = 5
 """Resampling four clips mostly repeats them; its interval would look far too sure."""
@@ -46,8 +50,8 @@ class Known:
 def over_clips(mine: Mapping[str, Pair], others: Mapping[str, Mapping[str, Pair]]) -> pd.DataFrame:
     """One row per other view and label (`COLUMNS`): r, CCC, mean difference (mine − theirs, points) over shared clips.
 
-    `mine` maps a clip to (valence, arousal); `others` a name to such a map. NaN where fewer than three clips are
-    shared or a number is not defined; the intervals (95 %, bootstrap by clip) need five.
+    `mine` maps a clip to (valence, arousal); `others` a name to such a map. NaN where a number is not defined or fewer
+    than ten clips are shared, for the difference three; the intervals (95 %, bootstrap by clip) need five.
     """
     rows = []
     for name, theirs in others.items():
@@ -60,7 +64,7 @@ def over_clips(mine: Mapping[str, Pair], others: Mapping[str, Mapping[str, Pair]
 
 def over_moments(mine: Trace, others: Mapping[str, Trace]) -> pd.DataFrame:
     """The same within one clip: n counts the moments of `mine` that lie within the other's, which is read between its
-    own moments; NaN values (silence) are left out. No intervals."""
+    own moments; NaN values (silence) are left out. No intervals, and no r and CCC of fewer than ten moments."""
     rows = []
     for name, theirs in others.items():
         a, b = at_same_moments(mine, theirs)
@@ -140,6 +144,8 @@ def _numbers(mine: np.ndarray, theirs: np.ndarray, intervals: bool = True) -> di
         return float(np.mean(a - b))
 
     scores = {"r": metrics.r, "ccc": metrics.ccc, "difference": difference}
+    if len(mine) < FEWEST_FOR_CORRELATION:
+        scores = {"difference": difference}
     numbers = nothing | {name: score(mine, theirs) for name, score in scores.items()}
     if intervals and len(mine) >= FEWEST_FOR_INTERVAL:
         clips = [str(i) for i in range(len(mine))]

@@ -89,10 +89,9 @@ def _others(sha256: str, path: Path, name: str) -> tuple[dict[str, agreement.Pai
 
 def teaser(entry: library.Entry, sha256: str) -> None:
     """Who rated a clip, and the way to rate it: for the page where it is heard."""
-    for rating in ratings.ratings_of(sha256).values():
-        if rating.song is not None:
-            said = f"valence {rating.song[0]:.1f}, arousal {rating.song[1]:.1f}"
-            st.markdown(f"**{shared.plain(rating.rater)}**: {said}")
+    raters = [rating.rater for rating in ratings.ratings_of(sha256).values() if rating.song is not None]
+    if raters:  # what they said would lead whoever rates it next
+        st.markdown(f"Rated by {shared.plain(', '.join(raters))}.")
     st.caption("Say what you hear yourself, and see how far you, the model and the crowd agree.")
     st.page_link("pages/rate.py", label="Rate this clip", icon=":material/adjust:", query_params={"clip": entry.key})
 
@@ -109,8 +108,11 @@ def of_clip(sha256: str, path: Path, name: str) -> Views:
     return Views(series, [Point(who, *song) for who, song in songs.items()])
 
 
-def panel(sha256: str, path: Path, name: str) -> None:
-    """How far `name` agrees with everyone else, on this clip and over all rated clips, and what can be trained."""
+def panel(sha256: str, path: Path, name: str, shows_others: bool) -> None:
+    """How far `name` agrees with everyone else, on this clip and over all rated clips, and what can be trained.
+
+    Without `shows_others` nothing is told that somebody else says of this very clip.
+    """
     st.subheader("You, the model and the crowd", anchor=False)
     rated_clips = [clip for clip in ratings.clips() if ratings.read(clip.sha256, name).song is not None]
     if not rated_clips:
@@ -121,22 +123,25 @@ def panel(sha256: str, path: Path, name: str) -> None:
         )
         return
     try:
-        _this_clip(sha256, path, name)
+        _this_clip(sha256, path, name, shows_others)
         _all_clips(rated_clips, name)
     except (ValueError, OSError) as error:
         shared.failed(error)
     _retrain(name)
 
 
-def _this_clip(sha256: str, path: Path, name: str) -> None:
+def _this_clip(sha256: str, path: Path, name: str, shows_others: bool) -> None:
     rating = ratings.read(sha256, name)
-    if rating.song is None:
+    if rating.song is None or not shows_others:
+        until = "once you have rated it" if rating.song is None else "where you switch on Show what others say, above"
+        st.caption(f":material/visibility_off: What the model and the others say of this clip is told {until}.")
         return
     with st.spinner("Asking the others …"):
         songs, traces = _others(sha256, path, name)
     st.markdown("**This clip, as a whole**")
     mine = dict(zip(EMOTION_LABELS, rating.song, strict=True))
-    rows = [{"who": "you", **mine}] + [
+    mine_is = "your value for the whole song" if rating.newest("song") else "the mean of your trace"
+    rows = [{"who": f"you, {shared.plain(name)}: {mine_is}", **mine}] + [
         {"who": who, **dict(zip(EMOTION_LABELS, s, strict=True))} for who, s in songs.items()
     ]
     config = {label: st.column_config.NumberColumn(f"{label} (1–9)", format="%.2f") for label in EMOTION_LABELS}
@@ -192,10 +197,15 @@ def _all_clips(clips: list[ratings.RatedClip], name: str) -> None:
     else:
         _table(agreement.over_clips(mine, others), "clips")
         st.caption(
-            "n counts the clips that both rated. r: do you rise and fall together; CCC: do you also say the same "
-            "numbers; difference: yours minus theirs, in points. In brackets 95 % intervals over clips, from five "
-            "clips on; below three clips there is no number at all."
+            "Yours is the value you kept for the whole song, or where you kept none the mean of your trace. n counts "
+            "the clips that both rated. r: do you rise and fall together; CCC: do you also say the same numbers; last "
+            "your value minus theirs. In brackets 95 % intervals over clips, from five clips on."
         )
+        if len(clips) < agreement.FEWEST_FOR_CORRELATION:
+            st.caption(
+                f"No correlation yet: r and CCC are told from {agreement.FEWEST_FOR_CORRELATION} clips on. Of three "
+                "clips r is beyond ±.9 in 29 of 100 cases where two people have nothing in common."
+            )
     if run and rundir.read_spec(rundir.find(run)).data.startswith("rated"):
         st.caption(":material/warning: This model learned from rated clips: where it agrees on them, that flatters it.")
     r = agreement.ONE_LISTENER_R
@@ -211,7 +221,7 @@ def _r(value: float) -> str:
 
 def _table(rows: pd.DataFrame, unit: str) -> None:
     shown = pd.DataFrame({"with": rows["with"], "of": rows["label"], f"n ({unit})": rows["n"]})
-    for key, title in (("r", "r"), ("ccc", "CCC"), ("difference", "difference (points)")):
+    for key, title in (("r", "r"), ("ccc", "CCC"), ("difference", "yours − theirs (points)")):
         cells = zip(rows[key], rows[f"{key}_low"], rows[f"{key}_high"], strict=True)
         shown[title] = [_cell(*cell, signed=key == "difference") for cell in cells]
     st.dataframe(shown, hide_index=True)

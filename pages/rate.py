@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import library, ratings
 from core.datasets import INSTRUMENT_NAMES, IRMAS_CLASSES
@@ -13,7 +14,7 @@ from core.takes import Rating, Take
 from pages import agreement, clips, shared
 from pages.deck import Point, Series, deck
 
-DECK, OTHERS = "rate.deck", "rate.others"
+DECK = "rate.deck"
 NOBODY = "me"
 NONE_OF_THEM = "None of these plays"
 
@@ -21,10 +22,11 @@ NONE_OF_THEM = "None of these plays"
 # ---- the clip and the rater ----
 
 
-def _choose() -> tuple[library.Entry | None, str]:
+def _choose() -> tuple[library.Entry | None, str, DeltaGenerator | None]:
+    """The clip, the rater, and the place beside them for what is known once both are."""
     entry = clips.choose()
     if entry is None:
-        return None, ""
+        return None, "", None
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     if "rate.rater" not in st.session_state:
         st.session_state["rate.rater"] = st.query_params.get("rater", NOBODY)[: ratings.NAME_LONGEST]
@@ -34,14 +36,22 @@ def _choose() -> tuple[library.Entry | None, str]:
         max_chars=ratings.NAME_LONGEST,
         help="Any name; ratings of different names are kept apart. It is no login: whoever opens the app can use it.",
     )
-    right.toggle(
-        "Show what others say",
-        key=OTHERS,
-        help="Other raters, the model pinned on Listen, and published labels where there are any. Off by default, and "
-        "hidden while you record, so that nothing leads you.",
-    )
     st.query_params["rater"] = name
-    return entry, name
+    return entry, name, right
+
+
+def _shows_others(sha256: str, name: str, rating: Rating) -> bool:
+    """The switch that shows what others say: of each clip anew, and only of one that this rater has rated."""
+    is_rated = rating.song is not None
+    is_on = st.toggle(
+        "Show what others say of this clip",
+        key=f"rate.others.{sha256}.{name}",
+        disabled=not is_rated,
+        help="Other raters, the model pinned on Listen, and published labels where there are any. Nobody is shown "
+        "before you have rated the clip, nor while you record, so that nothing leads you; the switch is off again for "
+        "each clip.",
+    )
+    return is_on and is_rated
 
 
 # ---- takes ----
@@ -148,8 +158,8 @@ def _instruments(sha256: str, name: str, rating: Rating) -> None:
 
 
 def _page() -> None:
-    entry, name = _choose()
-    if entry is None:
+    entry, name, beside = _choose()
+    if entry is None or beside is None:
         return
     try:
         ratings.rater_id(name)
@@ -161,7 +171,9 @@ def _page() -> None:
     st.session_state.setdefault("rate.known", {})[sha256] = (entry, view["seconds"])
     rating = ratings.read(sha256, name)
     others = agreement.Views([], [])
-    if st.session_state[OTHERS]:
+    with beside:
+        shows_others = _shows_others(sha256, name, rating)
+    if shows_others:
         others = agreement.of_clip(sha256, entry.path, name)
     saved = st.session_state.get("rate.saved", {}) | ratings.saved_moments(sha256, name)
     # Straight on the page, in no container: there its key keeps it, whatever appears above it.
@@ -179,7 +191,7 @@ def _page() -> None:
         st.error(shared.plain(problem), icon=":material/error:")
     _instruments(sha256, name, rating)
     _takes(sha256, name, rating)
-    agreement.panel(sha256, entry.path, name)
+    agreement.panel(sha256, entry.path, name, shows_others)
 
 
 st.title("Rate", anchor=False)

@@ -98,9 +98,50 @@ def test_below_three_clips_nothing_is_told(empty: Path, n: int, tells: bool) -> 
     assert "r = .51 (valence) and .57 (arousal)" in said(app)
     if tells:
         rows = table(app, "n (clips)").set_index(["with", "of"])
-        assert rows.loc[("rater Bob", "valence"), ["n (clips)", "r", "difference (points)"]].tolist() == [
-            3, "1.00", "−1.00",
+        assert rows.loc[("rater Bob", "valence"), ["n (clips)", "r", "yours − theirs (points)"]].tolist() == [
+            3, "—", "−1.00",
         ]  # fmt: skip
+    assert ("No correlation yet: r and CCC are told from 10 clips on" in said(app)) is tells
+
+
+def test_nothing_of_others_is_told_before_the_clip_is_rated_and_the_switch_is_on(empty: Path) -> None:
+    made_runs.emotion("cues", "lib164", 3.0)
+    for number in range(4):  # three clips that Anna rated, and one that she did not
+        key, sha256 = rate(number, "Bob", 8.7, 1.3)
+        if number < 3:
+            rate(number, "Anna", 2.0 + number)
+
+    def told_of_it(app: AppTest) -> bool:
+        return any("who" in frame.value for frame in app.dataframe)
+
+    app = opened(PAGE, clip=key, rater="Anna")
+    (switch,) = app.toggle
+    assert switch.disabled and not told_of_it(app) and "is told once you have rated it" in said(app)
+    ratings.put(sha256, "Anna", [{"id": "mine", "kind": "song", "times_s": [], "valence": [4.0], "arousal": [5.0]}])
+    app = seen(app.run())
+    (switch,) = app.toggle
+    assert not switch.disabled and not switch.value and not told_of_it(app)
+    assert "is told where you switch on Show what others say" in said(app)
+    app = seen(switch.set_value(True).run())
+    who = table(app, "who")["who"].tolist()
+    assert who[0] == "you, Anna: your value for the whole song" and set(who[1:]) == {"rater Bob", "model ridge on cues"}
+    other, _ = clip(0)
+    app = seen(app.selectbox(key="clip").set_value(other).run())
+    assert not app.toggle[0].value and not told_of_it(app)  # off again for each clip
+
+
+def test_listen_says_who_rated_a_clip_but_not_what(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def page(sha256: str) -> None:
+        from types import SimpleNamespace
+
+        from pages import agreement
+
+        agreement.teaser(SimpleNamespace(key="clip"), sha256)  # type: ignore[arg-type]
+
+    _, sha256 = rate(0, "Bob", 8.7, 1.3)
+    monkeypatch.setattr("streamlit.page_link", lambda *about, **more: None)  # there are no pages here
+    told = said(seen(AppTest.from_function(page, kwargs={"sha256": sha256}).run()))
+    assert "Rated by Bob." in told and "8.7" not in told and "1.3" not in told
 
 
 def test_the_model_stands_beside_the_raters_and_on_top_of_it_is_a_link(empty: Path) -> None:

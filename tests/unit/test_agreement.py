@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from core import agreement, audio
 
@@ -17,13 +18,13 @@ def view(values: list[float], shift: float = 0.0) -> dict[str, tuple[float, floa
 
 
 def test_a_constant_shift_leaves_r_at_one_and_lowers_ccc_as_lin_says() -> None:
-    values = [2.0, 3.0, 5.0, 6.0]  # mean 4, variance 2.5
+    values = [2.0, 3.0, 5.0, 6.0] * 3  # mean 4, variance 2.5
     rows = agreement.over_clips(view(values, shift=1.0), {"other": view(values)}).set_index("label")
     assert rows.loc["valence", "r"] == pytest.approx(1.0)
     assert rows.loc["valence", "ccc"] == pytest.approx(2 * 2.5 / (2.5 + 2.5 + 1.0))
     assert rows.loc["valence", "difference"] == pytest.approx(1.0)
     assert rows.loc["arousal", ["r", "ccc", "difference"]].tolist() == pytest.approx([1.0, 1.0, 0.0])
-    assert (rows["n"] == 4).all() and rows["r_low"].isna().all()
+    assert (rows["n"] == 12).all() and rows["r_low"].notna().all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
@@ -31,6 +32,25 @@ def test_below_three_clips_there_is_no_number(n: int) -> None:
     rows = agreement.over_clips(view([2.0, 7.0, 4.0]), {"other": view([2.0, 7.0, 4.0][:n])})
     assert rows["n"].tolist() == [n, n]
     assert rows[["r", "ccc", "difference", "r_low", "ccc_low"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(("n", "has_interval"), [(3, False), (4, False), (5, True), (9, True)])
+def test_below_ten_clips_there_is_a_difference_and_no_correlation(n: int, has_interval: bool) -> None:
+    values = [float(i % 7 + 1) for i in range(n)]
+    rows = agreement.over_clips(view(values, shift=0.5), {"other": view(values)}).set_index("label")
+    assert rows[["r", "ccc", "r_low", "ccc_low"]].isna().all(axis=None)
+    assert rows.loc["valence", "difference"] == pytest.approx(0.5)
+    assert rows["difference_low"].notna().all() == has_interval
+    ten = [*map(float, range(1, 11))]
+    assert agreement.over_clips(view(ten), {"other": view(ten)})["r"].notna().all()
+
+
+def test_the_odds_told_of_three_clips_are_those_of_the_arcsine_law() -> None:
+    assert 1 - 2 / math.pi * math.asin(0.9) == pytest.approx(0.29, abs=0.005)
+    r = np.corrcoef(np.random.default_rng(0).standard_normal((2, 4000, 3)).reshape(8000, 3))[:4000, 4000:].diagonal()
+    assert np.mean(np.abs(r) > 0.9) == pytest.approx(0.29, abs=0.03)
+    p = 2 * stats.t.sf(0.5 * math.sqrt(8 / (1 - 0.25)), 8)
+    assert p == pytest.approx(0.14, abs=0.005)
 
 
 def test_five_clips_have_intervals_around_their_numbers() -> None:
@@ -43,17 +63,19 @@ def test_five_clips_have_intervals_around_their_numbers() -> None:
 
 
 def test_moments_are_compared_where_both_have_some() -> None:
-    times_s = np.arange(1, 13) / 2
+    times_s = np.arange(1, 17) / 2
     mine = times_s, np.column_stack([times_s, 9 - times_s])
-    other_s = np.arange(15, 60) / 10  # from 1.5 to 5.9 s, ten a second
+    other_s = np.arange(15, 80) / 10  # from 1.5 to 7.9 s, ten a second
     values = np.column_stack([2 * other_s, 9 - other_s])
     values[0] = np.nan  # silence at 1.5 s
     a, b = agreement.at_same_moments(mine, (other_s, values))
-    assert a[:, 0].tolist() == [2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5]
+    assert a[:, 0].tolist() == [2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5]
     np.testing.assert_allclose(b, np.column_stack([2 * a[:, 0], 9 - a[:, 0]]), atol=1e-12)
     rows = agreement.over_moments(mine, {"other": (other_s, values)}).set_index("label")
-    assert rows.loc["arousal", ["n", "r", "ccc", "difference"]].tolist() == pytest.approx([8, 1, 1, 0])
-    assert rows.loc["valence", "difference"] == pytest.approx(-3.75)
+    assert rows.loc["arousal", ["n", "r", "ccc", "difference"]].tolist() == pytest.approx([12, 1, 1, 0])
+    assert rows.loc["valence", "difference"] == pytest.approx(-4.75)
+    few = mine[0][:8], mine[1][:8]
+    assert agreement.over_moments(few, {"other": (other_s, values)})["r"].isna().all()
     assert agreement.over_moments(mine, {"none": (np.zeros(0), np.zeros((0, 2)))})["n"].tolist() == [0, 0]
 
 
