@@ -172,7 +172,8 @@ def of_knobs(trainer: str, module: ModuleType) -> Entry:
         only = f" Only where {when}." if when else ""
         cells = (name, f"{knob.default}", knob.range_text, f"{knob.sentence}{only}{hot}")
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return Entry("Knobs", trainer, _tidy(module.__doc__) + "\n\n" + "\n".join(rows))
+    loss = f"\n\nIts loss: {module.LOSS}" if hasattr(module, "LOSS") else ""
+    return Entry("Knobs", trainer, _tidy(module.__doc__) + loss + "\n\n" + "\n".join(rows))
 
 
 def of_data() -> list[Entry]:

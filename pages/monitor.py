@@ -14,7 +14,7 @@ import streamlit as st
 from core import charts, itemwords, livecurves, metrics, rundir, runview, supervisor
 from core.livecurves import Follower
 from core.store import Store
-from pages import actions, palette, shared
+from pages import actions, losses, palette, shared
 
 LOG_LINES, LOG_BYTES = 30, 16_000
 MOST_TOGETHER = 6
@@ -109,6 +109,8 @@ def _inside(folder: Path, spec: rundir.Spec, follower: Follower) -> None:
     status = rundir.read_status(folder)
     panels = follower.panels(metrics.primary(spec.task))
     _curves(livecurves.newest(panels, _stretch(follower)), spec, _marks(follower.told))
+    if "Loss" in panels:
+        losses.caption(spec.trainer)
     if not panels and not status.is_finished:
         st.info(shared.plain(status.note or "Its first numbers will be drawn here."), icon=":material/hourglass_empty:")
     if status.state == "done":

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core import livecurves, metrics, runcurves, rundir, runview
 from core.runcurves import Mark
-from pages import palette, shared
+from pages import losses, palette, shared
 
 TICK_S = 2.0
 """Seconds from one drawing to the next while a run is short; later `livecurves.pace` says it."""
@@ -121,6 +121,7 @@ def _panels(
         st.warning(f"Nothing lies between {span[0]:g} and {span[1]:g}: the stretch must begin before it ends.")
         return
     st.caption(HOW_TO_READ)
+    losses.caption(spec.trainer)
     colours = palette.ROLES[shared.theme()]
     axis = wanted["x"]
     lines = _lines(found, axis)

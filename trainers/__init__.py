@@ -1,7 +1,8 @@
 """Trainers: one file each. The folder is the list.
 
 A trainer module has a docstring, `TASKS` (what it can learn), `INPUTS` (the representations it eats, best first),
-`DEVICES`, `PRESETS` (name → knobs that differ from the defaults), a frozen `Config` of knobs, and
+`DEVICES`, `PRESETS` (name → knobs that differ from the defaults), `LOSS` (what its loss is and over what, a sentence
+for whoever sees the curve), a frozen `Config` of knobs, and
 
     fit(data, config, *, generator, device, state=None) -> Generator[Event, Changes | None, None]
     predict(model, inputs) -> Prediction

@@ -35,6 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"epochs": 100, "learning_rate": 0.15},
 }  # fmt: skip
 MONITOR = "validation/loss"
+LOSS = "Mean squared error of valence and arousal (squared points), over all slices of the clips of the part."
 ARE_SEEDS_POOLED = True
 CHECKPOINT_ROUNDS = 10
 THREADS = 2

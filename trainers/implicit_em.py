@@ -33,6 +33,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "a variance that is enough": {"variance_term": "hinge"},
 }
 MONITOR = "train/loss"
+LOSS = (
+    "The encoder's own objective (log-sum-exp, variance and correlations of its units), over the items of the part; it "
+    "knows no labels, and compares between runs of the same terms only."
+)
 ARE_SEEDS_POOLED = True
 CHECKPOINTS = 20
 """About how many checkpoints a run keeps: a grid of 24 that synced one each per epoch would wait for the disk."""

@@ -47,6 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "without batch normalisation (its plateau at 10/11)": {"batch_norm": False, "dropout": 0.0, "weight_decay": 0.0},
 }
 MONITOR = "validation/loss"
+LOSS = "Mean binary cross-entropy over excerpts and classes, in nats; optim/loss is what is minimised."
 ARE_SEEDS_POOLED = True
 PENALISED = ("convolution_1", "convolution_2", "convolution_3", "dense")  # the fourth convolution has no L2 there
 PLATEAU_FACTOR, PLATEAU_MIN_DELTA, LOWEST_LEARNING_RATE = 0.5, 1e-4, 1e-6

@@ -29,6 +29,11 @@ BASE_INPUTS = ("lib164", "lib73")
 DEVICES = ("cpu",)
 PRESETS: dict[str, dict[str, Any]] = {"as far as the clips can show": {}, "hardly at all": {"pull": 100.0}}
 MONITOR = "validation/loss"
+LOSS = (
+    "Mean squared error of valence and arousal against your ratings (squared points), over all slices of the rated "
+    "clips of the part: at step 0 of the run below as it is, at step 1 with the correction. Validation holds rated "
+    "clips that the correction has not seen; with few of them it is a rough number."
+)
 ARE_SEEDS_POOLED = False
 PULLS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, np.inf)
 """Strengths that leave-one-out chooses from, counted in clips; infinity leaves the run below as it is."""

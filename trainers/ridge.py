@@ -22,6 +22,7 @@ INPUTS = ("lib164", "lib73", "opensmile260")
 DEVICES = ("cpu",)
 PRESETS: dict[str, dict[str, Any]] = {"published": {}, "nearly least squares": {"alpha": 0.01}}
 MONITOR = "validation/loss"
+LOSS = "Mean squared error of valence and arousal (squared points), over all slices of the clips of the part."
 ARE_SEEDS_POOLED = False
 
 

@@ -23,6 +23,7 @@ INPUTS = ("toy12", "lib164", "lib73", "opensmile260", "logmel", "pixels")
 DEVICES = ("cpu",)
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "slow motion: five steps a second": {"seconds_per_step": 0.2}}
 MONITOR = "validation/loss"
+LOSS = "Mean over rows and labels: squared error (squared points), or where labels are classes cross-entropy in nats."
 ARE_SEEDS_POOLED = True
 BLOCK_ROWS = 1024
 
