@@ -29,7 +29,7 @@ def train(
     now: Annotated[bool, typer.Option("--now", help="Do not wait for a free device.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train in the foreground with a progress bar. Ctrl-C stops the run; its last checkpoint stays."""
+    """Train in the foreground with a progress bar. Ctrl-C, or SIGTERM, stops the run; its last checkpoint stays."""
     module = trainers.load(trainer)
     spec = supervisor.new_spec(module, settings(values or []), data=data, split=split, seed=seed, device=device)
     if now:
@@ -69,7 +69,7 @@ def settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def _follow(folder: Path, child: Any, *, quiet: bool) -> rundir.Status:
-    """Show a run until it has ended; Ctrl-C asks it to stop."""
+    """Show a run until it has ended; Ctrl-C and SIGTERM ask it to stop."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -79,7 +79,8 @@ def _follow(folder: Path, child: Any, *, quiet: bool) -> rundir.Status:
         nonlocal stopping
         stopping = True
 
-    signal.signal(signal.SIGINT, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the run is a process of its own: neither reaches it by itself
+        signal.signal(number, interrupt)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

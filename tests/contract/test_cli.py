@@ -163,12 +163,13 @@ def test_a_run_that_does_not_finish_is_status_1(lab: Lab) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["--now", "--json"])
-def test_interrupting_stops_the_run_cleanly(cache: Path, how: str) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_stops_the_run_cleanly(cache: Path, how: str, sent: signal.Signals) -> None:
     words = ["train", "toy", "--data", "toy", "--set", "epochs=10000", "--set", "seconds_per_step=0.05", how]
     process = subprocess.Popen([sys.executable, "lab.py", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     (folder,) = eventually(lambda: list(rundir.directories()))
     eventually(lambda: (folder / "checkpoints" / "last.safetensors").exists())
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, sent)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert b"stopped: Stopped by the user" in error
