@@ -24,10 +24,10 @@ data = "toy"
 seeds = [1, 2, 3]               # the same in every cell
 design = "grid"                 # grid, factorial, fractional, random, bayesian; listed: cells = [{ … }, { … }]
 [set]
-epochs = 5                      # knobs that are equal everywhere
+epochs = 20                     # equal everywhere: here long enough for the quicker cells to arrive
 [factors]                       # a list of levels, or a range of them
-learning_rate = {low = 0.01, high = 0.1, scale = "log", levels = 3}
-momentum = [0.0, 0.9]
+learning_rate = {low = 0.01, high = 1.0, scale = "log", levels = 3}
+momentum = [0.0, 0.9]           # 0.9 is worth ten times the learning rate: an interaction to find
 """
 
 

@@ -98,7 +98,7 @@ def test_a_newcomer_is_shown_a_whole_file(
     cache: Path, file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sweepfile.parse(sweepfile.EXAMPLE).factors == {
-        "learning_rate": (0.01, 0.0316228, 0.1),
+        "learning_rate": (0.01, 0.1, 1.0),
         "momentum": (0.0, 0.9),
     }
     call(monkeypatch, "sweep", "--help")
