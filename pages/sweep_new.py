@@ -69,7 +69,15 @@ def _described() -> str | None:
     about = config.knobs(trainers.load(trainer).Config)
     design = str(right.selectbox("Design", list(DESIGNS), format_func=DESIGNS.__getitem__, key="design"))
     seeds = left.text_input("Seeds", "1, 2, 3", key="seeds", help="The same in every cell; fewer than two say nothing.")
-    workers = right.number_input("Runs at a time", 0, 64, 0, key="workers", help="0 leaves it to the machine.")
+    workers = right.number_input(
+        "Runs at a time",
+        1,
+        64,
+        None,
+        key="workers",
+        placeholder="automatic",
+        help="Leave it empty, and as many run as the machine has room for.",
+    )
     lines = [f"name = {_toml(name)}", f"trainer = {_toml(trainer)}", f"data = {_toml(data)}"]
     lines += [f"design = {_toml(design)}", f"seeds = [{seeds}]"]
     lines += [f"workers = {int(workers)}"] if workers else []

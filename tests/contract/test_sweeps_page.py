@@ -216,3 +216,17 @@ def test_the_report_page_tells_its_sentences(filled: Path) -> None:
     assert "Learning rate changes the validation ccc" in told(app)
     assert "WHERE r.sweep = '" in app.code[0].value
     assert_text(app)
+
+
+def test_no_sweep_runs_none_at_a_time(cache: Path) -> None:
+    st.cache_resource.clear()
+    app = opened("pages/sweeps.py")
+    (box,) = [box for box in app.number_input if box.label == "Runs at a time"]
+    assert (box.min, box.value) == (1, None)
+
+    def file(app: AppTest) -> str:
+        return next(block.value for block in app.code if "trainer =" in block.value)
+
+    assert "workers" not in file(app)
+    assert "workers = 3\n" in file(seen(box.set_value(3).run()))
+    st.cache_resource.clear()
