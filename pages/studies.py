@@ -65,6 +65,7 @@ def _state(found: Reading, newest: dict[str, Summary]) -> None:
     there, n_claims = found.wanted() - found.missing(), len(found.study.claims)
     variant = " (quick)" if found.is_quick else ""
     variant += f" on {found.runs.data}" if studies.elsewhere(found.study, found.runs) else ""
+    results = study_reading.judged(found)  # not within the row below, where its progress would stand beside words
     with st.container(horizontal=True, vertical_alignment="center"):
         running = sum(one.state == "running" for one in newest.values())
         if running:
@@ -74,7 +75,7 @@ def _state(found: Reading, newest: dict[str, Summary]) -> None:
         here = f"{there} of {found.wanted()} runs are here{variant}"
         st.caption(shared.plain(f"{n_claims} claim{'s' * (n_claims != 1)} · {here}"))
         if len(found.runs):
-            study_claims.tally(study_reading.judged(found), is_run=True)
+            study_claims.tally(results, is_run=True)
     study_run.under_way(list(newest.values()))
 
 

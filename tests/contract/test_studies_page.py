@@ -13,6 +13,7 @@ import altair as alt
 import pandas as pd
 import pytest
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 from core import datasets, paths, studies, studycharts, sweeps
@@ -133,6 +134,21 @@ def test_the_list_says_where_each_study_stands(app: Any) -> None:
     page.segmented_control(key="card.implicit_em").set_value("quick").run()
     assert "16 runs" in words(seen(page)).replace("\\", "")
     assert primary(page) == ["Run the main grid (quick)"]
+
+
+def test_judging_says_how_far_it_is_and_only_once(
+    app: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    (folder / "toy_study.toml").write_text(TOY + CLAIM.format("a", "Small?", 9.0) + CLAIM.format("b", "Tiny?", 0.1))
+    checks(monkeypatch, "toy_study", loss_is=loss_is)
+    made_runs.finished("toy", datasets.load("toy"), {"epochs": 3, "learning_rate": 0.05})
+    said: list[str] = []
+    monkeypatch.setattr(DeltaGenerator, "progress", lambda self, value, text="", **more: said.append(text))
+    page = app(study="toy_study")
+    assert [text for text in said if "Judging" in text] == ["Judging claim 1 of 2 …", "Judging claim 2 of 2 …"]
+    said.clear()
+    seen(page.run())
+    assert not [text for text in said if "Judging" in text]
 
 
 def test_no_study_at_all_is_said(app: Any, folder: Path) -> None:
