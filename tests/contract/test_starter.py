@@ -10,6 +10,7 @@ import pytest
 
 import trainers
 from core import audio, checkpoints, evaluation, listening, paths, rundir
+from starter import make
 
 SHIPPED = sorted((paths.PROJECT / "starter" / "runs").glob("*"))
 RUNS = [folder for folder in SHIPPED if (folder / "checkpoints").is_dir()]
@@ -69,6 +70,20 @@ def test_arousal_follows_a_change_within_five_seconds(name: str, direction: int)
     before = arousal[(times_s > CHANGE_S - 6) & (times_s < CHANGE_S - 1)].mean()
     after = arousal[(times_s > CHANGE_S + 2) & (times_s <= CHANGE_S + 5)].mean()
     assert direction * (after - before) > 0.5
+
+
+def test_a_shipped_run_can_be_heard_as_it_was_at_several_rounds() -> None:
+    """Rounds of boosting add to what is there: the more of them, the nearer to the whole."""
+    folder = paths.PROJECT / "starter" / "runs" / "starter-cues-trees-0"
+    kept = [round(moment.epoch) for moment in checkpoints.stored(folder)]
+    assert kept == list(make.KEPT_EPOCHS["cues-trees-0"])
+    clip = audio.decode(CLIPS / "a-song-that-wakes-up.ogg")
+    whole = listening.listen(clip, listening.load(folder.name)).prediction.values
+    heard = [listening.listen(clip, listening.load(f"{folder.name}@{epoch}")).prediction.values for epoch in kept]
+    first, middle, last = (np.sqrt(np.mean((values - whole) ** 2)) for values in heard)
+    assert first > 1.5 * middle and middle > 1.5 * last > 0
+    size = sum((folder / "checkpoints" / f"epoch-{epoch:04d}.safetensors").stat().st_size for epoch in kept)
+    assert size < 500_000
 
 
 @pytest.mark.parametrize("folder", [f for f in OF_STUDIES if "main" in f.name], ids=lambda folder: folder.name)
