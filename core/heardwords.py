@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from core import certainty, evaluation
+from core import certainty, evaluation, rundir
 from core.datasets import INSTRUMENT_NAMES
 
 LEAST_SCORE = 0.3
@@ -24,7 +25,7 @@ class Said:
     `words` are the names that reach the threshold, the best first, at most three, each with its number, or that none
     does; `note` says what the numbers are. `scores` has every class in the model's order, `probability` too where the
     scores are calibrated. `threshold` is in the unit of the words, `threshold_score` the same as a score (None where
-    no score reaches it).
+    no score reaches it). Where nothing in the clip has a pitch (`has_pitch`), no class is named, whatever its number.
     """
 
     words: str
@@ -33,20 +34,24 @@ class Said:
     probability: dict[str, float] | None
     threshold: float
     threshold_score: float | None
+    has_pitch: bool = True
 
     @property
     def named(self) -> list[str]:
         """The classes that reach the threshold, in the model's order."""
         shown = self.probability or self.scores
+        if not self.has_pitch:
+            return []
         return [label for label, number in shown.items() if number >= self.threshold]
 
 
-def of(model: evaluation.Model, song: Mapping[str, float]) -> Said:
-    """Words for the clip's scores `song`, label → mean score over the clip (0 to 1; NaN where it is silent)."""
-    return say(song, *certainty.of(model))
+def of(model: evaluation.Model, song: Mapping[str, float], has_pitch: bool = True) -> Said:
+    """Words for the clip's scores `song`, label → mean score over the clip (0 to 1; NaN where it is silent), where
+    something in the clip has a pitch or not (core/pitch.py)."""
+    return say(song, *certainty.of(model), has_pitch)
 
 
-def say(song: Mapping[str, float], known: certainty.Certainty | None, why: str = "") -> Said:
+def say(song: Mapping[str, float], known: certainty.Certainty | None, why: str = "", has_pitch: bool = True) -> Said:
     """`of`, with the calibration `known`, or without one, `why` being the end of a sentence."""
     scores = {label: float(score) for label, score in song.items()}
     threshold_score: float | None
@@ -61,19 +66,47 @@ def say(song: Mapping[str, float], known: certainty.Certainty | None, why: str =
             f"those, a guess for others. A class is named from {threshold:.2f} on."
         )
     shown = numbers if probability is None else {label: min(p, SUREST) for label, p in probability.items()}
-    return Said(_words(shown, threshold), note, scores, probability, threshold, threshold_score)
+    words = _words(shown, threshold, has_pitch)
+    return Said(words, note, scores, probability, threshold, threshold_score, has_pitch)
 
 
-def _words(numbers: Mapping[str, float], threshold: float) -> str:
+def _words(numbers: Mapping[str, float], threshold: float, has_pitch: bool) -> str:
     if not numbers or not np.isfinite(list(numbers.values())).all():
         return "it is silent"
     best = sorted(numbers.items(), key=lambda pair: -pair[1])[:MOST]
-    named = [_one(*pair) for pair in best if pair[1] >= threshold]
+    named = [_one(*pair) for pair in best if pair[1] >= threshold and has_pitch]
     if named:
         return ", ".join(named)
     count = "eleven" if len(numbers) == len(INSTRUMENT_NAMES) else f"{len(numbers)} it knows"
-    return f"none of the {count}, or not music (highest: {_one(*best[0])})"
+    why = "" if has_pitch else ": nothing in it has a pitch"
+    return f"none of the {count}, or not music{why} (highest: {_one(*best[0])})"
 
 
 def _one(label: str, number: float) -> str:
     return f"{INSTRUMENT_NAMES.get(label, label)} {number:.2f}"
+
+
+def on_other_data(model: evaluation.Model) -> str:
+    """How often the highest score of the run was right on data of another kind than it learned from, by the evaluations
+    that are kept beside it; "" where there are none."""
+    found = []
+    for path in sorted((rundir.find(model.run.partition("@")[0]) / "evaluations").glob("*.json")):
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            part, name = report["parts"]["test"], str(report["data"])
+            score = part["metrics"]["accuracy"]
+            if not evaluation.may_share_items(name, model.data):
+                found.append(f"{name.rpartition('/')[2]} {_share(score)} (n = {part['n_items']:,})")
+        except (OSError, ValueError, TypeError, KeyError):  # damaged, or of another task
+            continue
+    if not found:
+        return ""
+    return (
+        f"On data that it did not learn from, its highest score was right in this share of clips: {', '.join(found)}."
+    )
+
+
+def _share(score: Mapping[str, float | None]) -> str:
+    ends = score["low"], score["high"]
+    inside = f" [{ends[0]:.2f}, {ends[1]:.2f}]" if None not in ends else ""
+    return f"{score['value']:.2f}{inside}"

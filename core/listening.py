@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import checkpoints, evaluation, heardwords, metrics, paths, rundir, windows
+from core import checkpoints, evaluation, heardwords, metrics, paths, pitch, rundir, windows
 from core.audio import Clip
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
@@ -241,7 +241,7 @@ def report(clip: Clip | LongClip, emotion: list[Heard], instruments: Heard | Non
     song: dict[str, Any] = {label: _rounded(first.song[label]) for label in EMOTION_LABELS} if first else {}
     song["by_run"] = {heard.model.run: {k: _rounded(v) for k, v in heard.song.items()} for heard in emotion}
     if instruments:
-        song |= _told(heardwords.of(instruments.model, instruments.song))
+        song |= _told(heardwords.of(instruments.model, instruments.song, pitch.is_in(clip)))
     return {
         "clip": clip.name,
         "seconds": round(clip.seconds, 3),
@@ -343,17 +343,22 @@ def _checkpoint(folder: Path, moment: str) -> str:
 
 
 def pins() -> dict[str, list[str]]:
-    """The runs the user pinned to Listen, per task, newest first."""
-    path = paths.cache() / "pins.json"
+    """The runs pinned to Listen, per task: the user's, newest first, then those that ship pinned."""
+    own, shipped = _pins(paths.cache()), _pins(paths.starter())
+    return {task: list(dict.fromkeys([*own.get(task, []), *shipped.get(task, [])])) for task in {*own, *shipped}}
+
+
+def _pins(folder: Path) -> dict[str, list[str]]:
     try:
-        return json.loads(path.read_text())
+        found: dict[str, list[str]] = json.loads((folder / "pins.json").read_text())
+        return found
     except (FileNotFoundError, ValueError):
         return {}
 
 
 def pin(task: str, run: str) -> None:
     """Put a run first on Listen."""
-    kept = pins()
+    kept = _pins(paths.cache())
     kept[task] = [run, *(other for other in kept.get(task, []) if other != run)][:5]
     rundir.write_json(paths.cache() / "pins.json", kept)
 

@@ -13,8 +13,9 @@ from pages import shared
 from pages.deck import Strip
 
 
-def strip(heard: list[listening.Heard]) -> Strip | None:
-    """The strip of the first run, its classes always in the order of the model."""
+def strip(heard: list[listening.Heard], has_pitch: bool = True) -> Strip | None:
+    """The strip of the first run, its classes always in the order of the model; where nothing in the clip has a pitch,
+    none of them is said to be heard."""
     if not heard:
         return None
     one = heard[0]
@@ -27,26 +28,28 @@ def strip(heard: list[listening.Heard]) -> Strip | None:
         names,
         one.prediction.times_s,
         one.prediction.values,
-        threshold=1.0 if threshold is None else threshold,  # None: no score of this run says anything
+        threshold=threshold if threshold is not None and has_pitch else 1.0,  # None: no score says anything
         calibration=None if known is None else (known.scale, known.shift),
     )
 
 
-def whole_clip(heard: list[listening.Heard], name: Callable[[str], str]) -> None:
+def whole_clip(heard: list[listening.Heard], name: Callable[[str], str], has_pitch: bool = True) -> None:
     """For each run the best three in words, or that it is none of them, and every class with its numbers."""
     for one in heard:
-        said = heardwords.of(one.model, one.song)
+        said = heardwords.of(one.model, one.song, has_pitch)
         words = said.words[:1].upper() + said.words[1:]
         st.markdown(f"**Instruments** ({shared.plain(name(one.model.run))}): {shared.plain(words)}")
         st.caption(shared.plain(said.note))
-        if one.model.data.startswith("cues"):
+        if measured := heardwords.on_other_data(one.model):
+            st.caption(shared.plain(measured))
+        elif one.model.data.startswith("cues"):
             st.caption(
                 "It learned instruments from a sound font: on real recordings it is wrong more often than right, and "
                 "in mixes it rarely finds all (figures in the README)."
             )
     if heard:
         with st.expander("Every instrument over the whole clip", icon=":material/format_list_bulleted:"):
-            st.markdown(table(heardwords.of(heard[0].model, heard[0].song)))
+            st.markdown(table(heardwords.of(heard[0].model, heard[0].song, has_pitch)))
 
 
 def table(said: Said) -> str:

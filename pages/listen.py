@@ -13,7 +13,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import background, evaluation, library, listening, rundir
+from core import background, evaluation, library, listening, pitch, rundir
 from core.datasets import INSTRUMENT_NAMES
 from core.longclip import LongClip
 from pages import clips, heard_instruments, microphone, retrain, shared, waiting
@@ -167,7 +167,7 @@ def _points(heard: list[listening.Heard]) -> list[Point]:
     ]
 
 
-def _song_level(emotion: list[listening.Heard], instruments: list[listening.Heard]) -> None:
+def _song_level(emotion: list[listening.Heard], instruments: list[listening.Heard], has_pitch: bool) -> None:
     rows = []
     for one in emotion:
         unit = "whole song" if one.window_s >= listening.LONG_WINDOW_S else f"mean of {one.window_s:g} s windows"
@@ -176,7 +176,7 @@ def _song_level(emotion: list[listening.Heard], instruments: list[listening.Hear
     if rows:  # in words: a data frame would have the browser load a megabyte of scripts before the page rests
         head = "| run | valence (1–9) | arousal (1–9) | from |\n|:--|--:|--:|:--|"
         st.markdown("\n".join([head, *rows]))
-    heard_instruments.whole_clip(instruments, _name)
+    heard_instruments.whole_clip(instruments, _name, has_pitch)
 
 
 def _exports(report: dict[str, Any], emotion: list[listening.Heard], instruments: list[listening.Heard]) -> None:
@@ -232,7 +232,7 @@ def _page() -> None:
     deck(
         key="listen",
         series=_series(emotion),
-        strip=heard_instruments.strip(instruments),
+        strip=heard_instruments.strip(instruments, pitch.is_in(clip)),
         song=_points(emotion),
         title=entry.title,
         unheard=unheard,
@@ -279,7 +279,7 @@ def _below(
     if not emotion and not instruments:
         until = "once they have heard it" if is_waiting else "choose a run under Models, in the sidebar"
         st.caption(f"What the chosen models say of the clip as a whole will stand here: {until}.")
-    _song_level(emotion, instruments)
+    _song_level(emotion, instruments, pitch.is_in(clip))
     _provenance(entry, emotion)
     with st.container(horizontal=True):
         _exports(report, emotion, instruments)

@@ -14,7 +14,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import audio, certainty, checkpoints, library, listening, paths, rundir
+from core import audio, certainty, checkpoints, heardwords, library, listening, paths, rundir
 from core.datasets import IRMAS_CLASSES
 from pages import heard_instruments
 from tests import made_runs
@@ -138,15 +138,58 @@ def test_the_terminal_says_the_same(filled: Path, lab: Callable, tmp_path: Path)
     assert song["instruments"] == dict.fromkeys(IRMAS_CLASSES, 0.15)
 
 
-@pytest.mark.parametrize("name", ["5703-47212-0000.ogg", "rain.wav"])
-def test_speech_and_rain_are_none_of_the_eleven(cache: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("5703-47212-0000.ogg", "none of the eleven, or not music (highest: "),
+     ("rain.wav", "none of the eleven, or not music: nothing in it has a pitch (highest: ")],
+)  # fmt: skip
+def test_speech_and_rain_are_none_of_the_eleven(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    """To the run that ships, which scores rain as an electric guitar."""
     root = os.environ.get("EARSHOT_DATA")
     if not root:
         pytest.skip("EARSHOT_DATA is not set: the clips of speech and rain lie there")
-    model = flat(made_runs.instruments(), 0.15)
+    monkeypatch.setenv("EARSHOT_STARTER", str(STARTER))
     clip = audio.decode(Path(root) / "clips" / name)
-    said = listening.report(clip, [], listening.listen(clip, model))
-    assert said["song"]["instruments_words"] == "none of the eleven, or not music (highest: cello 0.15)"
+    said = listening.report(clip, [], listening.listen(clip, listening.load("starter-cues-instrunet-0")))
+    assert said["song"]["instruments_words"].startswith(words)
+
+
+def test_no_instrument_is_named_where_nothing_has_a_pitch(cache: Path) -> None:
+    folder = made_runs.instruments()
+    model = flat(folder, 0.9)
+    noise = audio.wav_bytes(0.1 * np.random.default_rng(0).standard_normal(4 * 16_000), 16_000)
+    heard = [listening.listen(audio.decode(noise), model)]
+    song = listening.report(audio.decode(noise), [], heard[0])["song"]
+    none = "none of the eleven, or not music: nothing in it has a pitch (highest: cello 0.90)"
+    assert song["instruments_words"] == none and heardwords.of(model, heard[0].song, has_pitch=False).named == []
+    assert listening.report(audio.decode(sound()), [], heard[0])["song"]["instruments_words"].startswith("cello 0.90")
+    strips = [heard_instruments.strip(heard, has_pitch) for has_pitch in (True, False)]
+    assert [strip and strip.threshold for strip in strips] == [0.3, 1.0]
+
+
+def test_how_it_fares_on_other_data_is_read_from_its_evaluations(cache: Path) -> None:
+    folder = made_runs.instruments("cues-small")
+    model = listening.load(folder.name)
+    assert heardwords.on_other_data(model) == ""  # of its own data there is one
+
+    def evaluated(data: str, accuracy: dict[str, float | None] | None) -> None:
+        part = {"n_items": 397, "metrics": {} if accuracy is None else {"accuracy": accuracy}}
+        (folder / "evaluations" / f"{data.replace('/', '-')}.json").write_text(
+            json.dumps({"data": data, "parts": {"test": part}})
+        )
+
+    evaluated("cues", {"value": 0.9, "low": 0.8, "high": 1.0})  # the small corpus is cut from it
+    evaluated("folder:/somewhere/odd", None)
+    (folder / "evaluations" / "torn.json").write_text('{"data": "fol')
+    assert heardwords.on_other_data(model) == ""
+    evaluated("folder:/somewhere/instruments", {"value": 0.111, "low": 0.079, "high": 0.171})
+    evaluated("irmas", {"value": 0.2, "low": None, "high": None})
+    assert heardwords.on_other_data(model) == (
+        "On data that it did not learn from, its highest score was right in this share of clips: "
+        "instruments 0.11 [0.08, 0.17] (n = 397), irmas 0.20 (n = 397)."
+    )
 
 
 # ---- what ships ----
