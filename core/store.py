@@ -22,16 +22,13 @@ import pyarrow as pa
 from core import board_sql, indexfile, paths, rundir, standings, taking
 from core.beside import Beside
 from core.indexfile import IndexFile
-from core.ingest import Found, Seen, queued_runs, read_run
+from core.ingest import Found, Seen, queued_runs
+from core.looking import Damage, Look
 
 if TYPE_CHECKING:  # half a second to import, which the first page need not wait for
     import pandas as pd
 
 T = TypeVar("T")
-
-LINES_AT_ONCE = 8_000_000
-"""Bytes of log taken in one go: an index of long runs must not be in memory twice, and DuckDB parses one lot while the
-next is read."""
 
 KEPT_ANSWERS = 200
 
@@ -49,9 +46,7 @@ class Store:
         """
         self._lock = threading.RLock()
         self._file = IndexFile(path)
-        self.damaged: dict[str, str] = {}
-        """Run → a sentence: what of it cannot be read and is left out."""
-        self._n_broken: dict[str, int] = {}
+        self._damage = Damage()
         self._seen: dict[str, Seen] = {}
         self._told_at: dict[tuple[str, ...], tuple[int, pd.DataFrame]] = {}
         """Answers, and the number of the last change that they know of."""
@@ -66,12 +61,12 @@ class Store:
     @property
     def note(self) -> str:
         """What the user should know about the index and the runs behind it; empty where all is well."""
-        told = [self._file.told] if self._file.told else []
-        if self.damaged:
-            told.append(next(iter(self.damaged.values())))
-        if len(self.damaged) > 1:
-            told.append(f"So it is with {len(self.damaged) - 1} more; lab.py doctor names them.")
-        return " ".join(told)
+        return " ".join(filter(None, (self._file.told, self._damage.note)))
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Run → a sentence: what of it cannot be read and is left out."""
+        return self._damage.told
 
     def _begin(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -121,36 +116,27 @@ class Store:
         return n_changed
 
     def _sync(self, only: Path | None) -> int:
-        own, queued, changed, rested, size = str(paths.runs()), queued_runs(), [], [], 0
+        queued = queued_runs()
         if only is None:
             folders = dict(reversed(list(rundir.places())))  # a run of the user's hides a starter run of that name
             self._forget([run for run in self._seen if run not in folders])
-            self.damaged = {run: said for run, said in self.damaged.items() if run in folders}
+            self._damage.keep(folders.keys())
         else:
             folders = {only.name: str(only)}
-        taken, unreadable = 0, []
+        look, n_taken = Look(folders, self._seen, str(paths.runs()), queued), 0
         with ThreadPoolExecutor(1) as hand:  # alone with the connection until it is waited for
             at_work: Future[None] | None = None
-            for run, place in folders.items():
-                found = read_run(place, self._seen.get(run), own, queued)
-                if isinstance(found, str):
-                    unreadable.append(run)
-                    self.damaged[run] = found
-                elif isinstance(found, Seen):
-                    rested.append((run, found))
-                elif found is not None:
-                    changed.append(found)
-                    size += sum(len(line) for _, line in found.lines)
-                if size > LINES_AT_ONCE:
-                    if at_work is not None:
-                        at_work.result()
-                    at_work = hand.submit(self._take, changed, rested)
-                    taken, changed, rested, size = taken + len(changed), [], [], 0
-            if at_work is not None:
-                at_work.result()
-        self._take(changed, rested)
-        self._forget([run for run in unreadable if run in self._seen])
-        return taken + len(changed)
+            for lot, has_more in look.lots():
+                if at_work is not None:
+                    at_work.result()
+                if has_more:
+                    at_work = hand.submit(self._take, lot.changed, lot.rested)
+                else:
+                    self._take(lot.changed, lot.rested)
+                n_taken += len(lot.changed)
+        self._damage.told |= look.unreadable
+        self._forget([run for run in look.unreadable if run in self._seen])
+        return n_taken
 
     def _forget(self, runs: list[str]) -> None:
         if runs:
@@ -167,7 +153,7 @@ class Store:
             seen = taking.take(self._connection, changed, rested, self._seen.keys())
         self._seen |= seen
         for one in changed:
-            self._tell_broken(one)
+            self._damage.took(one)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -179,19 +165,6 @@ class Store:
             with contextlib.suppress(duckdb.Error):  # what ended the transaction is what the caller must hear of
                 self._connection.execute("ROLLBACK")
             raise
-
-    def _tell_broken(self, one: Found) -> None:
-        run = one.row["run"]
-        n = one.n_broken + (0 if one.from_start else self._n_broken.get(run, 0))
-        self._n_broken[run] = n
-        self.damaged.pop(run, None)
-        if n:
-            parts = (
-                f"{n} parts of run {run} cannot be read and are"
-                if n > 1
-                else f"A part of run {run} cannot be read and is"
-            )
-            self.damaged[run] = f"{parts} left out; the rest is shown."
 
     # ---- out ----
 

@@ -15,28 +15,25 @@ import importlib
 import json
 import mmap
 import os
-import pickle
 import random
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-
 import trainers
-from core import checkpoints, config, datasets, liveness, rundir, runner, supervisor
+from core import checkpoints, datasets, liveness, rundir, runner, supervisor
 from core.datasets import Dataset
-from core.events import Changes, Done, Metrics
 from core.executors import local
 from core.store import default_store, memory_store
 from tests import made_runs
+from tests.soak.forked import Forked, in_child, until
+from tests.soak.undisturbed import arrays, undisturbed
 
 KINDS = ("random", "checkpoint", "control", "asker", "ingest", "supervisor")
 KNOBS: dict[str, dict[str, Any]] = {
@@ -44,7 +41,6 @@ KNOBS: dict[str, dict[str, Any]] = {
     "instrunet": {"width": 4, "kernel": 3, "epochs": 5, "batch_size": 8},
 }
 MOST_KILLS_PER_RUN = 6
-PATIENCE_S = 120.0
 MUST_HIT = ("checkpoint", "control", "ingest", "claim")
 FROM_ROUNDS = 200
 """A campaign this long that never hit one of them has not tested it."""
@@ -70,114 +66,6 @@ def data_of(trainer: str) -> Dataset:
     if trainer == "toy":
         return datasets.load("toy", "emotion")
     return made_runs.stand_in("cues", "instruments", "logmel", 3.0, n=24)
-
-
-class Forked:
-    """A child of this process that has everything imported already; looks like a Popen to the supervisor."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 1
-            try:
-                os.setsid()
-                quiet = os.open(os.devnull, os.O_RDWR)
-                for number in (0, 1, 2):
-                    os.dup2(quiet, number)
-                code = work() or 0
-            finally:
-                os._exit(code)
-
-    def poll(self) -> int | None:
-        """The exit status, None while it lives."""
-        if self.returncode is None:
-            try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                self.returncode = -1
-            else:
-                if pid:
-                    self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self, seconds: float = PATIENCE_S) -> int:
-        """The exit status; TimeoutError where it does not end."""
-        until(lambda: self.poll() is not None, seconds)
-        assert self.returncode is not None
-        return self.returncode
-
-    def kill(self) -> None:
-        """SIGKILL, and see it buried."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
-            self.wait()
-
-
-def until(is_so: Callable[[], Any], seconds: float = PATIENCE_S, pause_s: float = 0.002) -> Any:
-    """Wait for something; TimeoutError where it does not come."""
-    end = time.monotonic() + seconds
-    while True:
-        found = is_so()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {seconds:g} s")
-        time.sleep(pause_s)
-
-
-def in_child(work: Callable[[], Any]) -> Any:
-    """What `work` returns, computed in a process of its own."""
-    with tempfile.NamedTemporaryFile() as file:
-
-        def child() -> None:
-            Path(file.name).write_bytes(pickle.dumps(work()))
-
-        assert Forked(child).wait() == 0
-        return pickle.loads(Path(file.name).read_bytes())  # our own bytes, written a moment ago
-
-
-def undisturbed(folder: Path, dataset: Dataset) -> tuple[dict[tuple[int, str], float], dict[str, np.ndarray]]:
-    """The numbers and the weights of a run that nobody killed, with the same changes at the same steps: `fit` alone."""
-    spec = rundir.read_spec(folder)
-    trainer = trainers.load(spec.trainer)
-    asked: dict[int, Changes] = {}
-    for event in rundir.read_events(folder)[0]:
-        if event["kind"] == "changed":
-            asked.setdefault(event["step"], {}).update({name: new for name, (_, new) in event["values"].items()})
-    settings = config.make(trainer.Config, spec.config | ({"seconds_per_step": 0} if spec.trainer == "toy" else {}))
-    data = _fit_data(folder, dataset)
-    steps = trainer.fit(data, settings, generator=np.random.default_rng(spec.seed), device="cpu", state=None)
-    numbers: dict[tuple[int, str], float] = {}
-    changes: Changes | None = None
-    while True:
-        event = steps.send(changes)
-        changes = None
-        if isinstance(event, Done):
-            return numbers, arrays(event.model)
-        if isinstance(event, Metrics):
-            numbers |= {(event.step, name): float(value) for name, value in event.values.items()}
-            changes = asked.get(event.step)
-
-
-def _fit_data(folder: Path, dataset: Dataset) -> Any:
-    from core.datasets import splits
-
-    with mock.patch.object(runner.rundir, "Writer"):
-        one = runner.Run(folder, mock.Mock())
-    with mock.patch.object(runner.Run, "note", lambda *_: None), mock.patch.object(runner.Run, "check_version"):
-        return one.fit_data(dataset, splits.assign(dataset, rundir.read_spec(folder).split))
-
-
-def arrays(tree: Any, place: str = "") -> dict[str, np.ndarray]:
-    """All arrays of a nested dict by their place."""
-    found = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            found |= arrays(value, f"{place}/{key}")
-        elif hasattr(value, "shape"):
-            found[f"{place}/{key}"] = np.asarray(value)
-    return found
 
 
 class Campaign:

@@ -19,7 +19,8 @@ from core import checkpoints, datasets, disk, rundir, runner, supervisor
 from core.executors import local
 from core.store import Store, memory_store
 from tests import made_runs
-from tests.soak.killer import Forked, in_child, undisturbed
+from tests.soak.forked import Forked, in_child
+from tests.soak.undisturbed import undisturbed
 
 pytestmark = pytest.mark.usefixtures("warm")
 FEW = {"epochs": 4, "dropout": 0.3}

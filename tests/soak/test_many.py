@@ -15,7 +15,7 @@ import pytest
 from core import ending, liveness, rundir, supervisor
 from core.executors import local
 from core.store import Store, default_store, memory_store
-from tests.soak.killer import Forked
+from tests.soak.forked import Forked
 from tests.unit.test_rundir import spec
 
 WRITERS, EVENTS = 10, 1000

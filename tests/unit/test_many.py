@@ -12,7 +12,8 @@ import pytest
 import trainers
 from core import checkpoints, control, many, rundir, runner, supervisor
 from core.executors import local
-from tests.soak.killer import Forked, arrays
+from tests.soak.forked import Forked
+from tests.soak.undisturbed import arrays
 from tests.unit.test_sweeps import train
 
 KNOBS = [{"learning_rate": 0.02}, {"learning_rate": 0.2, "momentum": 0.5}, {"learning_rate": 0.05, "dropout": 0.2}]

@@ -16,7 +16,7 @@ from core import boards, many, rundir, runner, specs, sweepflags
 from core.datasets import _digits
 from core.store import memory_store
 from tests.conftest import eventually
-from tests.soak.killer import Forked
+from tests.soak.forked import Forked
 from tests.unit.test_digits import idx
 from tests.unit.test_many import state, told
 from tests.unit.test_sweeps import train

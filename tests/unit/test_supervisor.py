@@ -19,7 +19,7 @@ import pytest
 import trainers
 from core import control, disk, paths, rundir, supervisor
 from core.executors import local
-from tests.conftest import eventually, full_at, processes_of
+from tests.conftest import eventually, full_at
 
 SLOW = {"seconds_per_step": 0.1, "epochs": 10_000}
 
@@ -39,40 +39,6 @@ def asleep(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
     monkeypatch.setattr(local, "start_supervisor", lambda: calls.append("supervisor"))
     return calls
-
-
-# ---- specs ----
-
-
-def test_a_spec_says_everything(cache: Path) -> None:
-    spec = new(values={"epochs": "3"}, seed=5)
-    assert (spec.trainer, spec.data, spec.task, spec.split, spec.seed) == ("toy", "toy", "emotion", "grouped:0", 5)
-    assert spec.config["epochs"] == 3
-    assert set(spec.config) >= {"learning_rate", "momentum", "batch_size"}
-    assert spec.device == "cpu"
-    assert {"python", "numpy"} <= set(spec.versions)
-
-
-@pytest.mark.parametrize(
-    ("about", "sentence"),
-    [
-        ({"split": "sometimes"}, "no split 'sometimes'"),
-        ({"split": "grouped:x"}, "must be a whole number"),
-        ({"seed": -1}, r"must be 0 to 4294967295, not -1"),
-        ({"seed": 2**32}, r"must be 0 to 4294967295"),
-        ({"device": "tpu"}, "no device 'tpu'; choose auto, cpu, cuda or mps"),
-        ({"device": "cuda"}, "runs on cpu, not on cuda"),
-        ({"device": "cpu:7"}, "This machine has no cpu:7; it has"),
-        ({"values": {"epochs": 0}}, "epochs must be 1 to"),
-    ],
-)
-def test_a_spec_refuses_what_a_user_gets_wrong(cache: Path, about: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        new(**about)
-
-
-def test_two_spellings_of_a_split_are_one_board(cache: Path) -> None:
-    assert new(split="cv10:0").config_id == new(split="cv10:0.0").config_id
 
 
 # ---- the queue, without processes ----
@@ -385,58 +351,7 @@ def test_waiting_runs_cost_nothing_while_nothing_happens(
     assert [place for place in looked if str(cache) in place and place not in of_running | {str(paths.runs())}] == []
 
 
-# ---- real processes ----
-
-
-@pytest.mark.slow
-def test_runs_on_one_device_take_turns(cache: Path) -> None:
-    first = supervisor.submit(new(values=SLOW))
-    second = supervisor.submit(new(values={"epochs": 1}))
-    eventually(lambda: state(first) == "running")
-    assert state(second) == "queued"
-    beat = rundir.read_status(first).beat
-    eventually(lambda: rundir.read_status(first).beat > beat + 1)  # many rounds of the supervisor later
-    assert state(second) == "queued"
-    control.stop(first)
-    eventually(lambda: state(second) == "done")
-    assert state(first) == "stopped"
-    assert rundir.read_status(second).started_at >= rundir.read_status(first).ended_at
-
-
-@pytest.mark.slow
-def test_one_supervisor_per_cache_and_a_new_one_takes_over(cache: Path) -> None:
-    first = local.start_supervisor()
-    eventually(lambda: (cache / "supervisor.lock").exists() and processes_of(cache, "core.supervisor"))
-    folder = supervisor.submit(new(values=SLOW))
-    eventually(lambda: state(folder) == "running")
-    eventually(lambda: len(processes_of(cache, "core.supervisor")) == 1)
-    (left,) = processes_of(cache, "core.supervisor")
-    another = local.start_supervisor()
-    assert another.wait(60) == 0
-    assert left.is_running()
-
-    left.kill()
-    first.wait(60) if first.pid == left.pid else eventually(lambda: not processes_of(cache, "core.supervisor"))
-    step = rundir.read_status(folder).step
-    eventually(lambda: rundir.read_status(folder).step > step)  # the run goes on
-    waiting = supervisor.submit(new(values={"epochs": 1}))  # starts a supervisor, which must see that cpu is taken
-    eventually(lambda: len(processes_of(cache, "core.supervisor")) == 1)
-    step = rundir.read_status(folder).step
-    eventually(lambda: rundir.read_status(folder).step > step + 5)
-    assert (state(folder), state(waiting)) == ("running", "queued")
-    control.stop(folder)
-    eventually(lambda: state(waiting) == "done")
-    assert state(folder) == "stopped"
-
-
-@pytest.mark.slow
-def test_a_run_whose_trainer_is_gone_fails_with_a_reason(cache: Path) -> None:
-    folder = rundir.create(replace(new(), trainer="removed"))
-    supervisor.enqueue(folder)
-    eventually(lambda: state(folder) == "failed")
-    assert "There is no trainer 'removed'" in rundir.read_status(folder).reason
-    after = supervisor.submit(new(values={"epochs": 1}))
-    eventually(lambda: state(after) == "done")
+# ---- the supervisor itself ----
 
 
 def test_a_waiting_run_gets_a_new_supervisor(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,37 +383,3 @@ def test_a_run_is_started_with_the_data_of_who_asked_for_it(
     monkeypatch.setattr(local, "start", start)
     supervisor._Supervisor().tick()
     assert given == [str(cache / "mine")]
-
-
-@pytest.mark.parametrize(("shown", "count"), [(None, 2), ("1", 1), ("", 0), ("-1", 0), ("0,1,2", 2)])
-def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch, shown: str | None, count: int) -> None:
-    import pynvml
-
-    answers = {
-        "nvmlInit": None,
-        "nvmlDeviceGetCount": 2,
-        "nvmlShutdown": None,
-        "nvmlSystemGetCudaDriverVersion": 13_000,
-    }
-    for name, answer in answers.items():
-        monkeypatch.setattr(pynvml, name, lambda answer=answer: answer)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if shown is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
-    assert [device for device in supervisor.devices() if device.startswith("cuda")] == [
-        f"cuda:{number}" for number in range(count)
-    ]
-
-
-def test_a_driver_too_old_for_torch_counts_as_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pynvml
-
-    answers = {
-        "nvmlInit": None,
-        "nvmlDeviceGetCount": 1,
-        "nvmlShutdown": None,
-        "nvmlSystemGetCudaDriverVersion": 12_080,
-    }
-    for name, answer in answers.items():
-        monkeypatch.setattr(pynvml, name, lambda answer=answer: answer)
-    assert [device for device in supervisor.devices() if device.startswith("cuda")] == []

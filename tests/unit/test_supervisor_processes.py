@@ -1,0 +1,64 @@
+"""The supervisor with real processes: one per cache, one run per device at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core import control, rundir, supervisor
+from core.executors import local
+from tests.conftest import eventually, processes_of
+from tests.unit.test_supervisor import SLOW, new, state
+
+
+@pytest.mark.slow
+def test_runs_on_one_device_take_turns(cache: Path) -> None:
+    first = supervisor.submit(new(values=SLOW))
+    second = supervisor.submit(new(values={"epochs": 1}))
+    eventually(lambda: state(first) == "running")
+    assert state(second) == "queued"
+    beat = rundir.read_status(first).beat
+    eventually(lambda: rundir.read_status(first).beat > beat + 1)  # many rounds of the supervisor later
+    assert state(second) == "queued"
+    control.stop(first)
+    eventually(lambda: state(second) == "done")
+    assert state(first) == "stopped"
+    assert rundir.read_status(second).started_at >= rundir.read_status(first).ended_at
+
+
+@pytest.mark.slow
+def test_one_supervisor_per_cache_and_a_new_one_takes_over(cache: Path) -> None:
+    first = local.start_supervisor()
+    eventually(lambda: (cache / "supervisor.lock").exists() and processes_of(cache, "core.supervisor"))
+    folder = supervisor.submit(new(values=SLOW))
+    eventually(lambda: state(folder) == "running")
+    eventually(lambda: len(processes_of(cache, "core.supervisor")) == 1)
+    (left,) = processes_of(cache, "core.supervisor")
+    another = local.start_supervisor()
+    assert another.wait(60) == 0
+    assert left.is_running()
+
+    left.kill()
+    first.wait(60) if first.pid == left.pid else eventually(lambda: not processes_of(cache, "core.supervisor"))
+    step = rundir.read_status(folder).step
+    eventually(lambda: rundir.read_status(folder).step > step)  # the run goes on
+    waiting = supervisor.submit(new(values={"epochs": 1}))  # starts a supervisor, which must see that cpu is taken
+    eventually(lambda: len(processes_of(cache, "core.supervisor")) == 1)
+    step = rundir.read_status(folder).step
+    eventually(lambda: rundir.read_status(folder).step > step + 5)
+    assert (state(folder), state(waiting)) == ("running", "queued")
+    control.stop(folder)
+    eventually(lambda: state(waiting) == "done")
+    assert state(folder) == "stopped"
+
+
+@pytest.mark.slow
+def test_a_run_whose_trainer_is_gone_fails_with_a_reason(cache: Path) -> None:
+    folder = rundir.create(replace(new(), trainer="removed"))
+    supervisor.enqueue(folder)
+    eventually(lambda: state(folder) == "failed")
+    assert "There is no trainer 'removed'" in rundir.read_status(folder).reason
+    after = supervisor.submit(new(values={"epochs": 1}))
+    eventually(lambda: state(after) == "done")
