@@ -51,7 +51,8 @@ FOLDS = ("fsdkaggle2018", "tonejs-instruments")
 TRAINING = ("generated", "real", "generated + real")
 RATE_HZ, FFT_SIZE, HOP = 16_000, 1024, 256
 FEWEST = 10  # clips of a class, for it to count in macro F1
-REAL_SHARE = 0.3  # of what is learned from, where generated and real sounds are mixed
+REAL_SHARE = 0.3  # of what a class is learned from, where generated and real sounds are mixed
+FEWEST_REAL = 5  # clips of a class, for them to be mixed in: one clip again and again teaches that clip
 RESAMPLES = 1000
 BATCH = 32
 MEL = AF.melscale_fbanks(FFT_SIZE // 2 + 1, 50.0, 8000.0, 40, RATE_HZ, None, "htk")
@@ -169,18 +170,26 @@ def notes(waves: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
 def drawn(kind: str, made: Sounds, real: Sounds, without: tuple[str, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of `made` and rows of `real` to learn from, drawn with replacement, none from the sources `without`.
 
-    Of generated sounds each class is as likely as any other, of real ones a class of a source by the root of its clips.
+    Every class is as likely as any other; "real" alone has only those that are there. Where both are mixed, a share of
+    each class with a few real clips is real, so that no class is told by its sounding real. Real clips of a class are
+    drawn by the root of how many its source has.
     """
     generator = np.random.default_rng(seed)
-    n = len(made)
-    n_real = {"generated": 0, "real": n, "generated + real": round(REAL_SHARE * n)}[kind]
+    share = {"generated": 0.0, "real": 1.0, "generated + real": REAL_SHARE}[kind]
     open_rows = np.flatnonzero(~np.isin(real.sources, without))
-    cells = [f"{real.sources[row]} {real.classes[row]}" for row in open_rows]
-    of_cell, counts = np.unique(cells, return_inverse=True, return_counts=True)[1:]
-    likely = 1 / np.sqrt(counts[of_cell])
-    of_class = 1 / np.bincount(made.classes, minlength=len(IRMAS_CLASSES))[made.classes]
-    rows = generator.choice(n, n - n_real, p=of_class / of_class.sum())
-    return rows, generator.choice(open_rows, n_real, p=likely / likely.sum())
+    classes = np.unique(real.classes[open_rows]) if kind == "real" else np.arange(len(IRMAS_CLASSES))
+    generated, recorded = [], []
+    for code in classes:
+        own = open_rows[real.classes[open_rows] == code]
+        n_real = round(share * len(made) / len(classes)) if len(own) >= (1 if kind == "real" else FEWEST_REAL) else 0
+        if n_real:
+            of_source, counts = np.unique(real.sources[own], return_inverse=True, return_counts=True)[1:]
+            likely = 1 / np.sqrt(counts[of_source])
+            recorded.append(generator.choice(own, n_real, p=likely / likely.sum()))
+        n_made = round(len(made) / len(classes)) - n_real
+        generated.append(generator.choice(np.flatnonzero(made.classes == code), n_made if share < 1 else 0))
+    none = np.array([], dtype=int)
+    return np.concatenate([none, *generated]), np.concatenate([none, *recorded])
 
 
 def classified(kind: str, learned: np.ndarray, classes: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -277,6 +286,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--network", type=int, default=0, metavar="EPOCHS")
     parser.add_argument("--network-only", action="store_true")
+    parser.add_argument("--folds", nargs="+", default=list(FOLDS), choices=FOLDS, help="of the network alone")
     parser.add_argument("--training", nargs="+", default=list(TRAINING), choices=TRAINING)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -309,7 +319,7 @@ def main() -> None:
                 tail = f"inside {scores[name]:.3f}{' *' if name == best else ''}"
                 print(line(name, kind, fold, [one[fold,] for one in found[name]], real, tail), flush=True)
         if chosen.network:
-            for fold in FOLDS if kind != "generated" else FOLDS[:1]:
+            for fold in chosen.folds if kind != "generated" else chosen.folds[:1]:
                 rows = [drawn(kind, made, real, (fold,), seed) for seed in seeds]
                 said = [network(chosen.network, made, real, one, seed) for seed, one in zip(seeds, rows, strict=True)]
                 for asked in FOLDS if kind == "generated" else (fold,):
