@@ -66,7 +66,7 @@ def predict(
     if n < FEWEST_RUNS:
         where = f" with two others or more at their level of {within}" if within else ""
         raise ValueError(f"It takes {FEWEST_RUNS} finished runs{where} to say what predicts the end; there are {n}.")
-    of = pd.factorize(knobs.astype(str).agg("·".join, axis=1))[0] if len(knobs.columns) else np.arange(n)
+    of = _configurations(knobs) if len(knobs.columns) else np.arange(n)
     n_configurations = len(np.unique(of))
     is_rough = n_configurations < min(n, FEWEST_CONFIGURATIONS)
     resamples = _resamples(levels, np.arange(n) if is_rough else of, n_resamples, seed)
@@ -122,7 +122,7 @@ def _added(knobs: pd.DataFrame, end: np.ndarray, levels: np.ndarray) -> np.ndarr
 def _of_siblings(knobs: pd.DataFrame, end: np.ndarray) -> np.ndarray | None:
     if not len(knobs.columns):
         return None
-    of = pd.factorize(knobs.astype(str).agg("·".join, axis=1))[0]
+    of = _configurations(knobs)
     counts = np.bincount(of)
     if counts.min() < 2:
         return None
@@ -130,6 +130,12 @@ def _of_siblings(knobs: pd.DataFrame, end: np.ndarray) -> np.ndarray | None:
 
 
 # ---- what it is made of ----
+
+
+def _configurations(knobs: pd.DataFrame) -> np.ndarray:
+    """[n]: a number for each run's combination of levels."""
+    columns = [knobs[name].astype(str) for name in knobs.columns]
+    return pd.factorize(np.array([*map("·".join, zip(*columns, strict=True))], dtype=object))[0]
 
 
 def _on_grid(curves: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:

@@ -86,7 +86,8 @@ def _is_even(a: np.ndarray, b: np.ndarray) -> bool:
 
 def uneven_losses(results: pd.DataFrame, data: Usable, chosen: Sequence[str]) -> list[str]:
     """A warning where one level of the factors `chosen` lost a larger share of its runs than another; else nothing."""
-    names = results[list(chosen)].map(level_text).agg(" · ".join, axis=1).to_numpy(dtype=object)
+    columns = [results[factor].map(level_text) for factor in chosen]
+    names = np.array([" · ".join(row) for row in zip(*columns, strict=True)], dtype=object)
     planned, used = pd.Series(names).value_counts(sort=False), pd.Series(names[data.rows]).value_counts()
     lost = planned - used.reindex(planned.index, fill_value=0)
     if (lost / planned).nunique() < 2:

@@ -37,10 +37,7 @@ def curves_table(curves: pd.DataFrame, level_of_run: Mapping[str, str]) -> pd.Da
     if known.empty:
         return pd.DataFrame(columns=columns)
     grid = np.linspace(float(known["epoch"].min()), float(known["epoch"].max()), POINTS)
-    lines: dict[str, np.ndarray] = {}
-    for run, rows in known.sort_values("epoch", kind="stable").groupby("run"):
-        epochs, values = rows["epoch"].to_numpy(float), rows["value"].to_numpy(float)
-        lines[str(run)] = np.interp(grid, epochs, values, left=np.nan, right=np.nan)
+    lines = _on_grid(known, grid)
     frames = []
     for level in dict.fromkeys(level_of_run.values()):
         members = [run for run in lines if level_of_run[run] == level]
@@ -52,11 +49,27 @@ def curves_table(curves: pd.DataFrame, level_of_run: Mapping[str, str]) -> pd.Da
         frame = pd.DataFrame({"epoch": grid[enough], "value": middle, "low": low, "high": high})
         frames.append(frame.assign(kind="level", level=level, run=""))
     shown = list(lines)[:: max(1, -(-len(lines) // MOST_LINES))]
-    frames += [
-        pd.DataFrame({"epoch": grid, "value": lines[run]}).dropna().assign(kind="run", level=level_of_run[run], run=run)
-        for run in shown
-    ]
+    names = np.repeat(np.array(shown, dtype=object), len(grid))
+    runs = pd.DataFrame({"epoch": np.tile(grid, len(shown)), "value": np.concatenate([lines[run] for run in shown])})
+    runs = runs.assign(kind="run", level=[level_of_run[run] for run in names], run=names)
+    frames.append(runs[np.isfinite(runs["value"])])
     return pd.concat(frames, ignore_index=True).reindex(columns=columns)
+
+
+def _on_grid(known: pd.DataFrame, grid: np.ndarray) -> dict[str, np.ndarray]:
+    """Run, in alphabetical order → its curve at the epochs `grid`, NaN beyond its ends.
+
+    By arrays: a frame for each of 1,000 runs took twelve times as long.
+    """
+    codes, runs = pd.factorize(known["run"].astype(str), sort=True)
+    epochs, values = known["epoch"].to_numpy(float), known["value"].to_numpy(float)
+    order = np.lexsort((epochs, codes))  # stable: of one epoch told twice the last comes last, as it was told
+    starts = np.searchsorted(codes[order], np.arange(len(runs) + 1))
+    lines = {}
+    for number, run in enumerate(runs):
+        rows = order[starts[number] : starts[number + 1]]
+        lines[str(run)] = np.interp(grid, epochs[rows], values[rows], left=np.nan, right=np.nan)
+    return lines
 
 
 def curves_drawing(

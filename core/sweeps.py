@@ -18,7 +18,7 @@ import pandas as pd
 from core import (
     designs,
     paths,
-    rundir,
+    resting,
     specs,
     supervisor,
     sweep_sql,
@@ -230,17 +230,16 @@ def progress(sweep: str) -> pd.DataFrame:
 
     `state` "deleted" is a run that is no longer there."""
     record = sweeprecord.read(sweep)
-    frame, waiting, now = _planned(record), set(supervisor.waiting()), time.time()
+    frame, waiting, now, runs = _planned(record), set(supervisor.waiting()), time.time(), paths.runs()
     rows = []
     for run in frame["run"]:
         if run in waiting:  # without a look at its files: a thousand may wait
             rows.append(("queued", 0.0, 0.0, 0.0, ""))
             continue
-        folder = paths.runs() / run
-        if not folder.is_dir():
+        status = resting.read_status(f"{runs}/{run}")
+        if status is None:
             rows.append(("deleted", 0.0, 0.0, 0.0, ""))
             continue
-        status = rundir.read_status(folder)
         fraction = 1.0 if status.state in ("done", "diverged") else status.fraction
         seconds = max((status.ended_at or now) - status.started_at, 0.0) if status.started_at else 0.0
         rows.append((status.state, fraction, seconds, status.trained_s, status.reason))

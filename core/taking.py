@@ -53,7 +53,7 @@ def _take_rows(connection: duckdb.DuckDBPyConnection, changed: list[Found], know
     for run, number, _, step in [rewind for one in changed for rewind in one.rewinds if not one.from_start]:
         for table in ("metrics", "snapshots"):
             connection.execute(f"DELETE FROM {table} WHERE run = ? AND n < ? AND step > ?", [run, number, step])
-    merged = [_merged(connection, one) for one in changed]
+    merged = _merged(connection, changed)
     old = [one.row["run"] for one in changed if one.row["run"] in known]
     for table in ("runs", "configs", "evaluations") if old else ():
         connection.execute(f"DELETE FROM {table} WHERE run IN (SELECT unnest(?))", [old])
@@ -64,23 +64,34 @@ def _take_rows(connection: duckdb.DuckDBPyConnection, changed: list[Found], know
     return numbers.take(connection, changed)
 
 
-def _merged(connection: duckdb.DuckDBPyConnection, one: Found) -> dict[str, Any]:
-    """The row of a run: what only earlier lines said (seconds, version …) is not lost when new lines come."""
-    old = {} if one.from_start else _row(connection, one.row["run"])
-    row = {**one.row, **{key: old.get(key) for key in SAID_ONCE if one.row[key] is None}}
-    if row["epochs"] is None:
-        row["epochs"] = (None if one.from_start else _epochs_said(connection, row["run"])) or one.epoch
-    return row
+def _merged(connection: duckdb.DuckDBPyConnection, changed: list[Found]) -> list[dict[str, Any]]:
+    """The rows of runs: what only earlier lines said (seconds, version …) is not lost when new lines come.
+
+    All of them are asked for at once: one by one, 125 runs that train side by side took half a second of each look.
+    """
+    known = [one.row["run"] for one in changed if not one.from_start]
+    before = _rows(connection, known)
+    epochs = _epochs_said(connection, known)
+    merged = []
+    for one in changed:
+        old = {} if one.from_start else before.get(one.row["run"], {})
+        row = {**one.row, **{key: old.get(key) for key in SAID_ONCE if one.row[key] is None}}
+        if row["epochs"] is None:
+            row["epochs"] = (None if one.from_start else epochs.get(row["run"])) or one.epoch
+        merged.append(row)
+    return merged
 
 
-def _row(connection: duckdb.DuckDBPyConnection, run: str) -> dict[str, Any]:
-    cursor = connection.execute("FROM runs WHERE run = ?", [run])
-    row = cursor.fetchone()
-    return dict(zip([column[0] for column in cursor.description], row, strict=True)) if row else {}
+def _rows(connection: duckdb.DuckDBPyConnection, runs: list[str]) -> dict[str, dict[str, Any]]:
+    if not runs:
+        return {}
+    cursor = connection.execute("FROM runs WHERE run IN (SELECT unnest(?))", [runs])
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return {row["run"]: row for row in rows}
 
 
-def _epochs_said(connection: duckdb.DuckDBPyConnection, run: str) -> float | None:
-    sql = """SELECT TRY_CAST(detail->>'epochs' AS DOUBLE) FROM events WHERE run = ? AND kind = 'summary'
-             ORDER BY n DESC LIMIT 1"""
-    row = connection.execute(sql, [run]).fetchone()
-    return row[0] if row else None
+def _epochs_said(connection: duckdb.DuckDBPyConnection, runs: list[str]) -> dict[str, float | None]:
+    sql = """SELECT run, arg_max_null(TRY_CAST(detail->>'epochs' AS DOUBLE), n) FROM events
+             WHERE run IN (SELECT unnest(?)) AND kind = 'summary' GROUP BY run"""
+    return dict(connection.execute(sql, [runs]).fetchall()) if runs else {}

@@ -61,6 +61,11 @@ def store(only: Path | None = None) -> Store:
     return index
 
 
+def known() -> Store:
+    """The index as the last look left it, without another one."""
+    return _store()
+
+
 LOOKED = "index.looked_at"
 """In this run of the script: when the run directories were looked at (s, monotonic), and what `_moved` said before."""
 

@@ -11,7 +11,7 @@ from core.effectcharts import READING
 from core.power import SweepPower
 from core.ranks import RankTests
 from core.usable import ordered_levels
-from pages.sweep_found import Look, chart, choose, computed, named, quote, table, warn
+from pages.sweep_found import Look, choose, computed, drawn, named, quote, table, warn
 
 KINDS = {"III": "type III", "II": "type II"}
 SHOWN = ("term", "df", "f", "p", "partial_eta2", "partial_omega2", "low", "high", "omega2")
@@ -54,8 +54,8 @@ def show(look: Look, response: str) -> None:
     if analysis.table.empty:
         return
     _table(analysis, str(errors))
-    drawn = effectcharts.effects_table(analysis)
-    chart(effectcharts.effects_drawing(drawn, response, look.colours), READING["effects"])
+    table_of = effectcharts.effects_table(analysis)
+    drawn(READING["effects"], effectcharts.effects_drawing, table_of, response, look.colours)
     _levels(look, response, list(analysis.factors), analysis.warnings)
     if not note:
         _equivalence(look, response, list(analysis.factors))
@@ -110,8 +110,8 @@ def _levels(look: Look, response: str, factors: list[str], already: tuple[str, .
     if compared.table.empty:
         return
     largest = compared.table["difference"].abs().sort_values(ascending=False).index[:MOST_PAIRS_DRAWN].sort_values()
-    drawn = effectcharts.pairs_table(compared).loc[largest].dropna(subset=["difference"])
-    chart(effectcharts.pairs_drawing(drawn, response, look.colours), READING["pairs"])
+    pairs = effectcharts.pairs_table(compared).loc[largest].dropna(subset=["difference"])
+    drawn(READING["pairs"], effectcharts.pairs_drawing, pairs, response, look.colours)
     if len(compared.table) > MOST_PAIRS_DRAWN:
         st.caption(f"The {MOST_PAIRS_DRAWN} largest of {len(compared.table):,} differences are drawn.")
     with st.expander("All pairs, with Holm's p and Hedges' g"):
@@ -186,9 +186,9 @@ def _trust(look: Look, response: str, analysis: anova.Anova) -> None:
     if len(residuals.dropna(subset=["standardised"])):
         left, right = st.columns(2)
         with left:
-            chart(effectcharts.residual_drawing(residuals, response, look.colours), READING["residuals"])
+            drawn(READING["residuals"], effectcharts.residual_drawing, residuals, response, look.colours)
         with right:
-            chart(effectcharts.normal_drawing(residuals, look.colours), READING["normal"])
+            drawn(READING["normal"], effectcharts.normal_drawing, residuals, look.colours)
     if checked.holds and not st.toggle("Rank-based test, too", key="ranks", bind="query-params"):
         return
     if not checked.holds:

@@ -5,8 +5,9 @@ Everything is kept by the sweep's id and a fingerprint of its runs, so that a cl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -15,17 +16,49 @@ from core import rates, sweepboard, sweepends, sweeps, wording
 from core.sweepboard import Found
 from core.sweeprecord import Record
 from pages import palette, shared
-from pages.drawing import finished
+from pages.drawing import draw, finished
+
+LARGE_RUNS, HALF_WAY_S = 100, 60.0
+"""Of a sweep with so many runs, while some are under way, a look is kept for so long: with 1,000 runs, 125 of which log
+side by side, each click would read and analyse all of it anew, a second or two of a core that they need."""
+
+
+class _Kept(NamedTuple):
+    """A look at a large sweep half-way: when (s, monotonic), at which plan, and the fingerprint found."""
+
+    at_s: float
+    record: Record
+    mark: str
+
+
+@st.cache_resource(show_spinner=False)
+def _half_way() -> dict[str, _Kept]:
+    """Sweep → the last look at it."""
+    return {}
 
 
 class Look:
-    """One sweep as one visitor looks at it now: the record, its fingerprint, what is known of its runs."""
+    """One sweep as one visitor looks at it now: the record, its fingerprint, what is known of its runs.
+
+    `age_s` is how old a look is that was kept (`LARGE_RUNS`), 0 for one that is new.
+    """
 
     def __init__(self, record: Record) -> None:
-        self.record = record
-        self.index = shared.store()
-        self.mark = sweepboard.fingerprint(self.index, record)
+        self.record, self.age_s = record, 0.0
+        kept = _half_way().get(record.id)
+        if kept is not None and kept.record == record and time.monotonic() < kept.at_s + HALF_WAY_S and _moves(record):
+            self.index, self.mark, self.age_s = shared.known(), kept.mark, time.monotonic() - kept.at_s
+        else:
+            self.index = shared.store()
+            self.mark = sweepboard.fingerprint(self.index, record)
+            if len(record.entries) >= LARGE_RUNS:
+                _half_way()[record.id] = _Kept(time.monotonic(), record, self.mark)
         self.found: Found = computed(_find, self)
+
+    @staticmethod
+    def again(record: Record) -> None:
+        """Let the next look at this sweep be a new one."""
+        _half_way().pop(record.id, None)
 
     @property
     def colours(self) -> dict[str, Any]:
@@ -46,6 +79,11 @@ class Look:
     def curves(self, metric: str) -> pd.DataFrame:
         """The curves of one number at whole epochs."""
         return computed(_curves, self, metric)
+
+
+def _moves(record: Record) -> bool:
+    """Whether runs of this sweep are under way, as far as the index knows: what is at rest costs little to look at."""
+    return not {folder.name for folder in shared.under_way()}.isdisjoint(record.runs)
 
 
 @st.cache_data(show_spinner="Computing …", max_entries=200)
@@ -119,6 +157,12 @@ def warn(warnings: Iterable[str]) -> None:
     told = list(dict.fromkeys(warnings))
     if told:
         st.warning("  \n".join(shared.plain(one) for one in told), icon=":material/warning:")
+
+
+def drawn(how: str, make: Callable[..., Any], *parts: Any) -> None:
+    """The chart that `make(*parts)` gives and how it is read; made once where its parts are the same again."""
+    draw(make, *parts)
+    st.caption(shared.plain(how))
 
 
 def chart(drawing: Any, how: str, **more: Any) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import contours, sweepcharts
 from core.sweepcharts import READING
-from pages.sweep_found import Look, chart, choose, computed, warn
+from pages.sweep_found import Look, chart, choose, computed, drawn, warn
 
 MOST_PAIR_LEVELS = 400
 """Combinations of two knobs that a heat map can still be read with."""
@@ -40,11 +40,12 @@ def show(look: Look, response: str) -> None:
         if table.empty:
             st.caption("No finished runs share levels of these two knobs.")
         else:
-            chart(sweepcharts.interaction_drawing(table, x, other, response, look.colours), READING["interaction"])
+            of = (table, x, other, response, look.colours)
+            drawn(READING["interaction"], sweepcharts.interaction_drawing, *of)
     if 0 < len(table) <= MOST_PAIR_LEVELS:
-        chart(sweepcharts.heat_drawing(table, x, other, response), READING["heat"])
-        if len(contours.table(table)):
-            chart(contours.drawing(table, x, other, response, look.colours), contours.READING)
+        drawn(READING["heat"], sweepcharts.heat_drawing, table, x, other, response)
+        if computed(_has_lines, look, response, x, other):
+            drawn(contours.READING, contours.drawing, table, x, other, response, look.colours)
     _parallel(look, response)
 
 
@@ -53,7 +54,7 @@ def _axis(look: Look, response: str, x: str) -> None:
     if table.empty:
         st.caption("No two levels of this knob have finished runs.")
         return
-    chart(sweepcharts.axis_drawing(table, x, response, look.colours), READING["axis"])
+    drawn(READING["axis"], sweepcharts.axis_drawing, table, x, response, look.colours)
 
 
 def _axis_table(look: Look, response: str, x: str) -> pd.DataFrame:
@@ -64,6 +65,10 @@ def _axis_table(look: Look, response: str, x: str) -> pd.DataFrame:
 def _pair(look: Look, response: str, x: str, other: str) -> pd.DataFrame:
     results = look.effects(response)[0]
     return sweepcharts.pair_table(results, response, look.found.factors, x, other)
+
+
+def _has_lines(look: Look, response: str, x: str, other: str) -> bool:
+    return len(contours.table(computed(_pair, look, response, x, other))) > 0
 
 
 def _parallel(look: Look, response: str) -> None:

@@ -52,8 +52,9 @@ def view(name: str, record: Record) -> None:
         return
     left = len(found.results) - found.n_finished
     if left:
-        st.caption(f"{count_text(left, 'run')} of {len(found.results):,} have not ended; this is a look half-way.")
-        st.button("Look again", icon=":material/refresh:")
+        ago = f" of {shared.duration(look.age_s)} ago" if look.age_s >= 1 else ""
+        st.caption(f"{count_text(left, 'run')} of {len(found.results):,} have not ended; this is a look half-way{ago}.")
+        st.button("Look again", icon=":material/refresh:", on_click=Look.again, args=(record,))
     response = choose_response(look)
     try:
         if response == rates.DIVERGENCE and name in sweep_rates.VIEWS:

@@ -8,11 +8,12 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 
-from core import ingest, reading, rundir, supervisor
+from core import ingest, reading, rundir, supervisor, taking
 from core.store import Store, default_store, memory_store
 from tests.unit.test_rundir import spec
 from tests.unit.test_store import assert_same_index, finished, report
@@ -231,3 +232,25 @@ def test_a_wish_that_cannot_be_read_is_passed_over(cache: Path, wish: str) -> No
     place.write_text(DEEP) if wish == "file" else place.mkdir()
     rundir.ask(folder, "pause")
     assert [one["kind"] for _, one in rundir.wishes(folder)] == ["pause"]
+
+
+def test_what_was_known_of_many_runs_is_asked_for_at_once(cache: Path) -> None:
+    """125 runs that log side by side must not cost as many questions at each look."""
+    for number in range(8):
+        finished(f"run-{number}", 0.5, 0.4, seed=number)
+    store, asked = memory_store(), []
+
+    class Counting:
+        def execute(self, *given: Any) -> Any:
+            asked.append(given)
+            return store._connection.execute(*given)
+
+    new = {"run": "", "epochs": None, **dict.fromkeys(ingest.SAID_ONCE)}
+    found = [
+        ingest.Found({**new, "run": f"run-{number}"}, ingest.Seen("", 0, 0.0, None, None), False, epoch=9.0)
+        for number in (*range(8), 99)
+    ]
+    merged = taking._merged(Counting(), found)  # type: ignore[arg-type]
+    assert [row["epochs"] for row in merged] == [3.0] * 8 + [9.0]  # as its summary said, or where it stands
+    assert [row["seconds"] for row in merged] == [2.0] * 8 + [None]
+    assert len(asked) == 2

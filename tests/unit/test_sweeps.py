@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import shutil
 import signal
 import socket
@@ -169,8 +170,6 @@ def test_only_the_failed_are_run_again(cache: Path, asleep: None, file: Path) ->
         written = "queued" if state == "lost" else state  # in no queue: lost
         rundir.set_status(folder, rundir.Status(written, heartbeat=1.0))
         if state == "lost":
-            import os
-
             os.utime(folder / "status.json", (1, 1))
     assert sweeps.summary(sweep).state == "incomplete"
     before = sweeps.read(sweep)
@@ -414,3 +413,32 @@ def test_scores_that_are_no_numbers_and_scores_that_are_equal(cache: Path, aslee
     frame = sweeps.results(memory_store(), sweep)
     assert frame["test/ccc"].eq(0.5).all() and frame["validation/loss"].isna().sum() == 4
     assert sweeps.summary(sweep).state == "done"
+
+
+def test_the_last_of_a_number_is_empty_where_it_was_none(cache: Path, asleep: None, file: Path) -> None:
+    """0.5 and then not a number: it ended as none, and not as 0.5."""
+    sweep = sweeps.start(file)
+    writer = rundir.Writer(folders(sweep)[0])
+    for step, value in ((1, 0.5), (2, float("nan"))):
+        writer.event("metrics", step=step, epoch=float(step), values={"validation/loss": value, "train/loss": step / 4})
+    writer.close()
+    row = sweeps.results(memory_store(), sweep).set_index("run").loc[sweeps.read(sweep).runs[0]]
+    assert np.isnan(row["validation/loss"]) and row["train/loss"] == 0.5
+
+
+def test_where_ended_runs_stand_is_read_once(
+    cache: Path, asleep: None, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = sweeps.start(file)
+    for folder in folders(sweep):
+        supervisor.claim(folder)
+        rundir.set_status(folder, rundir.Status("done", ended_at=1.0))
+        os.utime(folder, (1, 1))  # long ago: what happens now would show
+    read: list[str] = []
+    real = rundir.read_status
+    monkeypatch.setattr(rundir, "read_status", lambda folder, *more: (read.append(folder.name), real(folder, *more))[1])
+    for n_read in (8, 8):
+        assert set(sweeps.progress(sweep)["state"]) == {"done"} and len(read) == n_read
+    rundir.set_status(folders(sweep)[3], rundir.Status("stopped", ended_at=2.0))
+    shutil.rmtree(folders(sweep)[4])
+    assert sweeps.progress(sweep)["state"].value_counts().to_dict() == {"done": 6, "stopped": 1, "deleted": 1}
