@@ -256,6 +256,13 @@ def _standardised(
     return effectsize.g_interval(difference, sd if is_scatter else 0.0, float(((a**2 + b**2) / sizes).sum()), df, level)
 
 
+def aliased(results: pd.DataFrame, response: str, factors: Sequence[str], of: str | Sequence[str]) -> tuple[str, ...]:
+    """What means by `of` may show instead, a sentence for each effect that these cells cannot tell from it: a part of
+    a factorial has some by design. ValueError as in `marginal_means`."""
+    data, chosen = _chosen(results, response, factors, of)
+    return tuple(_aliased(data, chosen)) if len(data.values) and chosen else ()
+
+
 def _aliased(data: Usable, chosen: list[str]) -> list[str]:
     """What differences of these levels may be instead."""
     places = sorted(data.factors.index(factor) for factor in chosen)

@@ -124,10 +124,14 @@ def _results(told: _Sweep) -> Iterator[Block]:
 
 def _knobs(told: _Sweep) -> Iterator[Block]:
     factors = _several(told)
+    said: set[str] = set()
     for factor in factors[:MOST_KNOBS]:
         table = sweepcharts.axis_table(told.results, told.response, told.found.factors, factor)
         figure = sweepfigures.knob(table, factor, told.response)
         yield Block("figure", sweepcharts.READING["axis"], svg=figure)
+        new = [w for w in effects.aliased(told.results, told.response, told.found.factors, factor) if w not in said]
+        said.update(new)
+        yield from (Block("warning", warning) for warning in new)
     if len(factors) > MOST_KNOBS:
         yield Block("text", f"Not drawn: {wording.list_text([wording.words(f) for f in factors[MOST_KNOBS:]])}.")
     if not factors:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import contours, sweepcharts
+from core import contours, effects, sweepcharts
 from core.sweepcharts import READING
 from pages.sweep_found import Look, chart, choose, computed, drawn, warn
 
@@ -42,6 +42,8 @@ def show(look: Look, response: str) -> None:
         else:
             of = (table, x, other, response, look.colours)
             drawn(READING["interaction"], sweepcharts.interaction_drawing, *of)
+            said = computed(_aliased, look, response, (x,))
+            warn(w for w in computed(_aliased, look, response, (x, other)) if w not in said)
     if 0 < len(table) <= MOST_PAIR_LEVELS:
         drawn(READING["heat"], sweepcharts.heat_drawing, table, x, other, response)
         if computed(_has_lines, look, response, x, other):
@@ -55,11 +57,16 @@ def _axis(look: Look, response: str, x: str) -> None:
         st.caption("No two levels of this knob have finished runs.")
         return
     drawn(READING["axis"], sweepcharts.axis_drawing, table, x, response, look.colours)
+    warn(computed(_aliased, look, response, (x,)))
 
 
 def _axis_table(look: Look, response: str, x: str) -> pd.DataFrame:
     results = look.effects(response)[0]
     return sweepcharts.axis_table(results, response, look.found.factors, x)
+
+
+def _aliased(look: Look, response: str, of: tuple[str, ...]) -> tuple[str, ...]:
+    return effects.aliased(look.effects(response)[0], response, look.found.factors, of)
 
 
 def _pair(look: Look, response: str, x: str, other: str) -> pd.DataFrame:

@@ -350,3 +350,23 @@ def test_a_curve_bound_for_a_far_limit_is_not_called_a_logarithm() -> None:
     )  # fmt: skip
     told = sweepends.counted(kinds)
     assert "1 curve improves like a logarithm" in told and "1 curve bends towards a limit farther off" in told
+
+
+def test_knobs_of_a_fraction_say_what_their_means_may_be_instead() -> None:
+    """Half of 2³ with c = a·b: a figure of c alone cannot tell it from the interaction of the others."""
+    cells = [(a, b, a * b) for a in (-1, 1) for b in (-1, 1)]
+    rows = [
+        (f"r{cell}{seed}", cell, f"c{cell}", seed, "done", False, "", *levels, float(cell + seed / 10))
+        for cell, levels in enumerate(cells) for seed in (1, 2)
+    ]  # fmt: skip
+    names = ["run", "cell", "config_id", "seed", "state", "diverged", "outcome", "a", "b", "c", "test/accuracy"]
+    results, factors = pd.DataFrame(rows, columns=names), ("a", "b", "c")
+    found = Found("sweep", results, factors, "", ("test/accuracy",), ())
+    told = sweepreport._Sweep(None, found, "test/accuracy", "III", "", results, "", lambda name: results)  # type: ignore[arg-type]
+    warnings = [block.text for block in sweepreport._knobs(told) if block.kind == "warning"]
+    assert [warning.split(":")[0] for warning in warnings] == [
+        f"These cells cannot tell {mixed} apart" for mixed in ("a = b × c", "b = a × c", "c = a × b")
+    ]
+    whole = results.assign(c=[1, -1] * 4)  # with both levels of c in each cell of the others
+    told = sweepreport._Sweep(None, found, "test/accuracy", "III", "", whole, "", lambda name: whole)  # type: ignore[arg-type]
+    assert not [block for block in sweepreport._knobs(told) if block.kind == "warning"]
