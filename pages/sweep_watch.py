@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core import sweepcurves, sweepplan, sweeps
+from core import sweepcurves, sweepflags, sweepplan, sweeps
 from core.sweeprecord import Record
+from core.wording import count_text
 from pages import palette, shared
 from pages.drawing import finished
 
@@ -104,8 +105,10 @@ def _act(sentence: str) -> None:
 
 def _actions(record: Record) -> None:
     found = sweeps.summary(record.id)
+    is_cancelled = found.state == "cancelled"
     can_go_on = found.state in ("paused", "cancelled") or found.counts.get("lost", 0) > 0
     n_bad = found.counts.get("failed", 0) + found.counts.get("lost", 0)
+    n_diverged = found.counts.get("diverged", 0)
     try:
         with st.container(horizontal=True):
             if found.state == "running" and st.button("Pause", icon=":material/pause:"):
@@ -114,16 +117,25 @@ def _actions(record: Record) -> None:
                 _act(sweeps.resume(record.id))
             if found.state in ("running", "paused") and st.button("Cancel", icon=":material/stop:"):
                 _act(sweeps.cancel(record.id))
-            if n_bad and st.button(f"Run the {n_bad} failed again", icon=":material/replay:"):
+            if n_bad and not is_cancelled and st.button(f"Run the {n_bad} failed again", icon=":material/replay:"):
                 _act(sweeps.rerun_failed(record.id))
-            if (n := found.counts.get("diverged", 0)) and st.button(f"Run the {n} diverged again"):
+            if n_diverged and not is_cancelled and st.button(f"Run the {n_diverged} diverged again"):
                 _act(sweeps.rerun_failed(record.id, ["diverged"]))
     except ValueError as error:
         shared.failed(error)
+    if is_cancelled:
+        st.caption(_of_cancelled(found.counts.get("stopped", 0), n_bad + n_diverged))
+
+
+def _of_cancelled(n_stopped: int, n_others: int) -> str:
+    """What can be done with a cancelled sweep: it is resumed, before anything else."""
+    told = f"Resume puts its {count_text(n_stopped, 'stopped run')} back into the queue. " if n_stopped else ""
+    others = f"the {count_text(n_others, 'run')} that failed or diverged can be run again, and " if n_others else ""
+    return f"{told}Once it is resumed, {others}seeds and levels can be added."
 
 
 def _enlarge(record: Record) -> None:
-    if record.design == "bayesian":
+    if record.design == "bayesian" or sweepflags.has(record.id, "cancelled"):  # it must be resumed first
         return
     with st.expander("Add seeds or levels", icon=":material/add:"):
         st.caption("Every cell gets the same new seeds; a new level is run in all combinations with all seeds.")

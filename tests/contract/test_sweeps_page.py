@@ -264,3 +264,15 @@ def test_a_large_sweep_is_looked_at_again_when_asked_and_not_at_each_click(
     seen(app.segmented_control(key="view").set_value("Knobs").run())
     seen(app.segmented_control(key="view").set_value("Results").run())
     assert len(looks) == 4
+
+
+def test_a_cancelled_sweep_offers_what_can_be_done_with_it(filled: Path) -> None:
+    """The terminal refuses to run again or to add to what was cancelled, and says to resume it first."""
+    offered = {button.label for button in opened("pages/sweeps.py", sweep="failed").button}
+    assert {"Run the 12 failed again", "Add seeds"} <= offered
+    sweeps.cancel("failed")
+    app = opened("pages/sweeps.py", sweep="failed")
+    assert {button.label for button in app.button} & {*offered, "Resume"} == {"Resume"}
+    assert "Once it is resumed, the 12 runs that failed or diverged can be run again" in told(app)
+    sweeps.cancel("waiting")
+    assert "Resume puts its 12 stopped runs back into the queue." in told(opened("pages/sweeps.py", sweep="waiting"))
