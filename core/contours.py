@@ -20,6 +20,8 @@ Chart = alt.LayerChart | alt.FacetChart
 FEWEST_LEVELS = 3
 """Of each knob: two make a plane, which has nothing to show that the cells do not."""
 WANTED_LINES = 7
+NAMES_ACROSS = (20.0, 18.0)
+"""Names of lines that would fit beside each other, and above each other, on the chart."""
 
 
 def segments(x: np.ndarray, y: np.ndarray, z: np.ndarray, level: float) -> np.ndarray:
@@ -88,6 +90,41 @@ def table(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else empty
 
 
+def labels(lines: pd.DataFrame) -> pd.DataFrame:
+    """Where each line of `table` is named: x, y, value, text, a row per value, in the middle of one of its pieces.
+
+    The piece is the one farthest from the names set before and from the edges, measured in widths and heights of a
+    name; the shortest line, which has the least choice, is named first.
+    """
+    at = {name: _middles(lines, name) for name in "xy"}
+    place = np.column_stack([_across(lines, name, size) for name, size in zip("xy", NAMES_ACROSS, strict=True)])
+    edges = np.minimum(place, np.array(NAMES_ACROSS) - place).min(axis=1, initial=np.inf)
+    chosen: list[int] = []
+    values = lines["value"].to_numpy(float)
+    for value in sorted(set(values), key=lambda one: int((values == one).sum())):
+        rows = np.flatnonzero(values == value)
+        apart = [np.abs(place[rows] - place[other]).max(axis=1) for other in chosen]
+        free = np.minimum(np.min(apart, axis=0) if apart else np.inf, edges[rows] + 0.5)
+        chosen.append(int(rows[np.argmax(free)]))
+    found = pd.DataFrame({"x": at["x"][chosen], "y": at["y"][chosen], "value": values[chosen]})
+    return found.assign(text=[wording.number_text(value) for value in found["value"]])
+
+
+def _middles(lines: pd.DataFrame, name: str) -> np.ndarray:
+    """[n]: the middles of pieces along an axis as it is drawn, in its unit."""
+    ends = lines[[name, f"{name}2"]].to_numpy(float)
+    return np.exp(np.log(ends).mean(axis=1)) if ends.size and is_log(ends.ravel()) else ends.mean(axis=1)
+
+
+def _across(lines: pd.DataFrame, name: str, size: float) -> np.ndarray:
+    """[n]: how far along an axis, as it is drawn, the middles of pieces lie, from 0 to `size`."""
+    ends, middles = lines[[name, f"{name}2"]].to_numpy(float).ravel(), _middles(lines, name)
+    if ends.size and is_log(ends):
+        ends, middles = np.log(ends), np.log(middles)
+    low, high = float(ends.min(initial=np.inf)), float(ends.max(initial=-np.inf))
+    return size * (middles - low) / (high - low) if high > low else np.full(len(middles), size / 2)
+
+
 def drawing(pairs: pd.DataFrame, x: str, other: str, response: str, colours: Mapping[str, Any]) -> Chart:
     """The lines of `table`, each with its value, and the combinations that ran as dots."""
     lines = table(pairs)
@@ -100,8 +137,7 @@ def drawing(pairs: pd.DataFrame, x: str, other: str, response: str, colours: Map
         axes[name] = (alt.X if name == "x" else alt.Y)(f"{name}:Q", title=wording.words(of), scale=scale, axis=axis)
     ends = [float(dots["mean"].min()), float(dots["mean"].max())]
     colour = alt.Color("value:Q", title=wording.words(response), scale=alt.Scale(scheme="viridis", domain=ends))
-    named = lines.groupby("value", sort=True).nth(0).reset_index(drop=True)
-    named = named.assign(text=[wording.number_text(value) for value in named["value"]])
+    named = labels(lines)
     tooltip = [alt.Tooltip("level:N", title=wording.words(x)), alt.Tooltip("other:N", title=wording.words(other)),
                alt.Tooltip("mean:Q", format=".4~g"), alt.Tooltip("n:Q")]  # fmt: skip
     layers = [
@@ -109,7 +145,11 @@ def drawing(pairs: pd.DataFrame, x: str, other: str, response: str, colours: Map
             **axes, x2="x2:Q", y2="y2:Q", color=colour, tooltip=[alt.Tooltip("value:Q", format=".4~g")]
         ),
         alt.Chart(dots).mark_point(size=36, strokeWidth=1.5, color=colours["real"]).encode(**axes, tooltip=tooltip),
-        alt.Chart(named).mark_text(fontSize=11, dy=-9, color=colours["real"]).encode(**axes, text="text:N"),
+        # What a label stands on is as the page, so that its line and others do not run through it.
+        alt.Chart(named).mark_text(fontSize=11, stroke=colours.get("background", "white"), strokeWidth=5).encode(
+            **axes, text="text:N"
+        ),
+        alt.Chart(named).mark_text(fontSize=11, color=colours["real"]).encode(**axes, text="text:N"),
     ]  # fmt: skip
     title = f"Lines of equal {wording.words(response)} over {wording.words(x)} and {wording.words(other)}"
     told = f"{title}: {len(named)} lines from {wording.number_text(ends[0])} to {wording.number_text(ends[1])}."

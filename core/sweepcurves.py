@@ -100,13 +100,17 @@ def curves_drawing(
 
 
 def cells_table(progress: pd.DataFrame, factors: list[str]) -> pd.DataFrame:
-    """A row per run of a sweep's grid: row (the levels of its cell), seed, state, fraction, sign, order.
+    """A row per run of a sweep's grid: row ("optimizer sgd, learning_rate 0.01"), seed, state, fraction, sign,
+    order.
 
     `progress` has cell, a column per factor, seed, state, fraction (0–1).
     """
     if progress.empty:
         return pd.DataFrame(columns=["row", "seed", "state", "fraction", "sign", "order"])
-    named = [" · ".join(level_text(row[f]) for f in factors) or str(row["cell"]) for row in progress.to_dict("records")]
+    named = [
+        ", ".join(f"{f} {level_text(row[f])}" for f in factors) or f"cell {row['cell']}"
+        for row in progress.to_dict("records")
+    ]
     table = pd.DataFrame({"row": named, "seed": progress["seed"].map(level_text).to_numpy(dtype=object)})
     table["state"] = progress["state"].astype(str).to_numpy(dtype=object)
     table["fraction"] = pd.to_numeric(progress["fraction"], errors="coerce").fillna(0.0).clip(0, 1).to_numpy()
@@ -131,7 +135,7 @@ def cells_drawing(table: pd.DataFrame, colours: Mapping[str, Any]) -> alt.LayerC
         x=alt.X(
             "seed:N", sort=list(dict.fromkeys(table["seed"])), title="seed", axis=alt.Axis(labelAngle=0, orient="top")
         ),
-        y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=320)),
+        y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=420)),
         tooltip=["row:N", "seed:N", "state:N", alt.Tooltip("fraction:Q", format=".0%")],
     )
     opacity = alt.Opacity("fraction:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.08, 0.3]))

@@ -63,3 +63,21 @@ def test_two_levels_or_words_have_no_lines() -> None:
     assert contours.table(pairs([1e-4, 1e-3], [2, 5, 8])).empty
     assert contours.table(pairs([1e-4, 1e-3, 1e-2], [2, 5, 8]).assign(other="adam")).empty
     assert contours.table(pairs([], [])).empty
+
+
+def test_every_line_is_named_once_and_apart_from_the_others() -> None:
+    """A fan of lines through one corner: at their ends all names would stand in one place."""
+    steps = np.linspace(1.0, 5.0, 9)
+    rows = [(f"{a:g}", a, f"{b:g}", np.arctan2(b - 0.999, a - 0.999)) for a in steps for b in steps]
+    table = pd.DataFrame(rows, columns=["level", "at", "other", "mean"])
+    lines = contours.table(table.assign(low=table["mean"], high=table["mean"], n=3))
+    named = contours.labels(lines)
+    assert sorted(named["value"]) == pytest.approx(sorted(set(lines["value"]))) and len(named) >= 5
+    for row in named.itertuples():
+        own = lines[lines["value"] == row.value]
+        on = np.hypot((own["x"] + own["x2"]) / 2 - row.x, (own["y"] + own["y2"]) / 2 - row.y)
+        assert on.min() == pytest.approx(0.0, abs=1e-9)  # on its own line
+    across, along = (20 / 4 * named["x"].to_numpy(), 18 / 4 * named["y"].to_numpy())  # in widths and heights of a name
+    apart = np.maximum(np.abs(across[:, None] - across), np.abs(along[:, None] - along))
+    assert apart[~np.eye(len(named), dtype=bool)].min() > 1.0
+    assert contours.labels(lines[:0]).empty

@@ -137,7 +137,10 @@ def test_cells_say_their_state_without_colour() -> None:
          "state": ["done", "running", "failed", "odd"], "fraction": [1.0, 0.4, np.nan, 0.0]}
     )  # fmt: skip
     table = sweepcurves.cells_table(progress, ["lr"])
-    assert table["sign"].tolist() == ["✓", "▸ 40 %", "✗", "o"] and table["row"].tolist() == ["0.1", "0.1", "1", "1"]
+    assert (
+        table["sign"].tolist() == ["✓", "▸ 40 %", "✗", "o"] and table["row"].tolist() == ["lr 0.1"] * 2 + ["lr 1"] * 2
+    )
+    assert sweepcurves.cells_table(progress, [])["row"].tolist() == ["cell 0"] * 2 + ["cell 1"] * 2
     assert "1 done, 1 running, 1 failed and 1 odd" in sweepcurves.cells_drawing(table, COLOURS).to_dict()["description"]
 
 
