@@ -102,6 +102,7 @@ class Config:
         0.0, "Fall of the loss that counts as an improvement.", low=0.0, high=1.0, unit="nats", branch=True
     )
     window_seconds: float = knob(3.0, "Length of the excerpts it learns from.", low=0.5, high=30.0, unit="s")
+    # torch.compile is no knob: its kernels round otherwise, so that a curve would hang on whether a compiler is there.
     precision: str = knob(
         "float32", "Numbers that a training step multiplies; weights stay float32.", choices=("float32", "bfloat16"),
         branch=True,
