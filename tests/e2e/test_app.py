@@ -94,31 +94,6 @@ def upload(page: Any, name: str, data: bytes, answer: str) -> None:
     page.keyboard.press("Escape")
 
 
-CONTRAST = """button => {
-  const channels = colour => colour.match(/[\\d.]+/g).map(Number);
-  const over = (top, below) => top.slice(0, 3).map((one, k) => one * (top[3] ?? 1) + below[k] * (1 - (top[3] ?? 1)));
-  const light = ([r, g, b]) => [r, g, b].map(one => one / 255)
-    .map(one => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, one, k) => sum + one * [0.2126, 0.7152, 0.0722][k], 0);
-  const page = channels(getComputedStyle(document.querySelector('[data-testid="stApp"]')).backgroundColor);
-  const [text, field] = ["color", "backgroundColor"].map(name => channels(getComputedStyle(button)[name]));
-  const shades = [light(text), light(over(field, page))].sort((a, b) => a - b);
-  return (shades[1] + 0.05) / (shades[0] + 0.05);
-}"""
-"""The ratio of WCAG 2 between a button's text and what lies behind it."""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_chosen_segment_can_be_read(browser: Any, address: str, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": 1360, "height": 1100}, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(f"{address}/sweeps")
-    chosen = page.get_by_role("radiogroup", name="Describe it by").get_by_role("radio", checked=True)
-    chosen.wait_for()
-    eventually(lambda: chosen.evaluate(CONTRAST) > 7)  # colours fade in
-    context.close()
-
-
 def move_the_hop(page: Any, cache: Path, key: str) -> None:
     """Another hop makes the script run again, with other predictions."""
     before = len(predictions(cache))
