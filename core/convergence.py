@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core import curves
-from core.wording import number_text
+from core.wording import number_text, percent_text
 
 DIVERGED, PLATEAU, OSCILLATORY = "diverged", "prior plateau", "oscillatory"
 IMPROVING, PREMATURE, STABLE, SHORT = "still improving", "premature", "stable", "too short"
@@ -95,7 +95,7 @@ def classify(x: np.ndarray, y: np.ndarray, *, better: str = "lower", beside: Sur
     return Verdict(
         STABLE,
         f"It is flat at {number_text(float(curve.smooth[-1]))}: the last tenth would bring "
-        f"{_still(curve)[0]:.1%} of the improvement over as many epochs again.",
+        f"{percent_text(_still(curve)[0], 1)} of the improvement over as many epochs again.",
         {"final": float(curve.smooth[-1]), "still": _still(curve)[0]},
         float(curve.x[-_tenth(curve)]),
         float(curve.x[-1]),
@@ -203,7 +203,7 @@ def _plateau(curve: _Curve, beside: Surroundings) -> Verdict | None:
     if first is None or first[1] < curve.x[-1]:
         return None
     said = (
-        f"From {first[0]:g} to the end it is within {PRIOR_SHARE:.0%} of {number_text(beside.prior)}, "
+        f"From {first[0]:g} to the end it is within {percent_text(PRIOR_SHARE)} of {number_text(beside.prior)}, "
         "what a model reaches that outputs the base rates and ignores its input."
     )
     return Verdict(PLATEAU, said, {"prior": beside.prior, "epochs": first[1] - first[0] + 1}, *first)
@@ -227,7 +227,9 @@ def _oscillatory(curve: _Curve, beside: Surroundings) -> Verdict | None:
     evidence = {"residual_sd": sd, "lag_1": lag}
     # Slow drift is correlated with itself; what is not goes up and down from epoch to epoch.
     if sd > SWING_SHARE and lag < 1.64 / np.sqrt(len(z)):
-        said = f"Over the last half it swings by {sd:.0%} of its whole improvement (s.d.) from epoch to epoch."
+        said = (
+            f"Over the last half it swings by {percent_text(sd)} of its whole improvement (s.d.) from epoch to epoch."
+        )
         return Verdict(OSCILLATORY, said, evidence, float(x[0]), float(x[-1]))
     if curve.sign > 0 and curve.y.min() >= 0 and curve.y.max() <= 1:
         n = swings(curve.y)
@@ -263,7 +265,7 @@ def _improving(curve: _Curve, beside: Surroundings) -> Verdict | None:
         return None
     first = float(curve.x[-_tenth(curve)])
     fits = curves.fit(curve.x, curve.y) if int((curve.x > 0).sum()) >= FEWEST_POINTS else None
-    said = f"The last tenth would bring {still:.0%} of the improvement over as many epochs again."
+    said = f"The last tenth would bring {percent_text(still)} of the improvement over as many epochs again."
     if fits is not None:
         said += f" {fits.sentence}"
     return Verdict(IMPROVING, said, {"still": still, "still_low": low}, first, float(curve.x[-1]), fits)
@@ -283,6 +285,6 @@ def _premature(curve: _Curve, beside: Surroundings) -> Verdict | None:
         f"sweep, {number_text(median)} (MAD {number_text(mad)})."
     )
     if beside.dead > 0:
-        said += f" {beside.dead:.0%} of its units are dead."
+        said += f" {percent_text(beside.dead)} of its units are dead."
     evidence = {"final": float(curve.smooth[-1]), "median": median, "mad": mad, "dead": beside.dead}
     return Verdict(PREMATURE, said, evidence, float(curve.x[-_tenth(curve)]), float(curve.x[-1]))

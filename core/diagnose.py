@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from core import convergence, criteria, curves
+from core.wording import percent_text
 
 SERIOUS, WARNING, NOTE = "serious", "warning", "note"
 SEVERITIES = (SERIOUS, WARNING, NOTE)
@@ -156,7 +157,7 @@ def _evaluation(of: History) -> Said:
         return None
     said = (
         f"Validation loss is {validation:.3g}, {validation / train:.1f} times the training loss of {train:.3g}, while "
-        f"training accuracy is only {accuracy:.1%}: that is no over-fitting but evaluation."
+        f"training accuracy is only {percent_text(accuracy, 1)}: that is no over-fitting but evaluation."
     )
     evidence = {"train_loss": train, "validation_loss": validation, "train_accuracy": accuracy}
     return SERIOUS, said, evidence, float(pair[0].index[0]), float(pair[0].index[-1])
@@ -169,8 +170,10 @@ def _memorised(of: History) -> Said:
     first = float(accuracy.index[np.argmax(accuracy.to_numpy() >= 0.999)])
     evidence = {"train_accuracy": _last(accuracy), "train_loss": _last(loss)}
     validation = of.pair("accuracy")
-    beside = f", and {_last(validation[1]):.1%} of the others" if validation else ""
-    said = f"It knows {_last(accuracy):.1%} of its training items by heart from epoch {first:g} on{beside}."
+    beside = f", and {percent_text(_last(validation[1]), 1)} of the others" if validation else ""
+    said = (
+        f"It knows {percent_text(_last(accuracy), 1)} of its training items by heart from epoch {first:g} on{beside}."
+    )
     return WARNING, said, evidence, first, float(accuracy.index[-1])
 
 
@@ -185,7 +188,8 @@ def _overfitting(of: History) -> Said:
             ratio = float("inf")
             if loss is not None and _last(loss[0]) > 0.5e-3:  # a loss printed as .000 gives no ratio
                 ratio = _last(loss[1]) / _last(loss[0]) - 1
-            said = f"Training accuracy {train:.1%}, validation {validation:.1%}: a gap of {train - validation:.1%}."
+            both = f"Training accuracy {percent_text(train, 1)}, validation {percent_text(validation, 1)}"
+            said = f"{both}: a gap of {percent_text(train - validation, 1)}."
             evidence = {"gap": train - validation, "ratio": ratio}
             return WARNING, said, evidence, *_since_best(accuracy[1], higher=True)
     if loss is None or len(loss[0]) < 6:
@@ -234,7 +238,7 @@ def _dead(of: History) -> Said:
     n, share = _last(series), _last(series) / of.units
     severity = SERIOUS if share > 0.5 else WARNING if share > 0.1 else NOTE
     first = float(series.index[np.argmax(series.to_numpy() > 0)])
-    said = f"{n:.0f} of {of.units} units never change ({share:.0%})."
+    said = f"{n:.0f} of {of.units} units never change ({percent_text(share)})."
     return severity, said, {"dead": n, "share": share}, first, float(series.index[-1])
 
 

@@ -207,12 +207,16 @@ def _from(main: pd.DataFrame, is_so: pd.Series) -> float:
     return at if at <= 0.9 * float(main["epoch"].iloc[-1]) or len(holds) == 1 else float("nan")
 
 
+def _signed(rho: float) -> str:
+    return f"{rho:.2f}".replace("-", "−")
+
+
 def _sentence(main: pd.DataFrame, knobs: float, enough: float, better: float, n: int, about: str) -> str:
     if np.isfinite(enough):
         row = main[main["epoch"] == enough].iloc[0]
         said = (
-            f"From epoch {enough:g} on runs are ranked{about} as they are at the end (ρ = {row['rho']:.2f} "
-            f"[{row['low']:.2f}, {row['high']:.2f}] there, n = {n} runs)"
+            f"From epoch {enough:g} on runs are ranked{about} as they are at the end (ρ = {_signed(row['rho'])} "
+            f"[{_signed(row['low'])}, {_signed(row['high'])}] there, n = {n} runs)"
         )
     else:
         said = (

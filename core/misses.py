@@ -15,6 +15,7 @@ from core.datasets import Dataset, splits
 from core.events import Inputs
 from core.runner import load_trainer
 from core.scored import Scored
+from core.wording import percent_text
 
 VERSION = 1
 """Raised where what is kept would come out otherwise."""
@@ -149,7 +150,7 @@ def ask(one: evaluation.Model, dataset: Dataset, split: str, part: str, tell: Te
         inputs = Inputs(one.input, rows.inputs[block], rows.times_s[block])
         parts.append(trainer.predict(one.model, inputs).values)
         share = min(1.0, (first + BLOCK_ROWS) / len(rows))
-        tell(READING + (1 - READING) * share, f"asked about {share:.0%} of {len(rows):,} excerpts")
+        tell(READING + (1 - READING) * share, f"asked about {percent_text(share)} of {len(rows):,} excerpts")
     made = scored.of_rows(dataset.labels, rows.items, rows.groups, rows.targets, np.concatenate(parts))
     kept_as = _place(one, dataset, split, part)
     disk.keep_arrays(kept_as, items=made.items, groups=made.groups, truth=made.truth, scores=made.scores)

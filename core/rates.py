@@ -75,10 +75,9 @@ def sentence(results: pd.DataFrame) -> str:
     if not table["n"].sum():
         return "No run has ended by itself, so nothing is known of divergence."
     row = table.iloc[0]
+    rate, low, high = (wording.percent_text(row[name]) for name in ("rate", "low", "high"))
     left = len(results) - int(row["n"])
-    said = (
-        f"{row['text']} runs diverged: {row['rate']:.0%}, 95 % interval {row['low']:.0%} to {row['high']:.0%} (Wilson)"
-    )
+    said = f"{row['text']} runs diverged: {rate}, 95 % interval {low} to {high} (Wilson)"
     return f"{said}." + (
         f" {wording.count_text(left, 'run')} stopped, failed or unfinished count for nothing." * bool(left)
     )

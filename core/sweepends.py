@@ -67,7 +67,9 @@ def counted(kinds: pd.DataFrame) -> str:
     if kinds.empty:
         return "No run has ended with a curve of this number."
     counts = kinds["kind"].value_counts()
-    told = wording.list_text([f"{counts[kind]} {kind}" for kind in convergence.CLASSES if kind in counts], 8)
+    told = wording.list_text(
+        [f"{wording.count_text(counts[kind], 'run')} {kind}" for kind in convergence.CLASSES if kind in counts], 8
+    )
     unlimited = kinds["is_unlimited"].fillna(False).astype(bool)
     endless = unlimited & (kinds["law"] == LOGARITHM)
     tail = ""
@@ -76,7 +78,7 @@ def counted(kinds: pd.DataFrame) -> str:
     if n := int((unlimited & ~endless).sum()):
         bend = wording.count_text(n, "curve bends", "curves bend")
         tail += f" {bend} towards a limit farther off than it has come."
-    return f"Of {wording.count_text(len(kinds), 'curve')} {told}.{tail}"
+    return f"Of {wording.count_text(len(kinds), 'curve')}: {told}.{tail}"
 
 
 def foretold(

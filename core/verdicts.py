@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -178,7 +179,7 @@ class Interval(NamedTuple):
     def text(self, digits: str = ".3g", unit: str = "") -> str:
         """ "71.6 [68.9, 74.3], n = 12", with minus signs."""
         ends = f" [{self.low:{digits}}, {self.high:{digits}}]" if np.isfinite(self.low) else ""
-        return f"{self.mean:{digits}}{unit}{ends}".replace("-", "−") + f", n = {self.n}"
+        return _typeset(f"{self.mean:{digits}}{unit}{ends}") + f", n = {self.n}"
 
     def times(self, factor: float) -> Interval:
         """In another unit, or with the other sign, which swaps the ends."""
@@ -282,6 +283,11 @@ def over_cells(parts: dict[str, Interval], low: float, high: float, digits: str 
     return f"{span(parts, digits)}, at {name}: {worst.text(digits)}{chance}"
 
 
+def _typeset(numbers: str) -> str:
+    """With real minus signs, and a space before a per cent."""
+    return re.sub(r"(?<=\d)%", " %", numbers.replace("-", "−"))
+
+
 def span(parts: dict[str, Interval], digits: str = ".3g") -> str:
     """The range of the configurations' means: "0.84 to 1.00 over 4 configurations (n = 12 runs)"."""
     if not parts:
@@ -290,7 +296,7 @@ def span(parts: dict[str, Interval], digits: str = ".3g") -> str:
         return f"{next(iter(parts.values())).text(digits)} runs"
     least, most = (end(part.mean for part in parts.values()) for end in (min, max))
     n = sum(part.n for part in parts.values())
-    told = f"{least:{digits}} to {most:{digits}}".replace("-", "−")
+    told = _typeset(f"{least:{digits}} to {most:{digits}}")
     return f"{told} over {len(parts)} configurations (n = {n} runs)"
 
 

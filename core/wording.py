@@ -32,6 +32,11 @@ def share_text(value: float, digits: int = 2) -> str:
     return f"−{text}" if value < 0 and float(f"{value:.{digits}f}") != 0 else text
 
 
+def percent_text(share: float, decimals: int = 0) -> str:
+    """A share in per cent, with a space and a real minus sign: "21 %", "−0.4 %"; "?" for NaN."""
+    return f"{100 * share:.{decimals}f} %".replace("-", "−") if np.isfinite(share) else "?"
+
+
 def number_text(value: float, digits: int = 3) -> str:
     """A number with three significant digits, a real minus sign and no exponent below a million; "?" for NaN."""
     if not np.isfinite(value):

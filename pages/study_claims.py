@@ -30,13 +30,15 @@ MEANINGS = {
     CANNOT_TELL: "runs are missing, or their interval holds both",
     CHECK_FAILED: "the study's own function fell over, which says nothing about the claim",
 }
+PLURALS = {ARTEFACT: "artefacts", CHECK_FAILED: "checks failed"}
 HEADINGS = {"published": "What was claimed", "ours": "What explains the numbers"}
 
 
 def badge(verdict: str, n: int | None = None, *, is_run: bool = True) -> None:
     """A verdict as word, sign and colour, with how many claims have it."""
     colour, icon = MARKS[verdict]
-    label = verdict if is_run else f"{verdict} yet"
+    several = PLURALS.get(verdict, verdict) if n is not None and n != 1 else verdict
+    label = several if is_run else f"{verdict} yet"
     st.badge(label if n is None else f"{n} {label}", color=colour, icon=icon)
 
 

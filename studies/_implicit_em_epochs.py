@@ -64,7 +64,8 @@ def convergence_follows_width_over_threshold(
     by_width = _over_widths(used)
     late = sum(not reached for reached in used["is_reached"])
     said = (
-        f"Epoch ∝ 1/θ^p, p = {over_cells(slope, *ends, '.2f')}; ∝ K^{by_width.text('.2f')} configurations; "
+        f"Epoch ∝ 1/θ^p, p = {over_cells(slope, *ends, '.2f')}; with K to the power {by_width.text('.2f')} "
+        "configurations; "
         f"{over_cells(ratio, *ends, '.2f')}, times {factor:g}·K/θ"
     )
     said += f"; {late} of {len(used)} crossings due and not seen" if late else ""

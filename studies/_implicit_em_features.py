@@ -20,6 +20,7 @@ from core.verdicts import (
     too_few,
     unknown,
 )
+from core.wording import percent_text
 
 LOSS, ACCURACY, DEAD = "train/loss", "test/accuracy", "train/dead_units"
 
@@ -63,8 +64,12 @@ def no_configuration_fails(
     table = table.agg(["min", "mean", "max", "count"]).reset_index()
     least, most = low - digit / 2, high + digit / 2
     outside = values[(values < least) | (values >= most)]
-    allowed = f"{low:.0%} to {high:.0%} as printed, so {least:.1%} to {most:.1%}"
-    span = f"probes {values.min():.1%} to {values.max():.1%} ({allowed} is allowed)"
+    printed, meant = (
+        f"{percent_text(low)} to {percent_text(high)}",
+        f"{percent_text(least, 1)} to {percent_text(most, 1)}",
+    )
+    allowed = f"{printed} as printed, so {meant}"
+    span = f"probes {percent_text(values.min(), 1)} to {percent_text(values.max(), 1)} ({allowed} is allowed)"
     if len(main.diverged):
         return against(main, span if len(values) else "", table)
     if len(outside):
@@ -76,7 +81,9 @@ def no_configuration_fails(
         return unknown(why, table)
     more = 1 - 0.05 ** (1 / len(values))
     said = f"None of {len(values)} runs diverged, {span}"
-    return Verdict(REPRODUCED, f"{said}; up to {more:.0%} of further runs might still do so (95 % limit).", table)
+    return Verdict(
+        REPRODUCED, f"{said}; up to {percent_text(more)} of further runs might still do so (95 % limit).", table
+    )
 
 
 def lower_loss_is_not_better_features(runs: Runs, strong: float = -0.7, cells: int = 8) -> Verdict:

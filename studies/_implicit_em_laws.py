@@ -28,6 +28,7 @@ from core.verdicts import (
     unknown,
     where_all,
 )
+from core.wording import percent_text
 
 LOSS, SCALE_FREE = "train/loss", "train/scale_free_loss"
 NORM, NORM_SQUARED = "train/weight_norm", "train/weight_norm_squared"
@@ -62,7 +63,7 @@ def scale_free_loss_is_flat(runs: Runs, from_epoch: float = 10.0, share: float =
     lacking = too_few(main, cells)
     if lacking or not found or main.horizon(SCALE_FREE) < 2 * from_epoch:
         return unknown(lacking or f"It needs curves of F to epoch {2 * from_epoch:g} or more.", table, chart)
-    said = f"{main.losses()}{said[0].upper()}{said[1:]} (flat: below {share:.0%})."
+    said = f"{main.losses()}{said[0].upper()}{said[1:]} (flat: below {percent_text(share)})."
     return Verdict(by_place(where_all(found, -np.inf, share)), said, table, chart)
 
 

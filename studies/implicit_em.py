@@ -29,6 +29,7 @@ from core.verdicts import (
     unknown,
     where_all,
 )
+from core.wording import percent_text
 from studies._implicit_em_epochs import (
     another_criterion_gives_another_epoch,
     convergence_follows_width_over_threshold,
@@ -143,7 +144,7 @@ def sgd_converges_at_one_epoch(
     unlimited = by_cell(sgd, no_limit)
     goes = (
         f"The epoch goes with the threshold to the power {over_cells(exponent, -np.inf, -0.5, '.2f')}, and "
-        f"{no_limit.mean():.0%} of the curves have no limit in sight"
+        f"{percent_text(no_limit.mean())} of the curves have no limit in sight"
     )
     is_known, is_by_threshold = len(exponent) == len(parts), where_all(exponent, -np.inf, -0.5) == "inside"
     if is_known and is_by_threshold and all(part.mean > 0.5 for part in unlimited.values()):
@@ -192,9 +193,9 @@ def adam_never_converges(
     parts = by_cell(adam, reached.set_index("run")["epoch"])
     at = f", at epoch {span(parts, '.1f')}" if parts else ""
     said = (
-        f"{adam.losses()}{share[threshold]:.0%} of {n} Adam runs cross {threshold:g} {unit} per epoch before "
-        f"epoch {epochs:g}, {share[2 * threshold]:.0%} cross {2 * threshold:g} nats{at}, "
-        f"{share[4 * threshold]:.0%} cross {4 * threshold:g} nats"
+        f"{adam.losses()}{percent_text(share[threshold])} of {n} Adam runs cross {threshold:g} {unit} per epoch before "
+        f"epoch {epochs:g}, {percent_text(share[2 * threshold])} cross {2 * threshold:g} nats{at}, "
+        f"{percent_text(share[4 * threshold])} cross {4 * threshold:g} nats"
     )
     if looser >= 0.9:
         return Verdict(ARTEFACT, f"{said}: the threshold decides, not the optimiser.", table, chart)

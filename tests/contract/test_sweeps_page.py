@@ -157,7 +157,7 @@ def test_the_share_that_diverged_can_be_judged_by(filled: Path) -> None:
         if view == "Results":
             shown = app.dataframe[0].value
             assert sorted(shown["rate"]) == [0, 0, 0, 1, 1, 1] and set(shown["n"]) == {2}
-            assert "6 of 12 runs diverged: 50%" in told(app)
+            assert "6 of 12 runs diverged: 50 %" in told(app)
         if view == "Knobs":
             high = 3.841459 / (6 + 3.841459)
             assert list(app.dataframe[0].value["high"]) == pytest.approx([high, 1.0], abs=1e-6)

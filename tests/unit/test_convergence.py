@@ -65,7 +65,7 @@ def test_a_zigzag_is_oscillatory_and_a_slow_drift_is_not() -> None:
 def test_flat_but_far_behind_its_sweep_is_premature() -> None:
     others = Surroundings(best=0.1, finals=(0.1, 0.11, 0.12, 0.13, 0.4), dead=0.25)
     found = classify(X, FLAT, beside=others)
-    assert found.kind == "premature" and "25% of its units are dead" in found.sentence
+    assert found.kind == "premature" and "25 % of its units are dead" in found.sentence
     assert classify(X, FLAT - 0.28, beside=others).kind == "stable"
 
 

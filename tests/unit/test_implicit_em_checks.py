@@ -229,7 +229,7 @@ def test_none_of_eight_needs_eight() -> None:
 
 def test_the_rounding_that_is_allowed_is_said() -> None:
     found = judged("wide-stable-range", made(epochs=6))
-    assert found.verdict == REPRODUCED and "91.5% to 94.5% is allowed" in found.sentence
+    assert found.verdict == REPRODUCED and "91.5 % to 94.5 % is allowed" in found.sentence
     assert judged("wide-stable-range", with_column(made(epochs=6), "test/accuracy", lambda row: 0.946)).verdict == (
         NOT_REPRODUCED
     )

@@ -41,7 +41,8 @@ def test_runs_that_did_not_end_by_themselves_count_for_nothing() -> None:
     assert list(found["rate"]) == [0, 0, 0, 0, 1, 1] and found.loc["9 · 2", "high"] == pytest.approx(0.5615, abs=1e-4)
     said = rates.sentence(sweep())
     assert (
-        said.startswith("6 of 15 runs diverged: 40%, 95 % interval 20% to 64% (Wilson).") and "3 runs stopped" in said
+        said.startswith("6 of 15 runs diverged: 40 %, 95 % interval 20 % to 64 % (Wilson).")
+        and "3 runs stopped" in said
     )
     assert "nothing is known" in rates.sentence(sweep().assign(state="queued"))
     by_level = rates.rates(sweep(), ("rate",))

@@ -200,7 +200,7 @@ def test_classes_and_foresight_of_made_curves() -> None:
     kinds = sweepends.classes(found, curves[curves["run"] != "01"], "train/loss").set_index("run")
     assert kinds.loc["01", "kind"] == "diverged"  # it ended before it told a number
     assert set(kinds["kind"][1:]) == {"stable"} and "02" not in kinds.index  # what runs has not ended
-    assert sweepends.counted(kinds.reset_index()) == "Of 7 curves 1 diverged and 6 stable."
+    assert sweepends.counted(kinds.reset_index()) == "Of 7 curves: 1 run diverged and 6 runs stable."
     assert sweepends.by_factor(kinds.reset_index(), "knob").counts.loc["diverged"].tolist() == [1, 0, 0, 0]
     with pytest.raises(ValueError, match="neither direction is better"):
         sweepends.classes(found, curves, "optim/learning_rate")

@@ -68,6 +68,7 @@ def test_intervals_have_minus_signs_and_their_ends_in_order() -> None:
     assert found.text(".2f") == "−1.05 [−1.08, −1.02], n = 12"
     assert found.times(-100) == Interval(105, 102, 108, 12)
     assert Interval(np.nan, np.nan, np.nan, 0).times(-1).n == 0
+    assert Interval(-0.0123, -0.02, 0.004, 3).text(".1%") == "−1.2 % [−2.0 %, 0.4 %], n = 3"
 
 
 def test_a_failure_hides_no_outcome_of_the_same_seed() -> None:
