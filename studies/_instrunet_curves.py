@@ -62,13 +62,17 @@ def gap_shrinks(runs: Runs, last: int = 5, least_nats: float = 0.005, seeds: int
     """
     of = arms.pooled(runs)
     sides = {name: per_epoch(of.curve(name)) for name in (TRAIN, VALIDATION)}
-    ends = {name: _at_the_end(curves, last) for name, curves in sides.items()}
+    horizon = min(_horizon(of, curves, (BOTH, PLAIN)) for curves in sides.values())
+    ends = {name: _at_the_end(curves, last, horizon) for name, curves in sides.items()}
     frames = {name: arms.framed(of, values) for name, values in ends.items()}
     frame = arms.framed(of, ends[VALIDATION] - ends[TRAIN])
     table, chart = (
         arms.means(frame, "gap"),
         arms.dots(frame, "Validation less training loss of every run", "gap (nats)"),
     )
+    if 0 < horizon < 2 * last:
+        why = f"The curves compared have {horizon:g} epochs in common: {2 * last} are needed to read their ends"
+        return unknown(f"{of.losses()}{why}.", table, chart)
     if lacking := arms.short_of(of, frame, (BOTH, PLAIN), seeds):
         return unknown(lacking, table, chart)
     shrinks = arms.gap(frame, PLAIN, BOTH)
@@ -95,13 +99,23 @@ def _with_l2_alone(training: pd.DataFrame) -> str:
     return f" (with L2 alone by {found.text('+.4f')})" if found.interval.n else ""
 
 
-def _at_the_end(curves: Curves, last: int) -> pd.Series:
-    """Mean of the `last` epochs that every run has, by run; a run that was stopped early shortens all of them."""
-    horizon = min((float(epoch[-1]) for epoch, _ in curves.values() if len(epoch)), default=0.0)
+def _horizon(of: Runs, curves: Curves, kinds: tuple[str, ...]) -> float:
+    """The last epoch that every run of these kinds has; 0 where there is none. Other kinds may be stopped earlier."""
+    compared = _of_kinds(of, curves, kinds)
+    return min((float(epoch[-1]) for epoch, _ in compared.values() if len(epoch)), default=0.0)
+
+
+def _of_kinds(of: Runs, curves: Curves, kinds: tuple[str, ...]) -> Curves:
+    chosen = {str(row["run"]) for row in of.results.to_dict("records") if arms.arm(row) in kinds}
+    return {run: curve for run, curve in curves.items() if run in chosen}
+
+
+def _at_the_end(curves: Curves, last: int, horizon: float) -> pd.Series:
+    """Mean of the `last` epochs up to the `horizon`, by run, of those that came so far."""
     found = {
         run: float(value[(epoch > horizon - last) & (epoch <= horizon)].mean())
         for run, (epoch, value) in curves.items()
-        if len(epoch) and horizon >= 2 * last
+        if len(epoch) and epoch[-1] >= horizon >= 2 * last
     }
     return pd.Series(found, dtype=float)
 
@@ -109,17 +123,20 @@ def _at_the_end(curves: Curves, last: int) -> pd.Series:
 def loss_is_steadier(runs: Runs, least_share: float = 0.1, fewest: int = 6, seeds: int = 3) -> Verdict:
     """Claim: head dropout and L2 make validation loss steadier.
 
-    By the standard deviation of what a parabola leaves of the second half of the epochs that all runs have
+    By the standard deviation of what a parabola leaves of the second half of the epochs that all runs compared have
     (`fewest` of them or more), beside the network with neither. Steadier by `least_share` excluded is not reproduced.
     Read with the epochs in mind: a learning rate that has been halved is steadier by itself.
     """
     of = arms.pooled(runs)
     curves = per_epoch(of.curve(VALIDATION))
-    horizon = min((len(epoch) for epoch, _ in curves.values()), default=0)
+    compared = _of_kinds(of, curves, (BOTH, PLAIN))
+    horizon = min((len(epoch) for epoch, _ in compared.values()), default=0)
     half = horizon - horizon // 2
     if half < fewest:
-        return unknown(f"{of.losses()}All runs have {horizon} epochs: {2 * fewest} are needed to take out the trend.")
-    left = {run: _without_trend(value[horizon - half : horizon]) for run, (_, value) in curves.items()}
+        why = f"The runs compared have {horizon} epochs in common: {2 * fewest} are needed to take out the trend"
+        return unknown(f"{of.losses()}{why}.")
+    left = {run: _without_trend(value[horizon - half : horizon]) for run, (_, value) in curves.items()
+            if len(value) >= horizon}  # fmt: skip
     frame = arms.framed(of, pd.Series({run: np.log(sd) for run, sd in left.items() if sd > 0}, dtype=float))
     shown = frame.assign(value=np.exp(frame["value"]))
     table, chart = (
@@ -147,7 +164,8 @@ def batch_norm_removes_the_plateau(runs: Runs, fewest: int = 10, least: float = 
 
     Epochs within 2 % of that loss, the longest stretch of 5 or more (the rule of the lab's diagnoses; .3046 nats and an
     accuracy of 10/11 for one of eleven classes), without batch normalisation less with it, over the kinds that both
-    have. Needs curves of `fewest` epochs; a stretch that is surely shorter than `least` epochs is none.
+    have. Needs runs of `fewest` epochs; one that is stopped early where it lies there counts with the epochs it had,
+    which is too few rather than too many. A stretch that is surely shorter than `least` epochs is none.
     """
     of = arms.pooled(runs)
     prior = of.column(PRIOR).rename(index=str)
@@ -162,8 +180,9 @@ def batch_norm_removes_the_plateau(runs: Runs, fewest: int = 10, least: float = 
     if min(counts.values()) < seeds:
         told = ", ".join(f"{n} {name}" for name, n in counts.items())
         return unknown(f"{of.losses()}It takes {seeds} finished seeds of each network; there are {told}.", table, chart)
-    if of.horizon(TRAIN) < fewest:
-        return unknown(f"{of.losses()}The curves end at epoch {of.horizon(TRAIN):g}: too early to tell.", table, chart)
+    asked = of.column("epochs")
+    if not asked.min() >= fewest:
+        return unknown(f"{of.losses()}The runs are of {asked.min():g} epochs: too few to tell.", table, chart)
     found = arms.gap(frame, NETWORKS[False], NETWORKS[True], of="network")
     if not found.interval.n:
         return unknown(f"{of.losses()}The two networks share no kind of regularisation.", table, chart)

@@ -154,6 +154,20 @@ def test_dropout_that_hampers_training_alone_is_an_artefact() -> None:
     assert found.verdict == ARTEFACT and "measured while dropout hampers the network" in found.sentence
 
 
+@pytest.mark.parametrize("claim", ["gap-shrinks", "steadier"])
+def test_runs_of_another_kind_that_stop_early_shorten_no_comparison(claim: str) -> None:
+    """Dropout in the blocks, which neither claim compares, is stopped at epoch 6; then a kind compared is."""
+    assert verdict(claim, worlds.changed(last=(46, 6, 46), last_sd=0.0)).verdict == REPRODUCED
+    found = verdict(claim, worlds.changed(last=(46, 46, 6), last_sd=0.0))
+    assert found.verdict == CANNOT_TELL and "epochs in common" in found.sentence
+
+
+def test_a_plateau_is_judged_where_runs_were_stopped_on_it() -> None:
+    """Stopped at epoch 9 of a plateau of 20 it is told shorter than it is, and still told."""
+    found = verdict("plateau", worlds.made(replace(worlds.TRUE, last=(46, 9, 46), last_sd=0.0), factorial=True))
+    assert found.verdict == REPRODUCED
+
+
 def test_runs_that_were_never_stopped_early_say_so() -> None:
     found = verdict("stops-later", worlds.CASES["stops-later"]["lacking"])
     assert "Early stopping fired in none of the" in found.sentence
