@@ -146,7 +146,7 @@ def test_diverged_runs_are_counted_and_in_no_mean(filled: Path) -> None:
     bad = table[table["learning rate"] == "100"]
     assert (bad["diverged"] == 1).all() and (bad["n"] == 0).all() and bad["mean"].isna().all()
     assert set(bad["outcomes"]) == {"2 diverged"} and (table.loc[table["learning rate"] == "0.1", "n"] == 2).all()
-    assert "6 diverged" in told(opened("pages/sweeps.py", sweep="diverged", view="Curves"))
+    assert "6 runs diverged" in told(opened("pages/sweeps.py", sweep="diverged", view="Curves"))
 
 
 def test_the_share_that_diverged_can_be_judged_by(filled: Path) -> None:
