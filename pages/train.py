@@ -10,6 +10,9 @@ from core.datasets import rated, splits
 from pages import actions, forms, machine, monitor, runnames, shared
 
 FOLDER, RATED = "folder", "rated"
+SHOWN_RUNS = 12
+READ_RUNS = 200
+"""Runs looked through for those shown: a sweep of more stands alone."""
 
 
 def _choose_data() -> str:
@@ -110,7 +113,7 @@ def _start(name: str, settings: object, data: str, split: str, seed: int) -> Non
 
 
 def _recent() -> None:
-    mine = shared.store().shown_first(limit=12)
+    mine = shared.store().shown_first(limit=READ_RUNS)
     if mine.empty:
         st.info(
             "Your runs will be drawn here while they train: loss, score, learning rate and gradient norm. "
@@ -120,13 +123,24 @@ def _recent() -> None:
         )
         return
     st.subheader("Your runs", anchor=False)
-    for row in mine.to_dict("records"):
+    of_none = mine["sweep"].fillna("").eq("")
+    told = mine[of_none | ~mine["sweep"].duplicated()]  # of a sweep its first run stands for all
+    for row in told.head(SHOWN_RUNS).to_dict("records"):
         # One element a row: a dozen rows of four took the browser a fifth of a second.
+        if isinstance(row["sweep"], str) and row["sweep"]:
+            _sweep_link(row["sweep"], shared.ago(row["created_at"]))
+            continue
         badge = f":{shared.STATE_COLOURS.get(row['state'], 'gray')}-badge[{row['state']}]"
         about = f"{badge} {shared.plain(runnames.named(row))} :gray[{shared.plain(shared.ago(row['created_at']))}]"
         if st.button(about, key=f"show.{row['run']}", type="tertiary"):
             st.query_params["run"] = row["run"]
             st.rerun()
+
+
+def _sweep_link(sweep: str, ago: str) -> None:
+    """A sweep in place of its runs, which differ in what a short line cannot show."""
+    label = f"Sweep {shared.plain(sweep.split('-', 2)[-1])} :gray[{shared.plain(ago)}]"
+    st.page_link("pages/sweeps.py", label=label, icon=":material/grid_view:", query_params={"sweep": sweep})
 
 
 st.title("Train", anchor=False)

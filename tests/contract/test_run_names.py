@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import rundir
+from core import paths, rundir
 from pages import runnames
 from tests import made_runs
 from tests.contract.test_pages import HOSTILE, empty, opened
@@ -66,3 +68,16 @@ def test_names_from_outside_stay_text(empty: Path) -> None:
     assert rundir.read_spec(second).seed == 1
     assert any("\\<b\\>x\\<\\/b\\>" in label or "\\<b\\>" in label for label in told)
     assert not any("[a](" in label for label in told)
+
+
+def test_the_runs_of_a_sweep_are_one_line_on_train(runs: list[str]) -> None:
+    """Two of its runs beside the two of no sweep."""
+    for number, run in enumerate(runs):
+        of_sweep = paths.runs() / f"{run}-{number}"
+        shutil.copytree(paths.runs() / run, of_sweep)
+        spec = json.loads((of_sweep / "spec.json").read_text())
+        rundir.write_json(of_sweep / "spec.json", spec | {"id": of_sweep.name, "sweep": "20260101-000000-mine"})
+    app = opened("pages/train.py")
+    assert [label.partition(" :")[0] for label in links(app) if label.startswith("Sweep")] == ["Sweep mine"]
+    shown = [label for button in app.button if "toy on cues-small" in (label := button.label.replace("\\", ""))]
+    assert len(shown) == 2 and all(f"seed {seed}" in "".join(shown) for seed in (0, 1))
