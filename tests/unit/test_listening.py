@@ -225,6 +225,18 @@ def test_pinned_first_and_only_what_can_listen(cache: Path) -> None:
     assert listening.choices(store, "emotion")[0] == short.name
 
 
+def test_what_ships_pinned_stands_behind_what_the_user_pins(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("EARSHOT_STARTER", str(tmp_path))
+    (tmp_path / "pins.json").write_text('{"instruments": ["ours"]}')
+    assert listening.pins() == {"instruments": ["ours"]}
+    for run in ("first", "second"):
+        listening.pin("instruments", run)
+    assert listening.pins() == {"instruments": ["second", "first", "ours"]}
+    assert json.loads((cache / "pins.json").read_text()) == {"instruments": ["second", "first"]}
+    listening.pin("instruments", "ours")  # the user's own wish now
+    assert listening.pins()["instruments"][0] == "ours"
+
+
 def test_a_run_that_eats_something_else_says_so(cache: Path) -> None:
     run = made_runs.emotion("deam-opensmile", "opensmile260", 45.0).name
     with pytest.raises(ValueError, match="eats opensmile260, which cannot be made from audio here"):
