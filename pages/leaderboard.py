@@ -64,7 +64,8 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
     if pd.isna(value):
         return "—"
     value = round(value, 3) + 0.0  # no "-0.000"
-    return f"{value:.3f}" if pd.isna(low) else f"{value:.3f}  [{low:.3f}, {high:.3f}]"
+    text = f"{value:.3f}" if pd.isna(low) else f"{value:.3f}  [{low:.3f}, {high:.3f}]"
+    return text.replace("-", "−")
 
 
 def _shown(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
