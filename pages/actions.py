@@ -37,7 +37,8 @@ def actions(folder: Path, spec: rundir.Spec, status: rundir.Status, current: dic
         if (status.is_finished or status.state == "queued") and not rundir.is_starter(folder):
             _delete(folder)
         if status.is_finished:
-            board = {"task": spec.task, "data": spec.data, "split": spec.split}
+            # Also by the run: `data` is bound to a widget of Train, and leaves the address with that page.
+            board = {"task": spec.task, "data": spec.data, "split": spec.split, "of": folder.name}
             st.page_link("pages/leaderboard.py", label="See it on the leaderboard", query_params=board)
     if problem := st.session_state.get(SAID):
         shared.failed(ValueError(problem))

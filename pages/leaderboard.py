@@ -37,7 +37,7 @@ COLUMNS = {
 
 
 def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
-    """The board the address names, else the first."""
+    """The board the address names, or the one of the run that it names as `of`; else the first."""
     several = found.duplicated(["task", "data", "split"], keep=False)
     names = [
         f"{board['task']} · {board['data']} · {board['split']}"
@@ -45,6 +45,10 @@ def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
         for board, more in zip(found.to_dict("records"), several, strict=True)
     ]
     asked = {key: st.query_params.get(key) for key in ("task", "data", "data_version", "split")}
+    of = st.query_params.pop("of", "")
+    if of and rundir.exists(of):
+        spec = rundir.read_spec(rundir.find(of))
+        asked |= {"task": spec.task, "data": spec.data, "split": spec.split}
     fits = [all(asked[key] in (None, board[key]) for key in asked) for board in found.to_dict("records")]
     start = fits.index(True) if any(fits) else 0
     chosen = st.selectbox(

@@ -197,6 +197,13 @@ def assert_text(app: AppTest) -> None:
 # ---- Leaderboard ----
 
 
+def test_a_run_names_its_board_where_the_address_lost_the_data_set(filled: Path) -> None:
+    toy = next(folder.name for folder in rundir.directories() if rundir.read_spec(folder).data == "toy")
+    app = opened("pages/leaderboard.py", task="emotion", split="grouped:0", of=toy)
+    assert app.query_params["data"] == "toy" and "of" not in app.query_params
+    assert app.selectbox[0].value.startswith("emotion · toy ·")
+
+
 def test_the_leaderboard_shows_the_baseline_and_the_ceiling(filled: Path) -> None:
     app = opened("pages/leaderboard.py", task="emotion", data="toy", split="grouped:0")
     (table,) = app.dataframe
