@@ -218,7 +218,7 @@ def test_without_models_it_still_plays(opened):
 )
 def test_an_empty_plane_says_why(opened, clip, sentence):
     plane = opened(f"?clip={clip}").get_by_test_id("deck").locator(".plane")
-    eventually(lambda: plane.get_attribute("aria-label") == f"Valence–arousal plane, 1 to 9: {sentence}")
+    assert eventually(lambda: plane.get_attribute("aria-label") == f"Valence–arousal plane, 1 to 9: {sentence}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
