@@ -51,6 +51,10 @@ def in_order(store: Store) -> pd.DataFrame:
 
     Columns as of `Store.boards`, and `own` (when the user's newest run there was asked for; empty where there is none).
     """
+    return store.kept(("boards in order",), lambda: _in_order(store)).copy()
+
+
+def _in_order(store: Store) -> pd.DataFrame:
     place = ["task", "data", "split"]
     found = store.boards().merge(store.query(board_sql.OWN), how="left", on=place)
     cannot_rank = found["leaky"].eq(True).fillna(False).astype(bool) | found["split"].eq("whole")
@@ -80,6 +84,22 @@ def table(
     `kind` is "configuration", "baseline" or "ceiling". Raises ValueError for a metric that does not exist.
     """
     metric = metric or metrics.primary(task)
+    asked = (task, data, split, metric, version, limit, tuple(trainers or ()))
+    if limit is None:  # millions of rows are not kept
+        return _table(store, *asked)
+    return store.kept(("table", asked), lambda: _table(store, *asked)).copy()
+
+
+def _table(
+    store: Store,
+    task: str,
+    data: str | None,
+    split: str | None,
+    metric: str,
+    version: str | None,
+    limit: int | None,
+    trainers: tuple[str, ...],
+) -> pd.DataFrame:
     about = metrics.about(f"validation/{metric}")
     found = store.boards()
     chosen = found[found["task"] == task]
@@ -89,7 +109,7 @@ def table(
         chosen = chosen[chosen["split"] == split]
     if version is not None:
         chosen = chosen[chosen["data_version"] == version]
-    frames = [_board(store, row, metric, about.better != "lower", limit, trainers) for _, row in chosen.iterrows()]
+    frames = [_board(store, row, metric, about.better != "lower", limit, list(trainers)) for _, row in chosen.iterrows()]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -105,7 +125,7 @@ def flat(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _board(
-    store: Store, board: pd.Series, metric: str, higher_is_better: bool, limit: int | None, trainers: list[str] | None
+    store: Store, board: pd.Series, metric: str, higher_is_better: bool, limit: int | None, trainers: list[str]
 ) -> pd.DataFrame:
     task, data, version, split = (str(board[key]) for key in ("task", "data", "data_version", "split"))
     rows = store.leaderboard(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,7 +48,7 @@ class Store:
         self._file = IndexFile(path)
         self._damage = Damage()
         self._seen: dict[str, Seen] = {}
-        self._told_at: dict[tuple[str, ...], tuple[int, pd.DataFrame]] = {}
+        self._told_at: dict[Hashable, tuple[int, pd.DataFrame]] = {}
         """Answers, and the number of the last change that they know of."""
         self._beside = Beside(self._lock)
         self.closed = threading.Event()
@@ -213,7 +213,7 @@ class Store:
 
     def boards(self) -> pd.DataFrame:
         """What can be compared: task, data, data_version, split, with the number of runs and configurations."""
-        return self._kept(("boards",), self._boards).copy()
+        return self.kept(("boards",), self._boards).copy()
 
     def _boards(self) -> pd.DataFrame:
         self._beside.await_end_of(PLACED)
@@ -226,7 +226,7 @@ class Store:
             found = found[found["is_scored"] | found.pop("is_told").notna()].reset_index(drop=True)
         return found.drop(columns="is_scored")
 
-    def _kept(self, key: tuple[str, ...], work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    def kept(self, key: Hashable, work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """What `work` gives, or gave since the last change to the index; not to be written to."""
         with self._lock:
             tick = self._mended(lambda: standings.now(self._connection))
@@ -315,7 +315,7 @@ class Store:
     def anchors(self, task: str, data: str, version: str, split: str) -> pd.DataFrame:
         """The baseline and ceiling rows of a board: kind, part, metric, value (the newest run's)."""
         place = {"task": task, "data": data, "version": version, "split": split}
-        anchors = self._kept(("anchors", *place.values()), lambda: self.query(board_sql.ANCHORS, place))
+        anchors = self.kept(("anchors", *place.values()), lambda: self.query(board_sql.ANCHORS, place))
         return anchors.copy()
 
     def scores(self, runs: list[str]) -> pd.DataFrame:

@@ -123,7 +123,8 @@ def _picture(rows: pd.DataFrame, metric: str) -> None:
 def _of_items(rows: pd.DataFrame, board: dict[str, Any]) -> None:
     """What the items of the two parts are, where that keeps their columns from being compared."""
     asked = rows.loc[rows["kind"] == "configuration", "runs"].head(ASKED_ROWS)
-    scores = shared.store().scores([pooled[0] for pooled in asked])
+    runs = tuple(pooled[0] for pooled in asked)
+    scores = shared.known().kept(("scores", runs), lambda: shared.known().scores([*runs]))
     scores = scores[(scores["data"] == board["data"]) & (scores["split"] == board["split"])]
     for sentence in itemwords.sentences(itemwords.of_scores(scores), board["task"]):
         st.caption(f":material/info: {shared.plain(sentence)}")

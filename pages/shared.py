@@ -78,8 +78,11 @@ MOST_BESIDE = 4
 PLACES = ("run", "sweep", "study", "clip")
 """The parts of an address that say which run, sweep … a page shows."""
 
-LATER_AFTER_S = 0.5
-"""So long is what the script made under way to the browser, and a look takes Python to itself."""
+LATER_AFTER_S = 2.0
+"""A look takes Python to itself: it waits until the browser has drawn, and its reader has come to rest on a page."""
+
+FRESH_S = 5.0
+"""After a look so young, opening a page leads to none."""
 
 PAGE = "page.open"
 TRUSTED_S = 60.0
@@ -105,10 +108,16 @@ class _LookLater(threading.Thread):
     def __init__(self, index: Store, last: _LastLook) -> None:
         super().__init__(daemon=False)  # the interpreter waits for it: one that ends inside DuckDB aborts
         self._index, self._last = index, last
+        self._is_left = threading.Event()
         self.n_changed = 0
 
+    def leave(self) -> None:
+        """Do not begin: the next page was opened, and looks itself."""
+        self._is_left.set()
+
     def run(self) -> None:
-        time.sleep(LATER_AFTER_S)
+        if self._is_left.wait(LATER_AFTER_S):
+            return
         _look_at_those_under_way(self._index)  # what they say next is theirs to show
         self.n_changed = _look_at_all(self._index, self._last)
 
@@ -132,10 +141,12 @@ def _look(is_opened: bool = False) -> None:
     the others follows once the page is drawn (`warm`), and what it finds is shown with the sidebar's next tick.
     """
     began_s, moved, index, last = time.monotonic(), _moved(), _store(), _last_look()
-    st.session_state.pop(LATER, None)
+    if LATER in st.session_state:
+        st.session_state.pop(LATER).leave()
     if is_opened and last.moved == moved and last.began_s > began_s - TRUSTED_S:
         _look_at_those_under_way(index)
-        st.session_state[LATER] = _LookLater(index, last)
+        if last.began_s < began_s - FRESH_S:
+            st.session_state[LATER] = _LookLater(index, last)
     else:
         _look_at_all(index, last)
     st.session_state[LOOKED] = (time.monotonic(), moved)

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
 import torchaudio
@@ -233,6 +232,8 @@ def _network(card: dict[str, Any], seed: int = 0) -> Net:
         if name.startswith("conv_"):
             net = ConvNet(int(name.removeprefix("conv_")), classes)
         else:
+            import timm  # eleven seconds of a core, which who only hears a network of our own need not wait for
+
             net = timm.create_model(name, pretrained=False, in_chans=1, num_classes=classes)
     return net.to(memory_format=torch.channels_last)  # a step of 32 on one core: 88 ms where it was 135
 

@@ -88,6 +88,11 @@ def one_at_rest(fresh: Path) -> tuple[AppTest, Path]:
     return app, folder
 
 
+def grow_old() -> None:
+    """Have the last look be older than what opening a page trusts without another one."""
+    shared._last_look().began_s -= shared.FRESH_S + 1.0
+
+
 def test_opening_a_page_does_not_wait_for_the_runs_at_rest(one_at_rest: tuple[AppTest, Path]) -> None:
     app, folder = one_at_rest
     rundir.set_status(folder, rundir.Status("failed"))
@@ -104,6 +109,7 @@ def test_the_next_tick_shows_what_the_look_after_opening_found(
     app, folder = one_at_rest
     if changes:
         rundir.set_status(folder, rundir.Status("failed"))
+    grow_old()
     app.query_params["page"] = "second"
     app.run()
     later = app.session_state[shared.LATER]
@@ -114,6 +120,24 @@ def test_the_next_tick_shows_what_the_look_after_opening_found(
     with mock.patch("streamlit.rerun") as shown_again:
         app.run()
     assert shown_again.call_count == changes
+
+
+def test_whoever_goes_from_page_to_page_is_not_held_up_by_looks(one_at_rest: tuple[AppTest, Path]) -> None:
+    app, _ = one_at_rest
+    app.query_params["page"] = "second"
+    app.run()
+    assert shared.LATER not in app.session_state, "the last look is young"
+    grow_old()
+    with mock.patch.object(shared, "LATER_AFTER_S", 60.0), mock.patch.object(Store, "sync", autospec=True) as looks:
+        app.query_params["page"] = "third"
+        app.run()
+        later = app.session_state[shared.LATER]
+        assert later.is_alive()
+        app.query_params["page"] = "fourth"
+        app.run()
+        later.join(10)
+        assert not later.is_alive() and not looks.called
+        app.session_state[shared.LATER].leave()
 
 
 def test_opening_a_page_sees_runs_that_came_and_those_under_way(one_at_rest: tuple[AppTest, Path]) -> None:

@@ -57,3 +57,22 @@ def test_the_boards_of_ones_own_runs_come_first_the_newest_of_them_on_top(cache:
 
 def test_without_runs_there_is_no_board(cache: Path) -> None:
     assert order() == []
+
+
+def test_what_is_kept_of_a_board_follows_the_runs_and_belongs_to_whoever_asked(cache: Path) -> None:
+    place("deam")
+    store = memory_store()
+
+    def names() -> tuple[list[str], list[str]]:
+        rows = boards.table(store, "emotion", limit=10)
+        return boards.in_order(store)["data"].tolist(), rows.loc[rows["kind"] == "configuration", "data"].tolist()
+
+    assert names() == (["deam"], ["deam"])
+    rows, order = boards.table(store, "emotion", limit=10), boards.in_order(store)
+    rows["data"] = order["data"] = "spoilt"
+    assert names() == (["deam"], ["deam"])
+    assert len(boards.table(store, "emotion", metric="r2_arousal", limit=10)) == 1, "another question"
+    place("cues", when=3)
+    store.sync()
+    assert names() == (["cues", "deam"], ["cues", "deam"])
+    store.close()
