@@ -30,13 +30,16 @@ from core.store import default_store
 ROOT = Path(__file__).resolve().parent.parent
 TARGET_S = 0.5
 QUIET = """name => {
-    const title = [...document.querySelectorAll('[data-testid="stMain"] h1')].some(h => h.innerText.trim() !== '');
     const app = document.querySelector('[data-testid="stApp"]');
-    const here = document.title.startsWith(name);
-    const stale = document.querySelector('[data-testid="stMain"] [data-stale="true"]');
-    return title && here && !stale && app.getAttribute('data-test-script-state') === 'notRunning';
+    if (app?.getAttribute('data-test-script-state') !== 'notRunning' || !document.title.startsWith(name)) return false;
+    const main = document.querySelector('[data-testid="stMain"]');
+    return !main.querySelector('[data-stale="true"]')
+        && [...main.querySelectorAll('h1')].some(h => h.textContent.trim() !== '');
 }"""
-"""Streamlit keeps the old page's elements, marked as stale, until the script of the new one has ended."""
+"""Streamlit keeps the old page's elements, marked as stale, until the script of the new one has ended.
+
+Asked with each frame: what costs the browser something comes last.
+"""
 
 
 def start(cache: Path, port: int) -> subprocess.Popen[bytes]:

@@ -109,7 +109,8 @@ def _table(
         chosen = chosen[chosen["split"] == split]
     if version is not None:
         chosen = chosen[chosen["data_version"] == version]
-    frames = [_board(store, row, metric, about.better != "lower", limit, list(trainers)) for _, row in chosen.iterrows()]
+    is_higher, wanted = about.better != "lower", list(trainers)
+    frames = [_board(store, row, metric, is_higher, limit, wanted) for _, row in chosen.iterrows()]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

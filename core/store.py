@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,8 +100,8 @@ class Store:
 
     # ---- in ----
 
-    def sync(self, only: Path | None = None) -> int:
-        """Read what is new in the run directories (or in one of them); returns the number of runs that changed.
+    def sync(self, only: Iterable[Path] | None = None) -> int:
+        """Read what is new in the run directories (or in these alone); returns the number of runs that changed.
 
         Where nothing happened this costs a few `stat` per run: what has come to rest is known by its times and sizes.
         """
@@ -115,14 +115,14 @@ class Store:
             self.on_change()
         return n_changed
 
-    def _sync(self, only: Path | None) -> int:
+    def _sync(self, only: Iterable[Path] | None) -> int:
         queued = queued_runs()
         if only is None:
             folders = dict(reversed(list(rundir.places())))  # a run of the user's hides a starter run of that name
             self._forget([run for run in self._seen if run not in folders])
             self._damage.keep(folders.keys())
         else:
-            folders = {only.name: str(only)}
+            folders = {folder.name: str(folder) for folder in only}
         look, n_taken = Look(folders, self._seen, str(paths.runs()), queued), 0
         with ThreadPoolExecutor(1) as hand:  # alone with the connection until it is waited for
             at_work: Future[None] | None = None

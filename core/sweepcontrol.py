@@ -22,6 +22,7 @@ from core import (
 from core.runner import load_trainer
 from core.sweepfile import SweepFile
 from core.sweeprecord import Entry, Record
+from core.wording import count_text as _count
 
 
 def pause(sweep: str) -> str:
@@ -36,7 +37,8 @@ def pause(sweep: str) -> str:
             asked += 1
             if not rundir.read_spec(folder).together:
                 rundir.ask(folder, "pause")
-    return f"It is paused: {asked} runs hold at their next step, the others do not start."
+    held = f"{_count(asked, 'run holds at its', 'runs hold at their')} next step, " if asked else ""
+    return f"It is paused: {held}those that wait do not start."
 
 
 def resume(sweep: str) -> str:
@@ -61,7 +63,7 @@ def resume(sweep: str) -> str:
     supervisor.look_again()
     supervisor.ensure()
     more = len(again) + len(made)
-    return "It goes on." + (f" {more} runs go back into the queue." if more else "")
+    return "It goes on." + (f" {_count(more, 'run goes', 'runs go')} back into the queue." if more else "")
 
 
 def cancel(sweep: str) -> str:
@@ -88,7 +90,9 @@ def cancel(sweep: str) -> str:
             elif status.state in (*rundir.ACTIVE, "queued") and not status.is_finished:  # "queued": it is being started
                 rundir.ask(folder, "stop", reason="Its sweep was cancelled.")
                 stopped += 1
-    return f"It is cancelled: {taken} runs taken out of the queue, {stopped} stop at their next step."
+    told = [f"{_count(taken, 'run is', 'runs are')} taken out of the queue"] if taken else []
+    told += [_count(stopped, "run stops at its next step", "runs stop at their next step")] if stopped else []
+    return f"It is cancelled: {', '.join(told) or 'none of its runs was under way'}."
 
 
 def _end(run: str, reason: str) -> None:
@@ -188,7 +192,9 @@ def rerun_failed(sweep: str, states: Iterable[str] = ("failed", "lost")) -> str:
     supervisor.ensure()
     if not lost and not old:
         return f"No run of this sweep is {' or '.join(sorted(wanted))}."
-    return f"{len(lost)} lost runs go on, {len(old)} begin anew."
+    told = [_count(len(lost), "lost run goes on", "lost runs go on")] if lost else []
+    told += [_count(len(old), "run begins anew", "runs begin anew")] if old else []
+    return f"{', '.join(told)}."
 
 
 def _grow(record: Record, pairs: list[tuple[int, int]]) -> str:
@@ -202,7 +208,7 @@ def _grow(record: Record, pairs: list[tuple[int, int]]) -> str:
     sweeprecord.write(record)
     sweepruns.make_runs(record, new, file, ground)
     supervisor.ensure()
-    return f"{len(new)} runs are in the queue."
+    return f"{_count(len(new), 'run is', 'runs are')} in the queue."
 
 
 def _ground(record: Record) -> tuple[SweepFile, specs.Ground]:

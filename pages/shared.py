@@ -55,9 +55,9 @@ def store(only: Path | None = None) -> Store:
     """
     index = _store()
     if only is not None:
-        index.sync(only)
+        index.sync([only])
     elif st.session_state.get(LOOKED, (0.0,))[0] < time.monotonic() - 1.0 or st.session_state[LOOKED][1] != _moved():
-        _look_at_all(index, _last_look())
+        _look_if_due(index, _last_look())
     return index
 
 
@@ -81,6 +81,9 @@ PLACES = ("run", "sweep", "study", "clip")
 LATER_AFTER_S = 2.0
 """A look takes Python to itself: it waits until the browser has drawn, and its reader has come to rest on a page."""
 
+DEAR_S, HOLDS_TIMES = 0.1, 10
+"""A look that took longer, as where a hundred runs of a sweep train at once, holds ten times as long as it took."""
+
 FRESH_S = 5.0
 """After a look so young, opening a page leads to none."""
 
@@ -91,10 +94,16 @@ TRUSTED_S = 60.0
 
 @dataclass
 class _LastLook:
-    """The last look at all run directories: when it began (s, monotonic), and what `_moved` said before."""
+    """The last look at all run directories: when it began, and until when it holds (s, monotonic), and what `_moved`
+    said before."""
 
     began_s: float = -math.inf
+    holds_until_s: float = -math.inf
     moved: tuple[int, int] = (0, 0)
+
+    def holds(self) -> bool:
+        """Whether it is young for what it took, and no run came or went since."""
+        return time.monotonic() < self.holds_until_s and self.moved == _moved()
 
 
 @st.cache_resource(show_spinner=False)
@@ -126,12 +135,19 @@ def _look_at_all(index: Store, last: _LastLook) -> int:
     began_s, moved = time.monotonic(), _moved()
     n_changed = index.sync()
     last.began_s, last.moved = began_s, moved
+    took_s = time.monotonic() - began_s
+    last.holds_until_s = began_s + took_s * HOLDS_TIMES if took_s > DEAR_S else -math.inf
     return n_changed
 
 
+def _look_if_due(index: Store, last: _LastLook) -> None:
+    if not last.holds():
+        _look_at_all(index, last)
+
+
 def _look_at_those_under_way(index: Store) -> None:
-    for folder in index.active():
-        index.sync(folder)
+    if under_way := index.active():
+        index.sync(under_way)
 
 
 def _look(is_opened: bool = False) -> None:
@@ -144,11 +160,12 @@ def _look(is_opened: bool = False) -> None:
     if LATER in st.session_state:
         st.session_state.pop(LATER).leave()
     if is_opened and last.moved == moved and last.began_s > began_s - TRUSTED_S:
-        _look_at_those_under_way(index)
+        if not last.holds():
+            _look_at_those_under_way(index)
         if last.began_s < began_s - FRESH_S:
             st.session_state[LATER] = _LookLater(index, last)
     else:
-        _look_at_all(index, last)
+        _look_if_due(index, last)
     st.session_state[LOOKED] = (time.monotonic(), moved)
 
 
@@ -303,7 +320,7 @@ def badge(state: str) -> None:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: "3 min", "12 s"."""
+    """Seconds as a person says them: "3 min", "12 s", "5 days"."""
     if seconds is None or seconds != seconds:
         return "—"
     if seconds < 10:
@@ -312,7 +329,9 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.0f} days"
 
 
 def ago(timestamp: str) -> str:

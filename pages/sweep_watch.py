@@ -16,6 +16,8 @@ MOST_ROWS = 300
 """Cells × seeds that are drawn one by one; of larger sweeps a table of counts says the same."""
 BADGES = {"incomplete": "failed", "cancelled": "stopped"}
 """States of a sweep that a run calls otherwise, for the colour."""
+FRAME = "sweep.frame"
+"""Where its runs stand, from the page to the first of its ticks."""
 ORDER = ("done", "running", "starting", "queued", "paused", "diverged", "failed", "lost", "stopped", "deleted")
 
 
@@ -30,13 +32,12 @@ def counted(found: sweeps.Summary) -> str:
     return f"{', '.join(parts) or 'no run yet'} of {found.n_runs:,}"
 
 
-def head(record: Record) -> None:
+def head(record: Record, found: sweeps.Summary) -> None:
     """Name, state and what the sweep is."""
     with st.container(horizontal=True, vertical_alignment="center"):
         name = f"{record.title or record.name}{variant(record.is_quick, record.stage)}"
         st.subheader(shared.plain(name), anchor=False, width="content")
-        state = sweeps.summary(record.id).state
-        st.badge(state, color=shared.STATE_COLOURS.get(BADGES.get(state, state), "gray"))
+        st.badge(found.state, color=shared.STATE_COLOURS.get(BADGES.get(found.state, found.state), "gray"))
     factors = ", ".join(f"{name} ({_levels(levels)})" for name, levels in record.factors.items()) or "no factors"
     seeds = ", ".join(map(str, record.seeds[:12])) + (" …" if len(record.seeds) > 12 else "")
     st.markdown(
@@ -54,18 +55,21 @@ def _levels(levels: object) -> str:
     return ", ".join(f"{level:g}" if isinstance(level, float) else str(level) for level in levels)
 
 
-def progress(record: Record) -> None:
-    """The bar and the grid, ticking while something moves, and the actions."""
+def progress(record: Record, frame: pd.DataFrame, found: sweeps.Summary) -> None:
+    """The bar and the grid, ticking while something moves, and the actions; `frame` is where its runs stand now."""
     if "sweep.told" in st.session_state:
         st.success(shared.plain(st.session_state.pop("sweep.told")), icon=":material/check:")
-    is_over = sweeps.summary(record.id).state in ("done", "cancelled", "incomplete", "paused")
+    is_over = found.state in ("done", "cancelled", "incomplete", "paused")
+    st.session_state[FRAME] = frame
     st.fragment(_ticking, run_every=None if is_over else EVERY_S)(record, is_over)
-    _actions(record)
+    _actions(record, found)
     _enlarge(record)
 
 
 def _ticking(record: Record, was_over: bool) -> None:
-    frame = sweeps.progress(record.id)
+    frame = st.session_state.pop(FRAME, None)
+    if frame is None:
+        frame = sweeps.progress(record.id)
     found = sweeps.summary(record.id, frame)
     left = f" · {sweepplan.humanised(found.eta_s)} left" if found.eta_s else ""
     st.progress(min(max(found.fraction, 0.0), 1.0), text=f"{counted(found)}{left}")
@@ -103,8 +107,7 @@ def _act(sentence: str) -> None:
     st.rerun()
 
 
-def _actions(record: Record) -> None:
-    found = sweeps.summary(record.id)
+def _actions(record: Record, found: sweeps.Summary) -> None:
     is_cancelled = found.state == "cancelled"
     can_go_on = found.state in ("paused", "cancelled") or found.counts.get("lost", 0) > 0
     n_bad = found.counts.get("failed", 0) + found.counts.get("lost", 0)

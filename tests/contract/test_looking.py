@@ -64,6 +64,26 @@ def test_after_the_script_what_ticks_looks_for_itself(fresh: Path) -> None:
     assert shared.LOOKED not in app.session_state
 
 
+def test_a_look_that_took_long_is_not_repeated_at_once(fresh: Path) -> None:
+    folder = rundir.create(spec("run-a"))
+
+    def slow(index: Store, only: object = None) -> int:
+        time.sleep(shared.DEAR_S * 1.2)
+        return sync(index)
+
+    sync = Store.sync
+    with mock.patch.object(Store, "sync", autospec=True, side_effect=slow) as looks:
+        app = AppTest.from_function(script).run(timeout=60)
+        rundir.set_status(folder, rundir.Status("done"))
+        app.run(timeout=60)
+        assert looks.call_count == 1, "it holds ten times as long as it took"
+        rundir.create(spec("run-b"))
+        assert told(app.run(timeout=60)) == "2 runs", "but where a run came"
+        shared._last_look().holds_until_s = time.monotonic()
+        app.run(timeout=60)
+        assert looks.call_count == 3
+
+
 def opened() -> None:
     """The page that the address names, which tells the states of all runs; or, without a name, the sidebar's tick."""
     import streamlit as st

@@ -44,7 +44,7 @@ def test_cancelled_while_its_runs_are_made(monkeypatch: pytest.MonkeyPatch, star
     sweep = sweeps.start(sweepfile.parse(TEXT))
     made[3].join(30)
     supervisor._Supervisor().tick()
-    assert told == ["It is cancelled: 8 runs taken out of the queue, 0 stop at their next step."]
+    assert told == ["It is cancelled: 8 runs are taken out of the queue."]
     assert not supervisor.waiting() and not started and states(sweep) == {"stopped"}
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_is_just_being_started_is_asked_to_stop() -> None:
     sweep = sweeps.start(sweepfile.parse(TEXT))
     folder = paths.runs() / sweeps.read(sweep).runs[0]
     supervisor.claim(folder)
-    assert sweeps.cancel(sweep) == "It is cancelled: 7 runs taken out of the queue, 1 stop at their next step."
+    assert sweeps.cancel(sweep) == "It is cancelled: 7 runs are taken out of the queue, 1 run stops at its next step."
     assert rundir.is_asked(folder, "stop")
 
 

@@ -153,7 +153,7 @@ def test_a_paused_sweep_starts_nothing_and_goes_on(
 def test_a_cancelled_sweep_leaves_the_queue_and_can_go_on(cache: Path, asleep: None, file: Path) -> None:
     other = sweeps.start(file)
     sweep = sweeps.start(file)
-    assert sweeps.cancel(sweep).startswith("It is cancelled: 8 runs taken out")
+    assert sweeps.cancel(sweep).startswith("It is cancelled: 8 runs are taken out")
     assert supervisor.waiting() == sweeps.read(other).runs
     assert sweeps.summary(sweep).state == "cancelled" and set(sweeps.progress(sweep)["state"]) == {"stopped"}
     with pytest.raises(ValueError, match="was cancelled; resume it first"):
@@ -173,7 +173,7 @@ def test_only_the_failed_are_run_again(cache: Path, asleep: None, file: Path) ->
             os.utime(folder / "status.json", (1, 1))
     assert sweeps.summary(sweep).state == "incomplete"
     before = sweeps.read(sweep)
-    assert sweeps.rerun_failed(sweep) == "1 lost runs go on, 2 begin anew."
+    assert sweeps.rerun_failed(sweep) == "1 lost run goes on, 2 runs begin anew."
     after = sweeps.read(sweep)
     replaced = [place for place in range(8) if after.runs[place] != before.runs[place]]
     assert replaced == [1, 4] and after.entries[1].before == [before.runs[1]]
@@ -181,7 +181,7 @@ def test_only_the_failed_are_run_again(cache: Path, asleep: None, file: Path) ->
     old, new = (rundir.read_spec(paths.runs() / record.runs[1]) for record in (before, after))
     assert (old.config_id, old.seed) == (new.config_id, new.seed)
     assert sweeps.rerun_failed(sweep) == "No run of this sweep is failed or lost."
-    assert sweeps.rerun_failed(sweep, ["diverged"]) == "0 lost runs go on, 1 begin anew."
+    assert sweeps.rerun_failed(sweep, ["diverged"]) == "1 run begins anew."
 
 
 def test_results_cope_with_runs_that_say_nothing(cache: Path, asleep: None, file: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_run_that_was_killed_is_taken_up_once(cache: Path, asleep: None, file:
     rundir.set_status(lost, rundir.Status("running", pid=2**22 + 1, host=socket.gethostname(), heartbeat=1.0))
     assert not supervisor.take_up(lost, sweep) and rundir.read_status(lost).state == "lost"
     assert not supervisor.take_up(others[0], sweep)  # it waits
-    assert "1 runs go back into the queue" in sweeps.resume(sweep)
+    assert "1 run goes back into the queue" in sweeps.resume(sweep)
 
 
 def test_nothing_is_queued_twice(cache: Path, asleep: None, file: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_run_lost_while_it_was_asked_to_pause_goes_on(cache: Path, asleep: Non
     supervisor.claim(first)
     rundir.set_status(first, rundir.Status("running", pid=2**22 + 1, host=socket.gethostname(), heartbeat=1.0))
     rundir.ask(first, "pause")
-    assert "1 runs go back into the queue" in sweeps.resume(sweep)
+    assert "1 run goes back into the queue" in sweeps.resume(sweep)
     assert first.name in supervisor.waiting() and not rundir.wishes(first)
 
 
