@@ -37,7 +37,7 @@ def identity(pid: int) -> str:
 
 
 def _stat(pid: int) -> tuple[str, str] | None:
-    """The state of a process (Z for a zombie, X for one that is dead) and the ticks at its start; None without it, or without /proc."""
+    """The state of a process (Z: a zombie, X: dead) and the ticks at its start; None without it, or without /proc."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
