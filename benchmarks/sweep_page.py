@@ -56,7 +56,7 @@ def clicks(page: Any, app: psutil.Process, rounds: int, sweep: str = "") -> tupl
 def _ended(sweep: str) -> None:
     began = time.monotonic()
     while (state := sweeps.summary(sweep).state) != "done":
-        if time.monotonic() - began > PATIENCE_S:
+        if state != "running" or time.monotonic() - began > PATIENCE_S:
             raise SystemExit(f"After {PATIENCE_S:.0f} s the sweep is {state}.")
         time.sleep(1.0)
 
@@ -81,16 +81,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=4, help="2 or more")
     parser.add_argument("--port", type=int, default=8792)
     given = parser.parse_args()
+    if given.rounds < 2:
+        parser.error("The first round is told apart; at least 2 are needed.")
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="earshot-sweep-") as folder, sync_playwright() as playwright:
         cache = Path(folder).resolve()
         os.environ |= {"EARSHOT_CACHE": str(cache), "EARSHOT_STARTER": str(cache / "no-starter")}
         text = TEXT.format(seeds=list(range(given.runs // CELLS)), together="true", epochs=given.epochs)
         sweep = sweeps.start(sweepfile.parse(text))
-        sweeps.supervisor.ensure()
         app = start(cache, given.port)
         try:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
@@ -104,10 +105,11 @@ def main() -> None:
             at_rest, _ = clicks(page, watched, given.rounds)
             browser.close()
         finally:
-            app.terminate()
-            app.wait(30)
-            for process in processes("core.supervisor"):
-                process.kill()
+            app.kill()
+            for module in ("core.supervisor", "core.many"):  # the supervisor first, or it starts them again
+                for process in processes(module):
+                    process.kill()
+            app.wait()
     n_clicks = sum(map(len, training.values()))
     print(f"{given.runs:,} runs, {os.cpu_count()} cores, load {load:.1f} before")
     tell(training, f"while they train ({n_training} of {n_clicks} clicks fell into it)")

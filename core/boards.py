@@ -114,6 +114,14 @@ def _table(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
+def scores_of_best(store: Store, rows: pd.DataFrame, data: str, split: str, *, n: int) -> pd.DataFrame:
+    """All scores on this data of a run of each of the best `n` configurations among `rows`, as of `Store.scores`."""
+    pooled = rows.loc[rows["kind"] == "configuration", "runs"].head(n)
+    runs = [several[0] for several in pooled]
+    scores = store.kept(("scores", *runs), lambda: store.scores(runs))
+    return scores[(scores["data"] == data) & (scores["split"] == split)]
+
+
 def flat(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows for a CSV file: lists joined by semicolons, the configuration as JSON text."""
     if rows.empty:

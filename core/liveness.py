@@ -32,18 +32,17 @@ def identity(pid: int) -> str:
 
     Empty where there is no such process, or on a system that counts no ticks since its start.
     """
-    known = _stat(pid)
-    return f"{_boot()}:{pid}:{known[1]}" if known else ""
+    return _life(pid)[1]
 
 
-def _stat(pid: int) -> tuple[str, str] | None:
-    """The state of a process (Z: a zombie, X: dead) and the ticks at its start; None without it, or without /proc."""
+def _life(pid: int) -> tuple[str, str]:
+    """The state of a process (Z: a zombie, X: dead) and its identity; both empty without it, or without /proc."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-        return fields[0].decode(), fields[19].decode()
+        return fields[0].decode(), f"{_boot()}:{pid}:{fields[19].decode()}"
     except (OSError, IndexError):
-        return None
+        return "", ""
 
 
 @functools.cache
@@ -65,10 +64,8 @@ def is_dead(folder: Path, status: Status, now: float | None = None) -> bool:
 
 def _is_process(status: Status) -> bool:
     if status.process:  # a fifth of what psutil takes: of a sweep, a hundred runs and more are asked about at once
-        known = _stat(status.pid)
-        return (
-            known is not None and known[0] not in ("Z", "X") and f"{_boot()}:{status.pid}:{known[1]}" == status.process
-        )
+        state, found = _life(status.pid)
+        return state not in ("Z", "X") and found == status.process
     try:
         process = psutil.Process(status.pid)
         if process.status() == psutil.STATUS_ZOMBIE:

@@ -70,7 +70,7 @@ class Store:
 
     def _begin(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._told_at.clear()
+        self._told_at = {}
         rows = connection.execute("FROM ingested").fetchall()
         self._seen = {row[0]: Seen(*row[1:]) for row in rows}
 
@@ -227,15 +227,22 @@ class Store:
         return found.drop(columns="is_scored")
 
     def kept(self, key: Hashable, work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """What `work` gives, or gave since the last change to the index; not to be written to."""
+        """What `work` gives, or gave since the last change to the index; not to be written to.
+
+        All callers share the keys. Where `work` waits for others and the index changes meanwhile, what it gives counts
+        as of before: it is asked again next time.
+        """
         with self._lock:
-            tick = self._mended(lambda: standings.now(self._connection))
-            if key not in self._told_at or self._told_at[key][0] != tick:
-                if len(self._told_at) >= KEPT_ANSWERS:
-                    self._told_at.clear()
-                found = self._mended(work)
-                self._told_at[key] = (standings.now(self._connection), found)
-            return self._told_at[key][1]
+            tick, told = self._mended(lambda: standings.now(self._connection)), self._told_at
+            if key in told and told[key][0] == tick:
+                return told[key][1]
+            for old in [known for known, (since, _) in told.items() if since != tick]:
+                del told[old]
+            if len(told) >= KEPT_ANSWERS:
+                told.clear()
+            found = self._mended(work)
+            told[key] = (tick, found)  # of an index that was made anew meanwhile this is no longer read
+            return found
 
     def leaderboard(
         self,

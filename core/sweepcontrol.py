@@ -22,7 +22,7 @@ from core import (
 from core.runner import load_trainer
 from core.sweepfile import SweepFile
 from core.sweeprecord import Entry, Record
-from core.wording import count_text as _count
+from core.wording import count_text
 
 
 def pause(sweep: str) -> str:
@@ -37,7 +37,7 @@ def pause(sweep: str) -> str:
             asked += 1
             if not rundir.read_spec(folder).together:
                 rundir.ask(folder, "pause")
-    held = f"{_count(asked, 'run holds at its', 'runs hold at their')} next step, " if asked else ""
+    held = f"{count_text(asked, 'run holds at its', 'runs hold at their')} next step, " if asked else ""
     return f"It is paused: {held}those that wait do not start."
 
 
@@ -63,7 +63,7 @@ def resume(sweep: str) -> str:
     supervisor.look_again()
     supervisor.ensure()
     more = len(again) + len(made)
-    return "It goes on." + (f" {_count(more, 'run goes', 'runs go')} back into the queue." if more else "")
+    return "It goes on." + (f" {count_text(more, 'run goes', 'runs go')} back into the queue." if more else "")
 
 
 def cancel(sweep: str) -> str:
@@ -73,7 +73,7 @@ def cancel(sweep: str) -> str:
     sees the flag, and makes none.
     """
     with sweeprecord.changing(sweep) as record:
-        wanted, taken, stopped = set(record.runs), 0, 0
+        wanted, taken, stopped, ended = set(record.runs), 0, 0, 0
         with supervisor.queueing():  # with the flag: the supervisor takes out what it finds, and that would not be told
             sweepflags.set_flag(record.id, "cancelled", True)
             for flag in ("driver", "paused"):
@@ -87,11 +87,13 @@ def cancel(sweep: str) -> str:
         for _, folder, status in _started(record):
             if status.state == "paused" and status.is_finished:
                 _end(folder.name, "Stopped while it was paused: its sweep was cancelled.")
+                ended += 1
             elif status.state in (*rundir.ACTIVE, "queued") and not status.is_finished:  # "queued": it is being started
                 rundir.ask(folder, "stop", reason="Its sweep was cancelled.")
                 stopped += 1
-    told = [f"{_count(taken, 'run is', 'runs are')} taken out of the queue"] if taken else []
-    told += [_count(stopped, "run stops at its next step", "runs stop at their next step")] if stopped else []
+    told = [f"{count_text(taken, 'run is', 'runs are')} taken out of the queue"] if taken else []
+    told += [count_text(stopped, "run stops at its next step", "runs stop at their next step")] if stopped else []
+    told += [f"{count_text(ended, 'paused run is', 'paused runs are')} ended"] if ended else []
     return f"It is cancelled: {', '.join(told) or 'none of its runs was under way'}."
 
 
@@ -192,8 +194,8 @@ def rerun_failed(sweep: str, states: Iterable[str] = ("failed", "lost")) -> str:
     supervisor.ensure()
     if not lost and not old:
         return f"No run of this sweep is {' or '.join(sorted(wanted))}."
-    told = [_count(len(lost), "lost run goes on", "lost runs go on")] if lost else []
-    told += [_count(len(old), "run begins anew", "runs begin anew")] if old else []
+    told = [count_text(len(lost), "lost run goes on", "lost runs go on")] if lost else []
+    told += [count_text(len(old), "run begins anew", "runs begin anew")] if old else []
     return f"{', '.join(told)}."
 
 
@@ -208,7 +210,7 @@ def _grow(record: Record, pairs: list[tuple[int, int]]) -> str:
     sweeprecord.write(record)
     sweepruns.make_runs(record, new, file, ground)
     supervisor.ensure()
-    return f"{_count(len(new), 'run is', 'runs are')} in the queue."
+    return f"{count_text(len(new), 'run is', 'runs are')} in the queue."
 
 
 def _ground(record: Record) -> tuple[SweepFile, specs.Ground]:

@@ -104,7 +104,7 @@ def read(sweep: str) -> Record:
         raise ValueError(f"The sweep {folder.name} has no readable plan.json ({error}).") from error
 
 
-def known(sweep: str) -> Record:
+def peek(sweep: str) -> Record:
     """The same, read once for as long as its file is the same one: to look at, and not to write to."""
     folder = find(sweep)
     try:

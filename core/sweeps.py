@@ -166,8 +166,8 @@ def listing() -> list[Summary]:
 
 
 def read(sweep: str) -> Record:
-    """What was planned: cells, seeds, runs. ValueError where there is no such sweep."""
-    return sweeprecord.known(sweep)
+    """What was planned: cells, seeds, runs; not to be written to. ValueError where there is no such sweep."""
+    return sweeprecord.peek(sweep)
 
 
 def summary(sweep: str, frame: pd.DataFrame | None = None) -> Summary:
@@ -177,7 +177,7 @@ def summary(sweep: str, frame: pd.DataFrame | None = None) -> Summary:
     known = _settled.get(str(folder))
     if known is not None and known[0] == changed and frame is None:
         return known[1]
-    record = sweeprecord.known(folder.name)
+    record = sweeprecord.peek(folder.name)
     frame = progress(folder.name) if frame is None else frame
     counts = {str(state): int(n) for state, n in frame["state"].value_counts().items()}
     state = _state(folder.name, frame, counts)
@@ -229,7 +229,7 @@ def progress(sweep: str) -> pd.DataFrame:
     since its process began (until it ended), of these trained_s in training, reason.
 
     `state` "deleted" is a run that is no longer there."""
-    record = sweeprecord.known(sweep)
+    record = sweeprecord.peek(sweep)
     frame, waiting, now, runs = _planned(record), set(supervisor.waiting()), time.time(), paths.runs()
     rows = []
     for run in frame["run"]:
@@ -255,7 +255,7 @@ def results(store: Store, sweep: str) -> pd.DataFrame:
 
     `seconds` is empty for runs that trained together in one process. As far as `store` has read.
     """
-    record = sweeprecord.known(sweep)
+    record = sweeprecord.peek(sweep)
     frame = _planned(record)
     known = store.query(sweep_sql.RUNS, [record.runs])
     final = store.query(sweep_sql.FINAL, [record.runs]).pivot(index="run", columns="name", values="value")
@@ -268,7 +268,7 @@ def results(store: Store, sweep: str) -> pd.DataFrame:
 
 def curves(store: Store, sweep: str, metric: str) -> pd.DataFrame:
     """One number of all runs over time: run, cell, seed, step, epoch, value, in order of run and step."""
-    record = sweeprecord.known(sweep)
+    record = sweeprecord.peek(sweep)
     places = pd.DataFrame([(e.run, e.cell, e.seed) for e in record.entries], columns=["run", "cell", "seed"])
     return places.merge(store.query(sweep_sql.CURVES, [metric, record.runs]), on="run")
 

@@ -122,10 +122,7 @@ def _picture(rows: pd.DataFrame, metric: str) -> None:
 
 def _of_items(rows: pd.DataFrame, board: dict[str, Any]) -> None:
     """What the items of the two parts are, where that keeps their columns from being compared."""
-    asked = rows.loc[rows["kind"] == "configuration", "runs"].head(ASKED_ROWS)
-    runs = tuple(pooled[0] for pooled in asked)
-    scores = shared.known().kept(("scores", runs), lambda: shared.known().scores([*runs]))
-    scores = scores[(scores["data"] == board["data"]) & (scores["split"] == board["split"])]
+    scores = boards.scores_of_best(shared.known(), rows, board["data"], board["split"], n=ASKED_ROWS)
     for sentence in itemwords.sentences(itemwords.of_scores(scores), board["task"]):
         st.caption(f":material/info: {shared.plain(sentence)}")
 

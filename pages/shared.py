@@ -50,8 +50,8 @@ def begin() -> None:
 def store(only: Path | None = None) -> Store:
     """The index, with what the run directories (or only one of them) said since the last look.
 
-    They are looked at once per run of the script, again after a second, and where runs or waiting ones came or went:
-    with 10,000 runs a look at all is 0.1 s, and the sidebar has just looked when a page begins.
+    They are looked at once per run of the script, again after a second unless the last look holds (`_LastLook`), and
+    where runs or waiting ones came or went: the sidebar has just looked when a page begins.
     """
     index = _store()
     if only is not None:
@@ -81,11 +81,12 @@ PLACES = ("run", "sweep", "study", "clip")
 LATER_AFTER_S = 2.0
 """A look takes Python to itself: it waits until the browser has drawn, and its reader has come to rest on a page."""
 
-DEAR_S, HOLDS_TIMES = 0.1, 10
-"""A look that took longer, as where a hundred runs of a sweep train at once, holds ten times as long as it took."""
+DEAR_S, HOLDS_TIMES, HOLDS_AT_MOST_S = 0.1, 10, 5.0
+"""A look that took longer than the first, as where a hundred runs of a sweep train at once, holds ten times as long as
+it took, but no longer than the last: until then there is no other, unless runs came or went or somebody asks for it."""
 
 FRESH_S = 5.0
-"""After a look so young, opening a page leads to none."""
+"""After a look so young, opening a page leads to none before it is older."""
 
 PAGE = "page.open"
 TRUSTED_S = 60.0
@@ -112,23 +113,28 @@ def _last_look() -> _LastLook:
 
 
 class _LookLater(threading.Thread):
-    """A look at all run directories beside the script; `n_changed` says in how many of them it found something."""
+    """A look at all run directories beside the script; `n_changed` says in how many of them it found something that the
+    page does not show: of the runs under way only where the page has not looked at them (`is_shown`)."""
 
-    def __init__(self, index: Store, last: _LastLook) -> None:
+    def __init__(self, index: Store, last: _LastLook, is_shown: bool) -> None:
         super().__init__(daemon=False)  # the interpreter waits for it: one that ends inside DuckDB aborts
-        self._index, self._last = index, last
+        self._index, self._last, self._is_shown = index, last, is_shown
+        self._after_s = max(LATER_AFTER_S, last.began_s + FRESH_S - time.monotonic())
         self._is_left = threading.Event()
+        self._has_begun = False
         self.n_changed = 0
 
-    def leave(self) -> None:
-        """Do not begin: the next page was opened, and looks itself."""
+    def leave(self) -> bool:
+        """Have it not look, where it has not begun to or is done; False where it is looking."""
         self._is_left.set()
+        return not (self._has_begun and self.is_alive())
 
     def run(self) -> None:
-        if self._is_left.wait(LATER_AFTER_S):
+        if self._is_left.wait(self._after_s):
             return
-        _look_at_those_under_way(self._index)  # what they say next is theirs to show
-        self.n_changed = _look_at_all(self._index, self._last)
+        self._has_begun = True
+        n_moved = _look_at_those_under_way(self._index)
+        self.n_changed = _look_at_all(self._index, self._last) + (0 if self._is_shown else n_moved)
 
 
 def _look_at_all(index: Store, last: _LastLook) -> int:
@@ -136,7 +142,7 @@ def _look_at_all(index: Store, last: _LastLook) -> int:
     n_changed = index.sync()
     last.began_s, last.moved = began_s, moved
     took_s = time.monotonic() - began_s
-    last.holds_until_s = began_s + took_s * HOLDS_TIMES if took_s > DEAR_S else -math.inf
+    last.holds_until_s = began_s + min(took_s * HOLDS_TIMES, HOLDS_AT_MOST_S) if took_s > DEAR_S else -math.inf
     return n_changed
 
 
@@ -145,27 +151,36 @@ def _look_if_due(index: Store, last: _LastLook) -> None:
         _look_at_all(index, last)
 
 
-def _look_at_those_under_way(index: Store) -> None:
-    if under_way := index.active():
-        index.sync(under_way)
+def look_again() -> None:
+    """Let the next question to the index be preceded by a look, however young the last one is."""
+    _last_look().holds_until_s = -math.inf
+    st.session_state.pop(LOOKED, None)
+
+
+def _look_at_those_under_way(index: Store) -> int:
+    folders = index.active()
+    return index.sync(folders) if folders else 0
 
 
 def _look(is_opened: bool = False) -> None:
-    """Look at all run directories, and remember it until this run of the script ends.
+    """Look at all run directories unless the last look holds, and remember it until this run of the script ends.
 
     Where a page is opened (`is_opened`), at those of the runs under way alone, unless runs came or went: the look at
-    the others follows once the page is drawn (`warm`), and what it finds is shown with the sidebar's next tick.
+    the others follows once the page is drawn and its reader rests (`warm`), and what it finds is shown with the
+    sidebar's next tick.
     """
     began_s, moved, index, last = time.monotonic(), _moved(), _store(), _last_look()
-    if LATER in st.session_state:
-        st.session_state.pop(LATER).leave()
+    later = st.session_state.get(LATER)
     if is_opened and last.moved == moved and last.began_s > began_s - TRUSTED_S:
-        if not last.holds():
+        is_shown = not last.holds()
+        if is_shown:
             _look_at_those_under_way(index)
-        if last.began_s < began_s - FRESH_S:
-            st.session_state[LATER] = _LookLater(index, last)
-    else:
-        _look_if_due(index, last)
+        if later is None or later.leave():
+            st.session_state[LATER] = _LookLater(index, last, is_shown)
+    elif not last.holds():
+        if later is not None and later.leave():
+            del st.session_state[LATER]
+        _look_at_all(index, last)
     st.session_state[LOOKED] = (time.monotonic(), moved)
 
 
@@ -206,7 +221,7 @@ def warm() -> None:
     The last thing in a run of the script: parts that tick look at the run directories themselves.
     """
     st.session_state.pop(LOOKED, None)
-    if LATER in st.session_state:
+    if LATER in st.session_state and st.session_state[LATER].ident is None:
         st.session_state[LATER].start()
     if not _warming().is_alive():
         decoding.prepare()
@@ -268,7 +283,7 @@ def _activity() -> None:
         if later.n_changed:
             st.rerun()
     if ticks and ticks % 3 == 0:  # of what ticks every third looks: 0.07 s with four long runs
-        _look_at_all(_store(), _last_look())
+        _look_if_due(_store(), _last_look())
     running = under_way()  # not every status.json: with 10,000 runs that was most of a page switch
     supervisor.ensure()
     waiting = len(list(supervisor.queue().iterdir()))
@@ -320,7 +335,7 @@ def badge(state: str) -> None:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: "3 min", "12 s", "5 days"."""
+    """Seconds as a person says them: "3 min", "12 s", "5.2 days"."""
     if seconds is None or seconds != seconds:
         return "—"
     if seconds < 10:
@@ -331,7 +346,7 @@ def duration(seconds: float | None) -> str:
         return f"{seconds / 60:.0f} min"
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86_400:.0f} days"
+    return f"{seconds / 86_400:.1f} days"
 
 
 def ago(timestamp: str) -> str:

@@ -59,6 +59,7 @@ class Look:
     def again(record: Record) -> None:
         """Let the next look at this sweep be a new one."""
         _half_way().pop(record.id, None)
+        shared.look_again()
 
     @property
     def colours(self) -> dict[str, Any]:

@@ -16,8 +16,6 @@ MOST_ROWS = 300
 """Cells × seeds that are drawn one by one; of larger sweeps a table of counts says the same."""
 BADGES = {"incomplete": "failed", "cancelled": "stopped"}
 """States of a sweep that a run calls otherwise, for the colour."""
-FRAME = "sweep.frame"
-"""Where its runs stand, from the page to the first of its ticks."""
 ORDER = ("done", "running", "starting", "queued", "paused", "diverged", "failed", "lost", "stopped", "deleted")
 
 
@@ -55,21 +53,18 @@ def _levels(levels: object) -> str:
     return ", ".join(f"{level:g}" if isinstance(level, float) else str(level) for level in levels)
 
 
-def progress(record: Record, frame: pd.DataFrame, found: sweeps.Summary) -> None:
-    """The bar and the grid, ticking while something moves, and the actions; `frame` is where its runs stand now."""
+def progress(record: Record, found: sweeps.Summary) -> None:
+    """The bar and the grid, ticking while something moves, and the actions."""
     if "sweep.told" in st.session_state:
         st.success(shared.plain(st.session_state.pop("sweep.told")), icon=":material/check:")
     is_over = found.state in ("done", "cancelled", "incomplete", "paused")
-    st.session_state[FRAME] = frame
     st.fragment(_ticking, run_every=None if is_over else EVERY_S)(record, is_over)
     _actions(record, found)
     _enlarge(record)
 
 
 def _ticking(record: Record, was_over: bool) -> None:
-    frame = st.session_state.pop(FRAME, None)
-    if frame is None:
-        frame = sweeps.progress(record.id)
+    frame = sweeps.progress(record.id)
     found = sweeps.summary(record.id, frame)
     left = f" · {sweepplan.humanised(found.eta_s)} left" if found.eta_s else ""
     st.progress(min(max(found.fraction, 0.0), 1.0), text=f"{counted(found)}{left}")

@@ -47,14 +47,13 @@ def _one(asked: str) -> None:
         return
     if asked != record.id:
         st.query_params["sweep"] = record.id
-    frame = sweeps.progress(record.id)
-    found = sweeps.summary(record.id, frame)
+    found = sweeps.summary(record.id)
     sweep_watch.head(record, found)
     view = st.segmented_control(
         "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
     )
     if view == VIEWS[0]:
-        sweep_watch.progress(record, frame, found)
+        sweep_watch.progress(record, found)
     else:
         sweep_read.view(str(view), record)
     st.page_link("pages/sweeps.py", label="Another sweep", icon=":material/list:", query_params={})

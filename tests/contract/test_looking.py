@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from unittest import mock
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core import rundir
 from core.store import Store
 from pages import shared
+from tests.conftest import eventually
 from tests.unit.test_rundir import spec
 
 
@@ -64,24 +66,45 @@ def test_after_the_script_what_ticks_looks_for_itself(fresh: Path) -> None:
     assert shared.LOOKED not in app.session_state
 
 
-def test_a_look_that_took_long_is_not_repeated_at_once(fresh: Path) -> None:
+@pytest.fixture
+def each_look_is_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any look holds for minutes, on however fast a machine."""
+    monkeypatch.setattr(shared, "DEAR_S", 0.0)
+    monkeypatch.setattr(shared, "HOLDS_TIMES", 1e9)
+    monkeypatch.setattr(shared, "HOLDS_AT_MOST_S", 600.0)
+
+
+def test_a_look_that_took_long_is_not_repeated_at_once(fresh: Path, each_look_is_dear: None) -> None:
     folder = rundir.create(spec("run-a"))
-
-    def slow(index: Store, only: object = None) -> int:
-        time.sleep(shared.DEAR_S * 1.2)
-        return sync(index)
-
-    sync = Store.sync
-    with mock.patch.object(Store, "sync", autospec=True, side_effect=slow) as looks:
+    with mock.patch.object(Store, "sync", autospec=True, side_effect=Store.sync) as looks:
         app = AppTest.from_function(script).run(timeout=60)
         rundir.set_status(folder, rundir.Status("done"))
         app.run(timeout=60)
-        assert looks.call_count == 1, "it holds ten times as long as it took"
+        assert looks.call_count == 1, "it holds"
         rundir.create(spec("run-b"))
         assert told(app.run(timeout=60)) == "2 runs", "but where a run came"
-        shared._last_look().holds_until_s = time.monotonic()
+        shared.look_again()
         app.run(timeout=60)
-        assert looks.call_count == 3
+        assert looks.call_count == 3, "or where somebody asks"
+
+
+def test_what_a_page_did_not_look_for_is_shown_by_the_next_tick(
+    fresh: Path, each_look_is_dear: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = rundir.create(spec("run-a"))
+    rundir.set_status(folder, rundir.Status("running", pid=os.getpid(), heartbeat=time.time()))
+    app = AppTest.from_function(opened)
+    app.query_params["page"] = "first"
+    with mock.patch("streamlit.page_link"):  # there is one page here
+        assert told(app.run(timeout=60)) == "running"
+        rundir.set_status(folder, rundir.Status("done"))
+        grow_old()
+        monkeypatch.setattr(shared, "LATER_AFTER_S", 0.0)
+        app.query_params["page"] = "second"
+        assert told(app.run(timeout=60)) == "running", "the last look holds"
+        later = app.session_state[shared.LATER]
+        later.join(60)
+        assert later.n_changed == 1
 
 
 def opened() -> None:
@@ -131,7 +154,8 @@ def test_the_next_tick_shows_what_the_look_after_opening_found(
         rundir.set_status(folder, rundir.Status("failed"))
     grow_old()
     app.query_params["page"] = "second"
-    app.run()
+    with mock.patch.object(shared, "LATER_AFTER_S", 0.0):
+        app.run()
     later = app.session_state[shared.LATER]
     later.join(60)
     assert later.n_changed == changes
@@ -144,20 +168,45 @@ def test_the_next_tick_shows_what_the_look_after_opening_found(
 
 def test_whoever_goes_from_page_to_page_is_not_held_up_by_looks(one_at_rest: tuple[AppTest, Path]) -> None:
     app, _ = one_at_rest
-    app.query_params["page"] = "second"
-    app.run()
-    assert shared.LATER not in app.session_state, "the last look is young"
-    grow_old()
     with mock.patch.object(shared, "LATER_AFTER_S", 60.0), mock.patch.object(Store, "sync", autospec=True) as looks:
-        app.query_params["page"] = "third"
-        app.run()
-        later = app.session_state[shared.LATER]
-        assert later.is_alive()
-        app.query_params["page"] = "fourth"
-        app.run()
-        later.join(10)
-        assert not later.is_alive() and not looks.called
-        app.session_state[shared.LATER].leave()
+        left = []
+        for page in ("second", "third"):
+            app.query_params["page"] = page
+            app.run()
+            left.append(app.session_state[shared.LATER])
+            assert left[-1].is_alive()
+        left[0].join(10)
+        assert not left[0].is_alive() and not looks.called
+        assert left[1].leave()
+
+
+def test_a_look_that_has_begun_is_waited_for_by_the_page_that_is_opened_next(one_at_rest: tuple[AppTest, Path]) -> None:
+    app, _ = one_at_rest
+    grow_old()
+    may_end, sync = threading.Event(), Store.sync
+
+    def slow(index: Store, only: object = None) -> int:
+        return sync(index) if may_end.wait(60) else 0
+
+    with mock.patch.object(shared, "LATER_AFTER_S", 0.0):
+        app.query_params["page"] = "second"
+        with mock.patch.object(Store, "sync", autospec=True, side_effect=slow):
+            app.run()
+            later = app.session_state[shared.LATER]
+            eventually(lambda: later._has_begun)
+            app.query_params["page"] = "third"
+            app.run()
+            assert app.session_state[shared.LATER] is later
+            may_end.set()
+            later.join(60)
+
+
+@pytest.mark.parametrize("age_s", [0.0, 60.0])
+def test_opening_a_page_leads_to_a_look_once_the_last_one_is_old(fresh: Path, age_s: float) -> None:
+    last = shared._last_look()
+    last.began_s = time.monotonic() - age_s
+    later = shared._LookLater(shared._store(), last, is_shown=True)
+    assert later._after_s == pytest.approx(max(shared.LATER_AFTER_S, shared.FRESH_S - age_s), abs=1.0)
 
 
 def test_opening_a_page_sees_runs_that_came_and_those_under_way(one_at_rest: tuple[AppTest, Path]) -> None:

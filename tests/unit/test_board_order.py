@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from core import boards, paths
 from core.store import memory_store
 from tests.unit.test_store import finished
@@ -75,4 +77,19 @@ def test_what_is_kept_of_a_board_follows_the_runs_and_belongs_to_whoever_asked(c
     place("cues", when=3)
     store.sync()
     assert names() == (["cues", "deam"], ["cues", "deam"])
+    store.close()
+
+
+def test_what_was_pooled_while_the_index_changed_counts_as_of_before(cache: Path) -> None:
+    place("deam")
+    store = memory_store()
+
+    def work() -> pd.DataFrame:
+        found = store.boards()
+        place("cues", when=3)
+        store.sync()  # as another thread may, while pooling waits for the background
+        return found
+
+    assert len(store.kept("mixed", work)) == 1
+    assert len(store.kept("mixed", store.boards)) == 2
     store.close()

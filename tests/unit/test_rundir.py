@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import math
+import os
 import re
 import shutil
 import socket
@@ -19,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from core import checkpoints, disk, evaluation, rundir
+from core import checkpoints, disk, evaluation, liveness, rundir
 from tests.conftest import eventually
 
 
@@ -192,6 +193,18 @@ def test_another_process_with_the_same_number_is_not_the_run(folder: Path) -> No
     assert rundir.read_status(folder).state == "running"
     rundir.set_status(folder, replace(mine, pid_started=me.create_time() - 60))
     assert rundir.read_status(folder).state == "lost"
+
+
+def test_nor_is_one_that_began_at_another_tick_or_before_the_machine_did(folder: Path) -> None:
+    boot, pid, ticks = liveness.identity(os.getpid()).split(":")
+    mine = rundir.Status("running", pid=os.getpid(), host=socket.gethostname())
+    for process, state in {
+        f"{boot}:{pid}:{ticks}": "running",
+        f"{boot}:{pid}:{int(ticks) - 1}": "lost",
+        f"another-boot:{pid}:{ticks}": "lost",
+    }.items():
+        rundir.set_status(folder, replace(mine, process=process))
+        assert rundir.read_status(folder).state == state, process
 
 
 def test_a_run_of_another_machine_is_lost_when_it_falls_silent(folder: Path) -> None:

@@ -87,6 +87,28 @@ def test_a_run_that_is_just_being_started_is_asked_to_stop() -> None:
     assert rundir.is_asked(folder, "stop")
 
 
+def test_paused_runs_whose_process_is_gone_are_ended_and_counted() -> None:
+    sweep = sweeps.start(sweepfile.parse(TEXT))
+    for run in sweeps.read(sweep).runs:
+        rundir.set_status(paths.runs() / run, rundir.Status("paused"))
+    for place in supervisor.queue().iterdir():
+        place.unlink()
+    assert sweeps.cancel(sweep) == "It is cancelled: 8 paused runs are ended."
+    assert states(sweep) == {"stopped"}
+
+
+def test_a_sweep_of_which_nothing_runs_is_paused() -> None:
+    assert sweeps.pause(sweeps.start(sweepfile.parse(TEXT))) == "It is paused: those that wait do not start."
+
+
+def test_a_plan_is_read_again_where_it_was_replaced() -> None:
+    sweep = sweeps.start(sweepfile.parse(TEXT))
+    record = sweeprecord.peek(sweep)
+    assert sweeprecord.peek(sweep) is record
+    sweeps.add_seeds(sweep, [99])
+    assert 99 in sweeprecord.peek(sweep).seeds and 99 not in record.seeds
+
+
 def test_the_supervisor_starts_no_run_of_a_cancelled_sweep(started: list[Any]) -> None:
     """Its watch took a killed run up at the moment when the sweep was cancelled."""
     sweep = sweeps.start(sweepfile.parse(TEXT))
