@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,9 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import soundfile
 
-from core import audio, decoding, library, paths
-from core.longclip import LongClip
-from tests.soak import fuzz_audio
+from core import audio, decoding, paths
+from tests.soak import fuzz_audio, large_files
 
 
 def test_a_hundred_mutants_decode_or_are_refused_in_a_sentence() -> None:
@@ -49,87 +44,37 @@ def test_a_few_mutants_in_children() -> None:
     assert set(report["by_kind"]) >= {"wav", "flac", "ogg", "mp3"}
 
 
-def encoded(seconds: float, kind: str, channels: int = 1, rate: int = 44_100) -> bytes:
-    """A tone with a little noise, written block by block."""
-    file, random = io.BytesIO(), np.random.default_rng(0)
-    block = 0.3 * np.sin(2 * np.pi * 220 * np.arange(rate * 10) / rate)
-    with soundfile.SoundFile(file, "w", rate, channels, format=kind, subtype="PCM_16") as target:
-        for _ in range(round(seconds / 10)):
-            noisy = block[:, None] + random.normal(0, 1e-3, (len(block), 1))
-            target.write(np.repeat(noisy, channels, axis=1).astype(np.float32))
-    return file.getvalue()
-
-
-def peak_of(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What `work` returns (or its ValueError), and the most memory that it and its children took beyond before (B)."""
-    me, over = psutil.Process(), threading.Event()
-    before, peak = me.memory_info().rss, 0.0
-
-    def watch() -> None:
-        nonlocal peak
-        while not over.wait(0.02):
-            total = me.memory_info().rss - before
-            for child in me.children(recursive=True):
-                try:
-                    total += child.memory_full_info().uss  # what it shares with us, before it becomes itself, is ours
-                except psutil.NoSuchProcess:
-                    continue
-            peak = max(peak, total)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        found = work()
-    except ValueError as error:
-        found = error
-    over.set()
-    watcher.join()
-    return found, peak
-
-
-@pytest.fixture
-def nothing_waits() -> Iterator[None]:
-    """No decoder is left waiting from another test."""
-    for child in decoding._ready:
-        child.kill()
-        child.wait()
-    decoding._ready.clear()
-    yield
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path))
-    return tmp_path
+def measured(what: str, place: Path) -> dict[str, Any]:
+    """What `large_files` says of one of its files: in a process of its own, as tests leave work behind here."""
+    command = [sys.executable, "-m", "tests.soak.large_files", what, str(place)]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT)
+    assert told.returncode == 0, told.stderr
+    return json.loads(told.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_three_hours_are_unpacked_in_little_memory(nothing_waits: None, place: Path) -> None:
-    path = place / "night.flac"
-    path.write_bytes(encoded(3 * 3600, "FLAC"))
-    heard: list[float] = []
-    found, peak = peak_of(lambda: decoding.decode_safely(path, path.name, timeout_s=280, tell=heard.append))
-    assert isinstance(found, LongClip) and found.seconds == 3 * 3600
-    assert heard == sorted(heard) and len(heard) > 100
-    assert peak < 0.3e9, f"{peak / 1e9:.2f} GB"
+def test_three_hours_are_unpacked_in_little_memory(tmp_path: Path) -> None:
+    found = measured("night", tmp_path)
+    assert found["long"] and found["seconds"] == 3 * 3600
+    assert found["in_order"] and found["told"] > 100
+    assert found["peak"]["together"] < 0.3e9, found["peak"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_three_hundred_megabytes_fit(nothing_waits: None, place: Path) -> None:
-    data = encoded(1700, "WAV", channels=2)
-    assert 299e6 < len(data) < 315e6
-    (_, found), peak = peak_of(lambda: library.keep(data, "set.wav"))
-    assert isinstance(found, LongClip) and found.seconds == 1700
-    assert peak < 0.3e9, f"{peak / 1e9:.2f} GB"  # beyond the upload itself, which the server holds
+def test_three_hundred_megabytes_fit(tmp_path: Path) -> None:
+    found = measured("set", tmp_path)
+    assert 299e6 < found["bytes"] < 315e6
+    assert found["long"] and found["seconds"] == 1700
+    assert found["peak"]["together"] < 0.3e9, found["peak"]  # beyond the upload itself, which the server holds
 
 
 def test_a_decoder_that_is_given_up_ends() -> None:
     """Cancel is the end of the child: whoever waits is told, and no process stays."""
     before = {child.pid for child in psutil.Process().children()}
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(decoding.decode_safely, encoded(300, "FLAC"), "long.flac", 0.01)
+        waiting = pool.submit(decoding.decode_safely, large_files.encoded(300, "FLAC"), "long.flac", 0.01)
         with pytest.raises(ValueError, match=r"long\.flac took more than 0\.01 s to decode"):
             waiting.result(timeout=60)
     end = time.monotonic() + 30
