@@ -60,18 +60,28 @@ def study(
 
 
 def _start(chosen: Any, runs: Any, quick: bool, stages: list[str] | None) -> list[str]:
-    from core import studies
+    """The sweeps in which the missing runs are made: those that are under way, and new ones."""
+    from core import studies, supervisor
 
     known = list(studies.variants(chosen, quick=quick))
     for stage in stages or ():
         if stage not in known:
             raise ValueError(f"There is no stage {stage!r}; there are {', '.join(known)}.")
+    going = {stage: one for stage, one in studies.under_way(chosen, quick=quick).items() if stage in (stages or known)}
+    for one in going.values():
+        if one.state == "paused":
+            raise ValueError(
+                f"Sweep {one.id} has these runs and is paused; `python lab.py sweeps resume {one.id}` lets it go on."
+            )
+        typer.echo(f"Sweep {one.id} has been started before and goes on.", err=True)
     started = studies.start(chosen, runs, quick=quick, stages=stages)
     for sweep in started:
         typer.echo(f"Sweep {sweep}", err=True)
-    if not started:
+    if going:
+        supervisor.ensure()
+    elif not started:
         typer.echo("Every run that it needs is here.", err=True)
-    return started
+    return [one.id for one in going.values()] + started
 
 
 def _list(names: list[str], store: Any, quick: bool, as_json: bool) -> None:

@@ -23,11 +23,12 @@ import pandas as pd
 
 from core import datasets, paths, studyfaults, sweepchecks, sweepfile, verdicts
 from core.studybeside import compare, elsewhere
-from core.studyruns import coverage, lacking, runs_of, variants
+from core.studyruns import UNDER_WAY, coverage, lacking, runs_of, sweeps_of, under_way, variants
 from core.sweepfile import SweepFile
 from core.verdicts import Refusal, Runs, Verdict
 
 __all__ = [
+    "UNDER_WAY",
     "Refusal",
     "Runs",
     "Verdict",
@@ -41,6 +42,8 @@ __all__ = [
     "names",
     "runs_of",
     "start",
+    "sweeps_of",
+    "under_way",
     "variants",
 ]
 
@@ -170,11 +173,22 @@ def start(
     study: Study, runs: Runs, *, quick: bool = False, stages: Sequence[str] | None = None, confirmed: bool = False
 ) -> list[str]:
     """Start the runs that the study (or these of its sweeps) still needs, the main sweep first; returns the ids of the
-    sweeps in which they are made. Runs that are here already are not made again."""
+    sweeps in which they are made. Runs that are here already are not made again, nor are those of a sweep that is
+    `under_way`; where a sweep ended since its processes were killed, it goes on."""
     from core import sweeps  # it brings the supervisor, which reading a study does not need
 
     wanted, files = lacking(study, runs, quick=quick, stages=stages), variants(study, quick=quick)
-    return [sweeps.start(files[stage], only=set(pairs), confirmed=confirmed) for stage, pairs in wanted.items()]
+    newest, started = sweeps_of(study, sweeps.listing(), quick=quick), []
+    for stage, pairs in wanted.items():
+        before = newest.get(stage)
+        if before is not None and before.state in UNDER_WAY:
+            continue
+        if before is not None and before.state == "incomplete" and before.counts.get("lost"):
+            sweeps.rerun_failed(before.id, ["lost"])
+            started.append(before.id)
+        else:
+            started.append(sweeps.start(files[stage], only=set(pairs), confirmed=confirmed))
+    return started
 
 
 def complete(study: Study, runs: Runs, progress: datasets.Progress = datasets.no_progress) -> int:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from core import config, designs, rundir, sweepfile
+from core import config, datasets, designs, rundir, sweepfile
 from core.store import Store
 from core.sweepfile import SweepFile
 from core.verdicts import MAIN, PREDICTED, Runs, no_predictions
 
 if TYPE_CHECKING:
     from core.studies import Study
+    from core.sweeps import Summary
 
+UNDER_WAY = ("running", "paused")
 ENDED = ("done", "diverged", "failed")
 ABOUT = ["run", "stage", "cell", "config_id", "seed", "state", "diverged", "seconds", "together", "started_at",
          "ended_at"]  # fmt: skip
@@ -135,6 +137,29 @@ def lacking(
     return {stage: pairs for stage, pairs in found.items() if pairs}
 
 
+def sweeps_of(study: Study, listing: Sequence[Summary], *, quick: bool = False) -> dict[str, Summary]:
+    """Of the sweeps (newest first) the newest of each of its stages, where there is one: what was started from this
+    very file."""
+    files = variants(study, quick=quick)
+    newest: dict[str, Summary] = {}
+    for one in listing:
+        stage = one.stage or MAIN
+        file = files.get(stage)
+        if file is None or (one.name, one.title, one.trainer) != (file.name, file.title, file.trainer):
+            continue
+        if one.data in (file.data, datasets.unaliased(file.data)) and one.is_quick == quick:
+            newest.setdefault(stage, one)
+    return newest
+
+
+def under_way(study: Study, *, quick: bool = False) -> dict[str, Summary]:
+    """Of each stage the newest sweep, where that one runs or is paused: its runs are still to come."""
+    from core import sweeps
+
+    newest = sweeps_of(study, sweeps.listing(), quick=quick)
+    return {stage: one for stage, one in newest.items() if one.state in UNDER_WAY}
+
+
 def _covered(study: Study, runs: Runs, quick: bool) -> pd.DataFrame:
     """The coverage, and for each cell the place (stage, cell) where its runs count."""
     table = cells(study, quick=quick)
@@ -153,7 +178,6 @@ def _covered(study: Study, runs: Runs, quick: bool) -> pd.DataFrame:
 
 
 def _split(file: SweepFile) -> str:
-    from core import datasets
     from core.datasets import splits
     from core.runner import load_trainer
 

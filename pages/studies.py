@@ -31,7 +31,7 @@ def _card(name: str, listing: list[Summary]) -> bool:
             st.caption(shared.plain(file.source))
         if file.about:
             st.markdown(shared.plain(_first_sentence(file.about)))
-        newest = study_reading.sweeps_of(found, listing)
+        newest = studies.sweeps_of(found.study, listing, quick=found.is_quick)
         _state(found, newest)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(
@@ -99,7 +99,7 @@ def _choose_variant(study: Study, key: str, default: str) -> str:
 
 
 def _run_panel(found: Reading, listing: list[Summary]) -> None:
-    study_run.panel(found, study_reading.sweeps_of(found, listing), "card")
+    study_run.panel(found, studies.sweeps_of(found.study, listing, quick=found.is_quick), "card")
 
 
 def _overview(listing: list[Summary]) -> None:
@@ -133,7 +133,7 @@ def _one(name: str, listing: list[Summary]) -> None:
         shared.failed(error)
         _overview(listing)
         return
-    newest = study_reading.sweeps_of(found, listing)
+    newest = studies.sweeps_of(found.study, listing, quick=found.is_quick)
     for sentence in study_report.protocol(found):
         st.caption(shared.plain(sentence))
     study_run.under_way(list(newest.values()))

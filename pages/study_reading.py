@@ -11,12 +11,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import datasets, polyreports, studies, studyfaults, sweeps, verdicts
+from core import polyreports, studies, studyfaults, sweeps, verdicts
 from core.store import Store
 from core.studies import Judged, Runs, Study
 from core.sweepfile import SweepFile
 from core.sweepplan import Plan
-from core.verdicts import MAIN
 
 Key = tuple[int, int, int, str]
 """Last change of the study's file or of any polyphonic evaluation, number of its trainer's runs, fingerprint of their
@@ -192,23 +191,6 @@ def _plans(name: str, is_quick: bool, key: Key, _found: Reading) -> dict[str, Pl
 def plans(found: Reading) -> dict[str, Plan | str]:
     """What each of its sweeps would mean, by stage; a sentence where one cannot be planned."""
     return _plans(found.study.name, found.is_quick, found.key, found)
-
-
-def sweeps_of(found: Reading, listing: Sequence[sweeps.Summary]) -> dict[str, sweeps.Summary]:
-    """The newest sweep of each of its stages, where there is one: what was started from this very file."""
-    newest: dict[str, sweeps.Summary] = {}
-    for one in listing:
-        file = found.files.get(one.stage or MAIN)
-        is_same = file is not None and (one.name, one.title, one.trainer) == (file.name, file.title, file.trainer)
-        is_same = is_same and one.data in _names_of(file)
-        if is_same and one.is_quick == found.is_quick:
-            newest.setdefault(one.stage or MAIN, one)
-    return newest
-
-
-def _names_of(file: SweepFile | None) -> tuple[str, ...]:
-    """What the data set of a file is called in it and in its runs."""
-    return () if file is None else (file.data, datasets.unaliased(file.data))
 
 
 def is_short_of(found: Reading, result: Judged) -> list[str]:

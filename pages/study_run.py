@@ -13,7 +13,6 @@ from pages import shared, study_reading
 from pages.study_reading import Reading
 
 EVERY_S = 3.0
-UNDER_WAY = ("running", "paused")
 TOLD = "studies.told"
 
 
@@ -72,7 +71,7 @@ def panel(found: Reading, newest: dict[str, sweeps.Summary], where: str) -> None
     with st.expander(f"Further stages ({short} of {len(further)} lack runs)", icon=":material/playlist_add:"):
         for stage in further:
             _row(found, stage, plans[stage], newest.get(stage), where)
-        if short > 1 and not any(one.state in UNDER_WAY for one in newest.values()):
+        if short > 1 and not any(one.state in studies.UNDER_WAY for one in newest.values()):
             _everything(found, plans, where)
 
 
@@ -109,7 +108,7 @@ def start_button(
     if not found.missing(stage):
         st.caption(":material/check: All runs are here.")
         return
-    if sweep is not None and sweep.state in UNDER_WAY:
+    if sweep is not None and sweep.state in studies.UNDER_WAY:
         label = f"{stage_name(stage).capitalize()} is {sweep.state}"
         st.page_link("pages/sweeps.py", label=label, icon=":material/grid_view:", query_params={"sweep": sweep.id})
         return

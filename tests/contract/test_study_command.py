@@ -10,7 +10,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from core import paths, studies
+from core import paths, studies, sweeps
+from core.executors import local
 from tests.contract.test_cli import call
 
 Lab = Callable[..., CompletedProcess[str]]
@@ -132,6 +133,22 @@ def test_a_check_that_falls_over_is_one_sentence_and_no_verdict(
         ("cannot be told", True), ("reproduced", False), ("cannot be told", True),
     ]  # fmt: skip
     assert len(told["faults"]) == 1
+
+
+def test_a_study_that_was_begun_goes_on(
+    cache: Path, study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    assert call(monkeypatch, "study", study, "--run", "--stage", "main", "--detach", "--json") == 0
+    (sweep,) = json.loads(capsys.readouterr().out)["started"]
+    assert call(monkeypatch, "study", study, "--run", "--stage", "main", "--detach", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["started"] == [sweep] and f"Sweep {sweep} has been started before and goes on." in err
+    sweeps.pause(sweep)
+    assert call(monkeypatch, "study", study, "--run", "--stage", "main") == 2
+    assert f"is paused; `python lab.py sweeps resume {sweep}` lets it go on." in capsys.readouterr().err
+    assert call(monkeypatch, "study", study, "--run", "--stage", "slow", "--detach", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["started"]) == 1
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import config, rundir, studies, supervisor, sweeps, verdicts
+from core import config, paths, rundir, studies, supervisor, sweeps, verdicts
 from core.executors import local
 from core.records import Spec, Status
 from core.store import Store, memory_store
@@ -122,9 +122,38 @@ def test_only_what_is_missing_is_started(study: studies.Study, monkeypatch: pyte
     made = sweeps.progress(main)
     assert made[["learning_rate", "seed"]].to_numpy().tolist() == [[0.01, 2], [0.01, 3], [0.1, 2]]
     assert "3 of its runs were here already and are not made." in sweeps.read(main).notes
-    assert len(supervisor.waiting()) == 3 and len(studies.start(study, runs)) == 2
+    assert len(supervisor.waiting()) == 3 and len(studies.start(study, runs)) == 1  # main is under way
     monkeypatch.setattr(studies, "lacking", lambda *_, **__: {})
     assert studies.start(study, runs) == []
+
+
+def test_runs_that_are_under_way_are_not_made_a_second_time(
+    study: studies.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart of the machine: the command that began a study is given once more."""
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    runs = studies.runs_of(memory_store(), study)
+    (main,) = studies.start(study, runs, stages=["main"])
+    assert {stage: one.id for stage, one in studies.under_way(study).items()} == {"main": main}
+    assert studies.under_way(study, quick=True) == {}
+    (slow,) = studies.start(study, runs)
+    sweeps.pause(slow)
+    assert studies.start(study, runs) == []
+    assert {stage: one.id for stage, one in studies.under_way(study).items()} == {"main": main, "slow": slow}
+    sweeps.cancel(main)
+    assert len(studies.start(study, runs)) == 1
+
+
+def test_runs_whose_process_was_killed_go_on(study: studies.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    runs = studies.runs_of(memory_store(), study)
+    (main,) = studies.start(study, runs, stages=["main"])
+    for folder in [paths.runs() / entry.run for entry in sweeps.read(main).entries]:
+        supervisor.claim(folder)
+        rundir.set_status(folder, Status(state="running", pid=2**22 + 1, heartbeat=1.0))  # no such process
+    assert sweeps.summary(main).state == "incomplete"
+    assert studies.start(study, runs, stages=["main"]) == [main] and sweeps.summary(main).state == "running"
+    assert len(sweeps.listing()) == 1
 
 
 def test_a_cell_of_two_stages_is_that_of_the_runs_that_train_as_it_says(study: studies.Study) -> None:
