@@ -233,6 +233,8 @@ def overlay_drawing(table: pd.DataFrame, metric: str, colours: dict[str, str]) -
 CHARACTERS_ACROSS = 110
 MOST_COLOURS = 8
 """Names that are told apart by colour; more make a legend nobody reads."""
+MOST_MARKS = 1000
+"""Rows of an answer that are drawn: a browser draws more of them slowly, one over the other."""
 
 
 def answer_choice(frame: pd.DataFrame) -> tuple[str, str, str]:
@@ -252,7 +254,7 @@ def answer_choice(frame: pd.DataFrame) -> tuple[str, str, str]:
 
 
 def answer_table(frame: pd.DataFrame, x: str, y: str, colour: str) -> pd.DataFrame:
-    """The rows to draw, columns x, y, colour (a text; rarer ones than the first eight are "other"); at most 5,000."""
+    """The rows that can be drawn, columns x, y, colour (a text; rarer ones than the first eight are "other")."""
     table = pd.DataFrame({"x": frame[x], "y": pd.to_numeric(frame[y], errors="coerce")})
     if not _is_number(table["x"]):
         table["x"] = table["x"].astype(str)
@@ -260,8 +262,17 @@ def answer_table(frame: pd.DataFrame, x: str, y: str, colour: str) -> pd.DataFra
         names = frame[colour].astype(str)
         common = names.value_counts().index[: MOST_COLOURS - 1 if names.nunique() > MOST_COLOURS else MOST_COLOURS]
         table["colour"] = names.where(names.isin(common), "other")
-    table = table.dropna(subset=["x", "y"])
-    return table.iloc[np.linspace(0, len(table) - 1, 5000).astype(int)] if len(table) > 5000 else table
+    return table.dropna(subset=["x", "y"])
+
+
+def answer_marks(table: pd.DataFrame) -> pd.DataFrame:
+    """Of many rows the lowest and the highest of each part of the answer, in their order, MOST_MARKS at most."""
+    if len(table) <= MOST_MARKS:
+        return table
+    parts = np.array_split(table["y"].to_numpy(float), MOST_MARKS // 2)
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    kept = {int(start + at) for start, part in zip(starts, parts, strict=True) for at in (part.argmin(), part.argmax())}
+    return table.iloc[sorted(kept)]
 
 
 def answer_drawing(table: pd.DataFrame, titles: tuple[str, str, str], colours: list[str]) -> alt.Chart:

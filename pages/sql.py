@@ -82,8 +82,12 @@ def _chart(frame: pd.DataFrame) -> None:
         st.caption("There are no numbers in the column that goes up; choose another.")
         return
     st.subheader(shared.plain(f"{y} by {x}"), anchor=False)
-    drawing.draw(charts.answer_drawing, table, (x, y, colour), palette.ROLES[shared.theme()]["runs"])
-    st.caption("One mark per row of the answer, in the order of the rows; hover shows its values.")
+    marks = charts.answer_marks(table)
+    drawing.draw(charts.answer_drawing, marks, (x, y, colour), palette.ROLES[shared.theme()]["runs"])
+    which = "One mark per row of the answer"
+    if len(marks) < len(table):
+        which = f"{len(marks):,} of {len(table):,} rows, the lowest and the highest of each part of the answer"
+    st.caption(f"{which}, in the order of the rows; hover shows its values.")
 
 
 def _tables() -> None:

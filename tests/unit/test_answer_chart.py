@@ -19,11 +19,12 @@ def test_the_last_number_goes_up_and_few_names_colour() -> None:
     assert charts.answer_choice(frame.head(0)) == ("", "", "")
 
 
-def test_rare_names_become_other_and_rows_stay_few() -> None:
+def test_rare_names_become_other_and_marks_stay_few() -> None:
     names = [f"name-{k % 12}" for k in range(12_000)]
     frame = pd.DataFrame({"x": range(12_000), "y": np.where(np.arange(12_000) % 2, 1.0, np.nan), "who": names})
     table = charts.answer_table(frame, "x", "y", "who")
-    assert len(table) == 5000 and table["y"].notna().all()
+    assert len(table) == 6000 and table["y"].notna().all()
+    assert len(charts.answer_marks(table)) <= charts.MOST_MARKS
     assert table["colour"].nunique() <= charts.MOST_COLOURS and "other" in set(table["colour"])
 
 
@@ -53,3 +54,14 @@ def test_points_stand_over_their_name_and_inside_the_frame() -> None:
     long = frame.assign(who=[f"a name of many letters, number {n}, and more" for n in range(4)])
     slanted = charts.answer_drawing(charts.answer_table(long, *titles), titles, COLOURS).to_dict()
     assert slanted["encoding"]["x"]["axis"]["labelAngle"] == -35
+
+
+def test_of_many_rows_the_peaks_are_drawn_in_their_order() -> None:
+    y = np.sin(np.arange(20_000) / 700.0)
+    y[[7_003, 15_001]] = 9.0, -9.0
+    table = charts.answer_table(pd.DataFrame({"x": np.arange(20_000), "y": y}), "x", "y", "")
+    marks = charts.answer_marks(table)
+    assert len(table) == 20_000 and 900 <= len(marks) <= charts.MOST_MARKS
+    assert {7_003, 15_001} <= set(marks["x"]) and marks["x"].is_monotonic_increasing
+    few = table.head(charts.MOST_MARKS)
+    assert charts.answer_marks(few) is few
