@@ -30,7 +30,15 @@ STATE_COLOURS = {
     "failed": "red",
     "lost": "red",
 }
-WARM_MODULES = ("core.features", "trainers.instrunet", "trainers.boosted_trees", "sklearn.metrics")
+WARM_MODULES = (
+    "altair",
+    "core.features",
+    "trainers.instrunet",
+    "trainers.boosted_trees",
+    "sklearn.metrics",
+    "pages.sweep_read",
+    "pages.study_claims",
+)
 WARM_AFTER_S = 4.0
 
 
