@@ -190,6 +190,4 @@ def _plan_and_start(text: str) -> None:
     except ValueError as error:
         shared.failed(error)
         return
-    st.query_params.clear()
-    st.query_params["sweep"] = sweep
-    st.rerun()
+    st.switch_page("pages/sweeps.py", query_params={"sweep": sweep})  # what was chosen leaves the address with the form

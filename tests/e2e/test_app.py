@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from core import audio, rundir
+from core import audio, rundir, sweeps
 from tests import made_runs
 from tests.conftest import eventually, processes_of
 from tests.e2e.conftest import IS_SAME, PROJECT, WATCH, at_fraction, attribute, never_back, serving, time_of, wait_past
@@ -188,6 +188,22 @@ def test_train_watch_come_back_stop_and_compare(opened: Callable[..., Any], cach
     table = page.get_by_test_id("stDataFrame").first
     table.locator("td", has_text="toy").first.wait_for(state="attached")
     assert parse_qs(urlsplit(page.url).query)["data"] == ["toy"]
+
+
+def test_a_sweep_with_a_name_of_its_own_starts_once_and_opens(opened: Callable[..., Any], cache: Path) -> None:
+    """The form's choices stand in the address, which leads to the sweep from then on."""
+    page = opened("sweeps")
+    name = page.get_by_role("textbox", name="Name")
+    name.fill("lrmom")
+    name.press("Enter")
+    page.wait_for_url("**name=lrmom*")
+    page.wait_for_selector(SCRIPT_RESTS)
+    page.get_by_role("button", name="Start 18 runs").click()
+    page.wait_for_url("**sweep=*")
+    page.get_by_role("button", name="Pause").wait_for(timeout=30_000)
+    (sweep,) = sweeps.listing()
+    assert parse_qs(urlsplit(page.url).query) == {"sweep": [sweep.id]} and sweep.name == "lrmom"
+    sweeps.cancel(sweep.id)
 
 
 def test_page_links_lead_to_their_pages(opened: Callable[..., Any]) -> None:
