@@ -28,6 +28,8 @@ from core.events import Changes, Checkpoint, Done, FitData, Metrics, Snapshot
 from core.steering import Steering, Stopped
 
 BEAT_S = 1.0
+LARGEST_LOSS = 1e12
+"""Losses begin near 1 to 1,000 here; one beyond this is on its way to infinity, and ends the run as diverged."""
 DENSE_STEPS = 1000
 """Every step is kept up to here; later ones are thinned to one in ten, a hundred … per decade."""
 
@@ -227,9 +229,9 @@ class Run:
                 self.writer.event("metrics", step=event.step, epoch=event.epoch, values=event.values)
             self.monitored = event.values.get(self.trainer.MONITOR, self.monitored)
             for name, value in event.values.items():
-                if name.endswith("/loss") and not math.isfinite(value):
+                if name.endswith("/loss") and not abs(value) <= LARGEST_LOSS:  # nor is a NaN
                     raise FloatingPointError(
-                        f"{name} became {value} at step {event.step}; try a smaller learning rate."
+                        f"{name} became {value:.3g} at step {event.step}; try a smaller learning rate."
                     )
             self.progress()
         elif isinstance(event, Checkpoint):

@@ -166,8 +166,8 @@ def test_a_trainer_that_never_says_done_fails_the_run(cache: Path, monkeypatch: 
     assert "ended without saying Done" in rundir.read_status(folder).reason
 
 
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_is_a_divergence(cache: Path, monkeypatch: pytest.MonkeyPatch, loss: float) -> None:
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 2e12, -2e12])
+def test_a_loss_that_is_no_number_or_explodes_is_a_divergence(cache: Path, monkeypatch: pytest.MonkeyPatch, loss: float) -> None:
     def fit(*_: Any, **__: Any) -> Generator[Event, Changes | None, None]:
         yield Metrics(0, 0.0, {"train/loss": 1.0})
         yield Metrics(1, 0.1, {"train/loss": loss})
@@ -178,7 +178,7 @@ def test_a_loss_that_is_no_number_is_a_divergence(cache: Path, monkeypatch: pyte
     assert runner.main(folder) == 1
     status = rundir.read_status(folder)
     assert (status.state, status.step) == ("diverged", 1)
-    assert status.reason == f"train/loss became {loss} at step 1; try a smaller learning rate."
+    assert status.reason == f"train/loss became {loss:g} at step 1; try a smaller learning rate."
     assert len(events(folder, "metrics")) == 2  # the bad number is in the curve
 
 
