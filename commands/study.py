@@ -21,7 +21,7 @@ def study(
     as_json: Json = False,
 ) -> None:
     """Put a study to the test: published beside measured, and a verdict for each claim, computed from the runs here."""
-    from core import studies
+    from core import studies, studytally
     from core.store import memory_store
 
     store = memory_store()
@@ -54,6 +54,8 @@ def study(
         typer.echo(f"{shown}\n")
     for fault in table.attrs.get("faults", ()):
         typer.echo(fault, err=True)
+    if told := " ".join(filter(None, (studytally.published(judged), studytally.ours(judged)))):
+        typer.echo(f"{told}\n")
     for claim, verdict in judged:
         whose = "" if claim.whose == "published" else " (ours)"
         typer.echo(f"{verdict.word.upper()}{whose}: {claim.text}\n    {verdict.sentence}")

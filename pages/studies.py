@@ -62,7 +62,8 @@ def _first_sentence(text: str) -> str:
 
 def _state(found: Reading, newest: dict[str, Summary]) -> None:
     """Where a study stands: never run, running, how many of its runs are there; what its claims came to."""
-    there, n_claims = found.wanted() - found.missing(), len(found.study.claims)
+    there = found.wanted() - found.missing()
+    n_claims = sum(claim.whose == "published" for claim in found.study.claims)
     variant = " (quick)" if found.is_quick else ""
     variant += f" on {found.runs.data}" if studies.elsewhere(found.study, found.runs) else ""
     results = study_reading.judged(found)  # not within the row below, where its progress would stand beside words
@@ -73,9 +74,11 @@ def _state(found: Reading, newest: dict[str, Summary]) -> None:
         elif not len(found.runs):
             st.badge("never run", color="gray", icon=":material/hourglass_empty:")
         here = f"{there} of {found.wanted()} runs are here{variant}"
-        st.caption(shared.plain(f"{n_claims} claim{'s' * (n_claims != 1)} · {here}"))
+        st.caption(shared.plain(f"{n_claims} published claim{'s' * (n_claims != 1)} · {here}"))
         if len(found.runs):
             study_claims.tally(results, is_run=True)
+    if len(found.runs):
+        study_claims.tally_of_ours(results)
     study_run.under_way(list(newest.values()))
 
 
@@ -138,7 +141,7 @@ def _one(name: str, listing: list[Summary]) -> None:
         st.caption(shared.plain(sentence))
     study_run.under_way(list(newest.values()))
     _start(found, newest)
-    summary = st.container(horizontal=True, vertical_alignment="center")
+    summary, beside = st.container(horizontal=True, vertical_alignment="center"), st.container()
     study_table.beside(found)
     for number, function in (study.published.figures if study.published else {}).items():
         if len(found.runs):
@@ -147,7 +150,12 @@ def _one(name: str, listing: list[Summary]) -> None:
                 study_claims.drawing(chart, 380)
     results = study_reading.judged(found)
     with summary:
+        if (n := sum(claim.whose == "published" for claim, _ in results)) and len(found.runs):
+            st.markdown(f"**Of {n} published claim{'s' * (n != 1)}:**")
         study_claims.tally(results, is_run=len(found.runs) > 0)
+    if len(found.runs):
+        with beside:
+            study_claims.tally_of_ours(results)
     study_claims.cards(found, results, newest)
     _foot(found, results)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from core import sweeps
+from core import studytally, sweeps
 from core.verdicts import ARTEFACT, CANNOT_TELL, CHECK_FAILED, NOT_REPRODUCED, REPRODUCED
 from pages import shared, study_reading, study_run, study_table
 from pages.drawing import finished
@@ -30,22 +30,27 @@ MEANINGS = {
     CANNOT_TELL: "runs are missing, or their interval holds both",
     CHECK_FAILED: "the study's own function fell over, which says nothing about the claim",
 }
-PLURALS = {ARTEFACT: "artefacts", CHECK_FAILED: "checks failed"}
 HEADINGS = {"published": "What was claimed", "ours": "What explains the numbers"}
 
 
 def badge(verdict: str, n: int | None = None, *, is_run: bool = True) -> None:
     """A verdict as word, sign and colour, with how many claims have it."""
     colour, icon = MARKS[verdict]
-    several = PLURALS.get(verdict, verdict) if n is not None and n != 1 else verdict
+    several = studytally.PLURALS.get(verdict, verdict) if n is not None and n != 1 else verdict
     label = several if is_run else f"{verdict} yet"
     st.badge(label if n is None else f"{n} {label}", color=colour, icon=icon)
 
 
 def tally(results: list[Judged], *, is_run: bool) -> None:
-    """How many claims have which verdict, side by side."""
-    for verdict, n in study_reading.counts(results).items():
+    """How many published claims have which verdict, side by side."""
+    for verdict, n in studytally.counts(results).items():
         badge(verdict, n, is_run=is_run)
+
+
+def tally_of_ours(results: list[Judged]) -> None:
+    """What became of the lab's own explanations, in a plain line: no badge of theirs is a published claim."""
+    if said := studytally.ours(results):
+        st.caption(shared.plain(said))
 
 
 def cards(found: Reading, results: list[Judged], newest: dict[str, sweeps.Summary]) -> None:

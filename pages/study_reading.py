@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,12 +144,6 @@ def _judged(name: str, is_quick: bool, claim: str, key: Key, _found: Reading) ->
     only = next(one for one in _found.study.claims if one.id == claim)
     (result,) = studies.judge(replace(_found.study, claims=(only,)), _found.runs)
     return result
-
-
-def counts(results: Sequence[Judged]) -> dict[str, int]:
-    """How many claims have each verdict, or a check that failed; those that none has left out."""
-    seen = Counter(verdict.word for _, verdict in results)
-    return {name: seen[name] for name in (*verdicts.VERDICTS, verdicts.CHECK_FAILED) if seen[name]}
 
 
 @st.cache_resource(max_entries=20, show_spinner="Comparing with the published table …")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from core import document, rundir, specs, studies, studycharts
+from core import document, rundir, specs, studies, studycharts, studytally
 from core.document import Block
 from core.studies import Published, Study
 from pages import study_claims, study_reading, study_table
@@ -59,6 +59,8 @@ def markdown(found: Reading, results: Sequence[Judged]) -> str:
     blocks += [Block("text", text) for text in (f"Source: {file.source}", file.about, *protocol(found)) if text]
     there = found.wanted() - found.missing()
     blocks.append(Block("text", f"{there} of {found.wanted()} runs were there when this was written."))
+    if len(found.runs):
+        blocks += [Block("text", said) for said in (studytally.published(results), studytally.ours(results)) if said]
     blocks += _table(found)
     for whose, heading in study_claims.HEADINGS.items():
         of = [one for one in results if one.claim.whose == whose]

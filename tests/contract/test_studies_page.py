@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
-from core import datasets, paths, studies, studycharts, sweeps
+from core import datasets, paths, studies, studycharts, studytally, sweeps
 from core.verdicts import ARTEFACT, CANNOT_TELL, CHECK_FAILED, NOT_REPRODUCED, REPRODUCED, Runs, Verdict
 from pages import study_claims, study_reading, study_report, study_table
 from tests import made_runs
@@ -115,7 +115,8 @@ def charts(app: AppTest) -> int:
 def test_a_study_that_was_never_run_shows_what_was_published_and_one_way_on(app: Any, name: str) -> None:
     study = studies.load(name)
     page = app(study=name)
-    assert all(word in words(page) for word in (f"{len(study.claims)} cannot be told yet", "Source"))
+    published = sum(claim.whose == "published" for claim in study.claims)
+    assert all(word in words(page) for word in (f"{published} cannot be told yet", "Source"))
     assert primary(page) == ["Run the main grid"]
     assert study.published is not None
     table = page.dataframe[0].value
@@ -127,7 +128,7 @@ def test_a_study_that_was_never_run_shows_what_was_published_and_one_way_on(app:
 
 def test_the_list_says_where_each_study_stands(app: Any) -> None:
     page = app()
-    assert "never run" in words(page) and f"{len(studies.load('implicit_em').claims)} claims" in words(page)
+    assert "never run" in words(page) and "9 published claims" in words(page)
     assert primary(page) == []
     page.button(key="panel.implicit_em").click().run()
     assert "24 runs" in words(seen(page)).replace("\\", "") and primary(page) == ["Run the main grid"]
@@ -162,15 +163,31 @@ def test_verdicts_stand_with_their_word_and_numbers(app: Any, monkeypatch: pytes
     page = app(study="implicit_em")
     study = studies.load("implicit_em")
     told = study_reading.judged(study_reading.reading(study, False, studies_store()))
-    for result, n in study_reading.counts(told).items():
-        assert f"{n} {result}" in words(page)
-    assert {ARTEFACT, NOT_REPRODUCED, REPRODUCED, CANNOT_TELL} == set(study_reading.counts(told))
+    for result, n in studytally.counts(told).items():
+        assert f"{n} {studytally.PLURALS[result] if n > 1 and result == ARTEFACT else result}" in words(page)
+    assert {ARTEFACT, NOT_REPRODUCED, REPRODUCED, CANNOT_TELL} == set(studytally.counts(told))
     text = words(page).replace("\\", "")
     assert all(verdict.sentence in text for _, verdict in told)
     assert charts(page) >= sum(verdict.chart is not None for _, verdict in told)
     assert "It needs stage width" in text and any(
         "width" in b.label for b in page.button if b.key == "run.sgd-law.implicit_em.width"
     )
+
+
+def test_the_published_claims_are_counted_without_our_own(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the card, at the head of the study and in its report: 9 claims are the report's, 7 the lab's."""
+    runs = implicit_em.made()
+    monkeypatch.setattr(studies, "runs_of", lambda *_, **__: runs)
+    found = study_reading.reading(study_reading.study("implicit_em"), False, studies_store())
+    told = study_reading.judged(found)
+    ours = [verdict.verdict for claim, verdict in told if claim.whose == "ours"]
+    published = [verdict.verdict for claim, verdict in told if claim.whose == "published"]
+    assert (len(published), len(ours)) == (9, 7) and ours.count(REPRODUCED) > 1
+    text = study_report.markdown(found, told).replace("\\", "")
+    for shown in (words(app()).replace("\\", ""), words(app(study="implicit_em")).replace("\\", "")):
+        assert f"-badge[:material/check_circle: {published.count(REPRODUCED)} reproduced]" in shown
+        assert f"Of our 7 explanations {ours.count(REPRODUCED)} hold" in shown and "16 claims" not in shown
+    assert f"9 published claims: {published.count(REPRODUCED)} reproduced" in text and "Of our 7 explanations" in text
 
 
 def test_a_mean_beyond_the_published_deviation_or_interval_is_marked(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:

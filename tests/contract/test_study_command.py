@@ -123,6 +123,8 @@ def test_a_check_that_falls_over_is_one_sentence_and_no_verdict(
     assert call(monkeypatch, "study", "slips") == 0
     out, err = capsys.readouterr()
     said = "The check slips failed, so nothing was judged: studies/slips.py, line 5: KeyError: 'no such column'."
+    counted = "3 published claims: 1 reproduced and 2 checks failed.\n\n"
+    assert out.index(counted) < out.index("CHECK FAILED: It slips.")
     assert f"CHECK FAILED: It slips.\n    {said}\n" in out and "REPRODUCED: It holds.\n" in out
     assert "The check tells_nothing failed, so nothing was judged: it returned NoneType, not a Verdict." in out
     assert "Traceback" not in out + err
