@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core import effects, wording
-from core.usable import mark, numbers, usable
+from core.usable import mark, numbers, ordered_levels, usable
 
 READING = {
     "axis": "Each small dot is a run; the large one is the mean over the other knobs with its 95 % interval. Dots far "
@@ -23,6 +23,8 @@ READING = {
     "cross or fan out: what one does depends on the other.",
     "heat": "Each cell is the mean over runs with these two levels, written in it. Look for a ridge that runs aslant: "
     "there the knobs must be moved together. Empty cells have no usable run.",
+    "points": "Each dot is a configuration, where its two levels lie; its colour is its mean. Look for a region of one "
+    "colour, and for places where no configuration was tried: nothing is known there.",
     "parallel": "One line per configuration, from knob to knob to its result. Drag along an axis to keep only the "
     "configurations that pass there.",
 }
@@ -115,7 +117,7 @@ def interaction_drawing(
     table: pd.DataFrame, x: str, other: str, response: str, colours: Mapping[str, Any]
 ) -> alt.LayerChart | alt.FacetChart:
     """A line per level of the second knob, told apart by colour, dash and shape."""
-    names = list(dict.fromkeys(table["other"]))
+    names = ordered_levels(table["other"])
     range_ = [colours["runs"][k % len(colours["runs"])] for k in range(len(names))]
     told: dict[str, Any] = {"sort": names, "title": wording.words(other), "legend": alt.Legend(symbolStrokeWidth=1)}
     colour = alt.Color("other:N", scale=alt.Scale(domain=names, range=range_), **told)
@@ -140,7 +142,7 @@ def interaction_drawing(
 
 def heat_drawing(table: pd.DataFrame, x: str, other: str, response: str) -> alt.LayerChart | alt.FacetChart:
     """The means of two knobs as coloured cells with the number in them; levels evenly spaced, as they were chosen."""
-    xs, ys = list(dict.fromkeys(table["level"])), list(dict.fromkeys(table["other"]))
+    xs, ys = ordered_levels(table["level"]), ordered_levels(table["other"])
     shown = table.assign(text=[wording.number_text(v) for v in table["mean"]])
     middle = float(table["mean"].min() + table["mean"].max()) / 2 if len(table) else 0.0
     base = alt.Chart(shown).encode(
@@ -156,6 +158,51 @@ def heat_drawing(table: pd.DataFrame, x: str, other: str, response: str) -> alt.
     title = f"{wording.sentence_case(wording.words(response))} by {wording.words(x)} and {wording.words(other)}"
     description = f"{title}: {len(table)} of {len(xs) * len(ys)} cells have runs."
     return alt.layer(cells, text).properties(height=alt.Step(44), title=title, description=description)
+
+
+def points_table(results: pd.DataFrame, response: str, factors: Sequence[str], x: str, other: str) -> pd.DataFrame:
+    """A row per configuration: level and other (texts), at and at_other (numbers or NaN), mean, n, name."""
+    columns = ["level", "other", "at", "at_other", "mean", "n", "name"]
+    data = usable(results, response, factors)
+    if x == other or x not in data.levels or other not in data.levels:
+        return pd.DataFrame(columns=columns)
+    places = {name: data.cell_codes[:, data.factors.index(of)] for name, of in (("level", x), ("other", other))}
+    table = pd.DataFrame(
+        {name: [data.levels[of][code] for code in places[name]] for name, of in (("level", x), ("other", other))}
+    )
+    n = np.bincount(data.cell_of)
+    table = table.assign(mean=np.bincount(data.cell_of, data.values) / n, n=n, name=data.cell_names)
+    return table.assign(at=positions(table["level"]), at_other=positions(table["other"])).reindex(columns=columns)
+
+
+def is_scattered(table: pd.DataFrame) -> bool:
+    """Whether a knob of a `points_table` has numbers of which none comes back, as a search draws them: a grid of these
+    two would be cells that stand alone."""
+    alone = [
+        table[at].notna().all() and table[level].is_unique for level, at in (("level", "at"), ("other", "at_other"))
+    ]
+    return len(table) > 2 and any(alone)
+
+
+def points_drawing(
+    table: pd.DataFrame, x: str, other: str, response: str, colours: Mapping[str, Any]
+) -> alt.LayerChart | alt.FacetChart:
+    """Configurations where their levels of two knobs lie, coloured by their mean."""
+    shown = few(table)
+    colour = alt.Color("mean:Q", title=wording.words(response), scale=alt.Scale(scheme="viridis"))
+    numeric = [alt.Tooltip("mean:Q", format=".4~g"), "n:Q"]
+    tooltip = [alt.Tooltip("level:N", title=wording.words(x)), alt.Tooltip("other:N", title=wording.words(other))]
+    y = table.assign(level=table["other"], at=table["at_other"])
+    across = _scattered_axis(alt.X, table, "level", "at", x)
+    dots = (
+        alt.Chart(shown)
+        .mark_point(filled=True, size=130, opacity=1, stroke=colours["real"], strokeWidth=0.5)
+        .encode(x=across, y=_scattered_axis(alt.Y, y, "other", "at_other", other), color=colour)
+        .encode(tooltip=[*tooltip, *numeric])
+    )
+    title = f"{wording.sentence_case(wording.words(response))} over {wording.words(x)} and {wording.words(other)}"
+    description = f"{title}: {wording.count_text(len(table), 'configuration')}."
+    return alt.layer(dots).properties(height=320, title=title, description=description)
 
 
 # ---- all knobs ----
@@ -235,3 +282,15 @@ def _level_axis(table: pd.DataFrame, of: str) -> alt.X:
         return alt.X("at:Q", title=wording.words(of), axis=axis, scale=alt.Scale(type=kind, zero=False, padding=24))
     names = list(dict.fromkeys(table["level"]))
     return alt.X("level:N", sort=names, title=wording.words(of), axis=alt.Axis(labelAngle=0, labelLimit=140))
+
+
+def _scattered_axis(channel: Any, table: pd.DataFrame, level: str, at: str, of: str) -> Any:
+    """An axis with round numbers of its own, since levels that were drawn are none; names where these are none."""
+    places = table["at"].to_numpy(dtype=float)
+    if len(places) and np.isfinite(places).all():
+        kind: Literal["log", "linear"] = "log" if is_log(places) else "linear"
+        scale = alt.Scale(type=kind, zero=False, padding=16)
+        axis = alt.Axis(format="~g", grid=True, tickCount=6, labelOverlap=True)
+        return channel(f"{at}:Q", title=wording.words(of), axis=axis, scale=scale)
+    sort = ordered_levels(table["level"])
+    return channel(f"{level}:N", sort=sort, title=wording.words(of), axis=alt.Axis(labelAngle=0, labelLimit=140))

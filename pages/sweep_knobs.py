@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import contours, effects, sweepcharts
 from core.sweepcharts import READING
-from pages.sweep_found import Look, chart, choose, computed, drawn, warn
+from pages.sweep_found import Look, chart, choose, computed, drawn, named, warn
 
 MOST_PAIR_LEVELS = 400
 """Combinations of two knobs that a heat map can still be read with."""
@@ -35,17 +35,27 @@ def show(look: Look, response: str) -> None:
     if not other:
         st.caption("A second knob would show here whether one depends on the other.")
         return
+    points = computed(_points, look, response, x, other)
+    is_scattered = sweepcharts.is_scattered(points)
     table = computed(_pair, look, response, x, other)
     with right:
         if table.empty:
             st.caption("No finished runs share levels of these two knobs.")
+        elif is_scattered and table["other"].is_unique:
+            st.caption(
+                f"No level of {named(other)} comes back: this design has one configuration a level, so there are no "
+                "lines to compare. The dots below show the two together."
+            )
         else:
             of = (table, x, other, response, look.colours)
             drawn(READING["interaction"], sweepcharts.interaction_drawing, *of)
             said = computed(_aliased, look, response, (x,))
             warn(w for w in computed(_aliased, look, response, (x, other)) if w not in said)
+    if is_scattered:
+        drawn(READING["points"], sweepcharts.points_drawing, points, x, other, response, look.colours)
     if 0 < len(table) <= MOST_PAIR_LEVELS:
-        drawn(READING["heat"], sweepcharts.heat_drawing, table, x, other, response)
+        if not is_scattered:
+            drawn(READING["heat"], sweepcharts.heat_drawing, table, x, other, response)
         if computed(_has_lines, look, response, x, other):
             drawn(contours.READING, contours.drawing, table, x, other, response, look.colours)
     _parallel(look, response)
@@ -72,6 +82,10 @@ def _aliased(look: Look, response: str, of: tuple[str, ...]) -> tuple[str, ...]:
 def _pair(look: Look, response: str, x: str, other: str) -> pd.DataFrame:
     results = look.effects(response)[0]
     return sweepcharts.pair_table(results, response, look.found.factors, x, other)
+
+
+def _points(look: Look, response: str, x: str, other: str) -> pd.DataFrame:
+    return sweepcharts.points_table(look.found.results, response, look.found.factors, x, other)
 
 
 def _has_lines(look: Look, response: str, x: str, other: str) -> bool:

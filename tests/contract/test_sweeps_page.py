@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 from core import many, paths, rundir, supervisor, sweepboard, sweeps
 from core.executors import local
 from core.store import memory_store
+from core.sweepcharts import READING
 from pages import shared, sweep_found, sweep_read
 from tests.contract.test_pages import HOSTILE, assert_text, opened, seen
 
@@ -67,6 +68,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         drawn = TEXT.replace("seeds", 'design = "random"\nseeds', 1).partition("[factors]")[0]
         drawn += '[factors]\nlearning_rate = {low = 0.001, high = 1.0, scale = "log"}\n[search]\ntrials = 15\n'
         train(started(folder, "drawn", drawn))
+        drawn = drawn.replace("trials = 15", "trials = 6").replace(
+            "[search]", "momentum = {low = 0.0, high = 0.9}\n[search]"
+        )
+        train(started(folder, "few", drawn))  # too few for thirds, and no level comes back
         equal = started(folder, "equal", TEXT.replace("epochs = 9", "epochs = 2"))
         train(equal)
         for one in folders(equal):  # every number the same in all runs, and one that is none
@@ -109,7 +114,7 @@ def every_view(sweep: str) -> Iterator[tuple[str, AppTest]]:
         yield view, seen(app.segmented_control(key="view").set_value(view).run())
 
 
-@pytest.mark.parametrize("sweep", ["full", "single", "diverged", "level", "drawn", "equal", "half"])
+@pytest.mark.parametrize("sweep", ["full", "single", "diverged", "level", "drawn", "few", "equal", "half"])
 def test_every_view_of_every_sweep_opens(filled: Path, sweep: str) -> None:
     for view, app in every_view(sweep):
         assert [box.value for box in app.error] == [], view
@@ -201,6 +206,15 @@ def test_levels_from_a_range_are_cut_into_thirds(filled: Path) -> None:
     assert app.dataframe[0].value["df"].tolist()[:1] == [2]  # three thirds
 
 
+def test_knobs_of_a_search_are_points_and_not_cells_that_stand_alone(filled: Path) -> None:
+    app = opened("pages/sweeps.py", sweep="few", view="Knobs")
+    text = told(app)
+    assert "No level of momentum comes back: this design has one configuration a level" in text
+    assert READING["points"] in text and READING["heat"] not in text and READING["interaction"] not in text
+    text = told(opened("pages/sweeps.py", sweep="full", view="Knobs"))
+    assert READING["heat"] in text and READING["interaction"] in text and READING["points"] not in text
+
+
 def test_a_sweep_that_goes_on_is_read_again(filled: Path) -> None:
     store = memory_store()
     record = sweeps.read("full")
@@ -270,7 +284,7 @@ def test_a_cancelled_sweep_offers_what_can_be_done_with_it(filled: Path) -> None
     """The terminal refuses to run again or to add to what was cancelled, and says to resume it first."""
     offered = {button.label for button in opened("pages/sweeps.py", sweep="failed").button}
     assert {"Run the 12 failed again", "Add seeds"} <= offered
-    sweeps.cancel("failed")
+    sweepflags.set_flag(sweeps.read("failed").id, "cancelled", True)  # while its last run failed
     app = opened("pages/sweeps.py", sweep="failed")
     assert {button.label for button in app.button} & {*offered, "Resume"} == {"Resume"}
     assert "Once it is resumed, the 12 runs that failed or diverged can be run again" in told(app)

@@ -51,6 +51,9 @@ def charts(frame: pd.DataFrame) -> dict[str, Any]:
         ),
         "interaction": sweepcharts.interaction_drawing(both, "learning_rate", "optimizer", loss, COLOURS),
         "heat": sweepcharts.heat_drawing(both, "learning_rate", "optimizer", loss),
+        "points": sweepcharts.points_drawing(
+            sweepcharts.points_table(frame, loss, FACTORS, "learning_rate", "optimizer"), *FACTORS[1::-1], loss, COLOURS
+        ),
         "curves": sweepcurves.curves_drawing(sweepcurves.curves_table(curves, levels), "optimizer", loss, COLOURS),
         "cells": sweepcurves.cells_drawing(sweepcurves.cells_table(frame, FACTORS), COLOURS),
         "effects": effectcharts.effects_drawing(effectcharts.effects_table(analysis), loss, COLOURS),
@@ -152,3 +155,42 @@ def test_classes_and_residual_tables() -> None:
     order = residuals["standardised"].to_numpy().argsort()
     assert (np.diff(residuals["normal"].to_numpy()[order]) >= 0).all() and len(residuals) == len(frame)
     assert isinstance(effectcharts.normal_drawing(residuals, COLOURS), alt.LayerChart)
+
+
+def drawn_at_random(n: int = 12, n_seeds: int = 3) -> pd.DataFrame:
+    """A search over two ranges: no level comes back, and the score rises with the learning rate alone."""
+    generator = np.random.default_rng(5)
+    rates, momenta = 10 ** generator.uniform(-3, 0, n), generator.uniform(0, 0.95, n)
+    rows = [(rate, momentum, seed) for rate, momentum in zip(rates, momenta, strict=True) for seed in range(n_seeds)]
+    frame = pd.DataFrame(rows, columns=["learning_rate", "momentum", "seed"])
+    return frame.assign(score=np.log10(frame["learning_rate"]) + generator.normal(0, 0.01, len(frame)), state="done")
+
+
+def test_numeric_levels_stand_in_their_order_on_both_axes_of_a_heat_map() -> None:
+    frame = drawn_at_random()
+    table = sweepcharts.pair_table(frame, "score", ["learning_rate", "momentum"], "learning_rate", "momentum")
+    told = sweepcharts.heat_drawing(table, "learning_rate", "momentum", "score").to_dict()
+    encoding = told["layer"][0]["encoding"]
+    across, up = ([float(level) for level in encoding[axis]["sort"]] for axis in ("x", "y"))
+    assert across == sorted(across) and len(across) == 12
+    assert up == sorted(up, reverse=True) and len(up) == 12  # the first stands on top
+    lines = sweepcharts.interaction_drawing(table, "learning_rate", "momentum", "score", COLOURS).to_dict()
+    legend = [float(level) for level in lines["layer"][1]["encoding"]["color"]["scale"]["domain"]]
+    assert legend == sorted(legend)
+
+
+def test_levels_that_never_come_back_are_drawn_as_points() -> None:
+    frame, knobs = drawn_at_random(), ["learning_rate", "momentum"]
+    table = sweepcharts.points_table(frame, "score", knobs, *knobs)
+    assert sweepcharts.is_scattered(table)
+    means = frame.groupby("learning_rate")["score"].mean()
+    assert dict(zip(table["at"], table["mean"], strict=True)) == pytest.approx(
+        {float(f"{k:.12g}"): v for k, v in means.items()}
+    )
+    assert sorted(table["at_other"]) == pytest.approx(sorted(frame["momentum"].unique())) and set(table["n"]) == {3}
+    encoding = sweepcharts.points_drawing(table, *knobs, "score", COLOURS).to_dict()["layer"][0]["encoding"]
+    assert encoding["x"]["scale"]["type"] == "log" and encoding["y"]["scale"]["type"] == "linear"
+    assert encoding["color"]["type"] == "quantitative"
+    grid = sweep()
+    table = sweepcharts.points_table(grid, "train/loss", FACTORS[:2], "learning_rate", "optimizer")
+    assert len(table) == 12 and not sweepcharts.is_scattered(table)
