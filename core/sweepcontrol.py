@@ -30,6 +30,9 @@ def pause(sweep: str) -> str:
     record = sweeprecord.read(sweep)
     if sweepflags.has(record.id, "cancelled"):
         raise ValueError(f"The sweep {record.id} was cancelled; there is nothing to pause.")
+    if sweepflags.has(record.id, "paused"):
+        return "It is paused already."
+    _check_moving(record, "pause")
     sweepflags.set_flag(record.id, "paused", True)  # groups see this; single runs are told
     asked = 0
     for _, folder, status in _started(record):
@@ -45,6 +48,7 @@ def resume(sweep: str) -> str:
     """Let a paused or cancelled sweep go on, and what was lost or never made as well; returns what happens now."""
     with sweeprecord.changing(sweep) as record:
         was_cancelled = sweepflags.has(record.id, "cancelled")
+        is_held = was_cancelled or sweepflags.has(record.id, "paused")
         for flag in ("paused", "cancelled"):
             sweepflags.set_flag(record.id, flag, False)
         if record.design == "bayesian" and len(record.cells) < record.trials:
@@ -54,12 +58,15 @@ def resume(sweep: str) -> str:
         for entry, folder, status in _started(record):
             if not status.is_finished and (status.state == "paused" or rundir.is_asked(folder, "pause")):
                 rundir.ask(folder, "resume")
+                is_held = True
             elif status.state in able and (status.is_finished or status.state == "queued") and not entry.outcome:
                 _forget_wishes(folder)
                 again.append(folder)
         supervisor.enqueue_all(again)
         missing = [entry for entry in record.entries if not (paths.runs() / entry.run).exists()]
         made = sweepruns.make_runs(record, missing, *_ground(record)) if missing else []
+        if not (is_held or again or made):
+            _check_moving(record, "resume")
     supervisor.look_again()
     supervisor.ensure()
     more = len(again) + len(made)
@@ -73,6 +80,7 @@ def cancel(sweep: str) -> str:
     sees the flag, and makes none.
     """
     with sweeprecord.changing(sweep) as record:
+        _check_moving(record, "cancel")
         wanted, taken, stopped, ended = set(record.runs), 0, 0, 0
         with supervisor.queueing():  # with the flag: the supervisor takes out what it finds, and that would not be told
             sweepflags.set_flag(record.id, "cancelled", True)
@@ -222,6 +230,14 @@ def _ground(record: Record) -> tuple[SweepFile, specs.Ground]:
 def _check_open(record: Record) -> None:
     if sweepflags.has(record.id, "cancelled"):
         raise ValueError(f"The sweep {record.id} was cancelled; resume it first.")
+
+
+def _check_moving(record: Record, what: str) -> None:
+    """ValueError where nothing of the sweep is still to come."""
+    states = [status for _, _, status in _started(record)]  # neither those that wait, nor those to be made
+    is_over = len(states) == len(record.entries) and not sweepflags.has(record.id, "driver")
+    if is_over and all(status.is_finished and status.state != "paused" for status in states):
+        raise ValueError(f"Every run of the sweep {record.id} has ended; there is nothing to {what}.")
 
 
 def _started(record: Record) -> list[tuple[Entry, Any, rundir.Status]]:

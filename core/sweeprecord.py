@@ -76,18 +76,21 @@ def ids() -> list[str]:
 
 
 def find(sweep: str) -> Path:
-    """The directory of a sweep by its id, the unique start of one, its name (the newest of it), or `latest`."""
+    """The directory of a sweep by its id, the start of one or its name where only one has it, or `latest`.
+
+    Raises ValueError where there is none, or several: what is done to a sweep must not be done to another.
+    """
     known = ids()
     named = [one for one in known if one == sweep or re.sub(r"^\d{8}-\d{6}-|\.\d+$", "", one) == sweep]
     starting = [one for one in known if sweep and one.startswith(sweep)]
     if sweep == "latest" and known:
         return root() / known[0]
-    if named:
-        return root() / named[0]
-    if len(starting) == 1:
-        return root() / starting[0]
-    if starting:
-        raise ValueError(f"{sweep!r} fits {len(starting)} sweeps: {', '.join(starting[:5])} …")
+    found = [one for one in named if one == sweep] or named or starting
+    if len(found) == 1:
+        return root() / found[0]
+    if found:
+        more = " …" if len(found) > 5 else ""
+        raise ValueError(f"{sweep!r} fits {len(found)} sweeps: {', '.join(found[:5])}{more}; say which.")
     raise ValueError(f"There is no sweep {sweep!r}; `python lab.py sweeps` lists them.")
 
 

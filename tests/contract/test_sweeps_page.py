@@ -16,7 +16,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import many, paths, rundir, supervisor, sweepboard, sweeps
+from core import many, paths, rundir, supervisor, sweepboard, sweepflags, sweeps
 from core.executors import local
 from core.store import memory_store
 from core.sweepcharts import READING

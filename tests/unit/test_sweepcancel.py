@@ -130,3 +130,17 @@ def test_who_wants_more_of_a_cancelled_sweep_resumes_it_first() -> None:
         control.resume(folder)
     sweeps.resume(sweep)
     assert len(supervisor.waiting()) == 8
+
+
+def test_what_has_ended_is_neither_paused_nor_cancelled_nor_resumed() -> None:
+    sweep = sweeps.start(sweepfile.parse(TEXT))
+    assert sweeps.pause(sweep) == "It is paused: those that wait do not start."
+    assert sweeps.pause(sweep) == "It is paused already."
+    assert sweeps.resume(sweep) == "It goes on."
+    for entry in sweeps.read(sweep).entries:
+        supervisor.claim(paths.runs() / entry.run)
+        rundir.set_status(paths.runs() / entry.run, rundir.Status("done"))
+    for act, word in ((sweeps.pause, "pause"), (sweeps.cancel, "cancel"), (sweeps.resume, "resume")):
+        with pytest.raises(ValueError, match=f"has ended; there is nothing to {word}"):
+            act(sweep)
+    assert sweeps.summary(sweep).state == "done"

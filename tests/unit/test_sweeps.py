@@ -219,6 +219,11 @@ def test_a_sweep_is_found_by_name_and_by_the_start_of_its_id(cache: Path, asleep
     assert {sweeprecord.find(word).name for word in (sweep, "depth", "latest", sweep[:15])} == {sweep}
     with pytest.raises(ValueError, match="There is no sweep 'width'"):
         sweeprecord.find("width")
+    other = sweeps.start(file)
+    for word in ("depth", sweep[:8]):
+        with pytest.raises(ValueError, match=f"'{word}' fits 2 sweeps: {other}, {sweep}; say which"):
+            sweeprecord.find(word)
+    assert {sweeprecord.find(word).name for word in (sweep, other)} == {sweep, other}
     assert not sweepflags.driven()
 
 
