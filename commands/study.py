@@ -24,6 +24,9 @@ def study(
     from core import studies, studytally
     from core.store import memory_store
 
+    for option, given in (("--stage", stage), ("--detach", detach)):
+        if given and not run:
+            raise ValueError(f"{option} goes with --run, which makes the runs; without it there is nothing to start.")
     store = memory_store()
     if name is None:
         return _list(studies.names(), store, quick, as_json)
@@ -63,7 +66,7 @@ def study(
 
 def _start(chosen: Any, runs: Any, quick: bool, stages: list[str] | None) -> list[str]:
     """The sweeps in which the missing runs are made: those that are under way, and new ones."""
-    from core import studies, supervisor
+    from core import studies, supervisor, sweeps
 
     known = list(studies.variants(chosen, quick=quick))
     for stage in stages or ():
@@ -76,7 +79,12 @@ def _start(chosen: Any, runs: Any, quick: bool, stages: list[str] | None) -> lis
                 f"Sweep {one.id} has these runs and is paused; `python lab.py sweeps resume {one.id}` lets it go on."
             )
         typer.echo(f"Sweep {one.id} has been started before and goes on.", err=True)
+    newest = studies.sweeps_of(chosen, sweeps.listing(), quick=quick)
+    wanted = studies.lacking(chosen, runs, quick=quick, stages=stages)
+    stopped = [one for stage, one in newest.items() if stage in wanted and one.state == "cancelled"]
     started = studies.start(chosen, runs, quick=quick, stages=stages)
+    for one in stopped if started else ():
+        typer.echo(f"Sweep {one.id} was cancelled and stays so; what it did not finish is made in a new one.", err=True)
     for sweep in started:
         typer.echo(f"Sweep {sweep}", err=True)
     if going:

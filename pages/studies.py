@@ -127,7 +127,11 @@ def _one(name: str, listing: list[Summary]) -> None:
     try:
         study = study_reading.study(name)
         _head(study)
-        if data := study_data.chosen(study):
+        data = study_data.chosen(study)
+        if data is None:
+            st.page_link("pages/studies.py", label="Another study", icon=":material/list:", query_params={})
+            return
+        if data:
             study = study_reading.study(name, data)
         default = "quick" if study_reading.first(study, shared.store()).is_quick else "full"
         quick = bool(study.file.quick) and _choose_variant(study, "variant", default) == "quick"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from core import studytally, sweeps
+from core import studyquick, studytally, sweeps
 from core.verdicts import ARTEFACT, CANNOT_TELL, CHECK_FAILED, NOT_REPRODUCED, REPRODUCED
 from pages import shared, study_reading, study_run, study_table
 from pages.drawing import finished
@@ -89,14 +89,26 @@ def _card(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> Non
 
 
 def _missing(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> None:
-    """What a claim that cannot be told still needs, with the button that starts it."""
+    """What a claim that cannot be told still needs, with the button that starts it; or that more of this variant
+    would be of no use."""
+    if found.is_quick and one.verdict.word == CANNOT_TELL and (why := studyquick.too_short(found.study, one.claim)):
+        st.caption(f":material/block: {shared.plain(why)}")
+        data = {"data": found.study.data} if found.study.data else {}
+        st.page_link(
+            "pages/studies.py",
+            label="See the full variant",
+            icon=":material/open_in_full:",
+            query_params={"study": found.study.name, "variant": "full"} | data,
+        )
+        return
     short = study_reading.is_short_of(found, one)
     plans = study_reading.plans(found) if short else {}
     for stage in short:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f":material/hourglass_empty: {shared.plain(study_run.needs(found, stage, plans[stage]))}")
-            if len(found.runs):  # before, the one button above starts it
-                study_run.start_button(found, stage, plans[stage], newest.get(stage), one.claim.id)
+            action = st.container(width="content")
+        if len(found.runs):  # before, the one button above starts it
+            study_run.start_button(found, stage, plans[stage], newest.get(stage), one.claim.id, action, st.container())
 
 
 def _decided(found: Reading, one: Judged) -> None:

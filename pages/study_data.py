@@ -11,8 +11,8 @@ from core.studies import Study
 FOLDER, RATED = "folder", "rated"
 
 
-def chosen(study: Study) -> str:
-    """The data set that was chosen; empty for what the study says, and while a folder has no name yet."""
+def chosen(study: Study) -> str | None:
+    """The data set that was chosen; empty for what the study says, None while a folder has no name yet."""
     own = study.file.data
     known = [own, *(name for name in _fitting(study.file.trainer) if name != own), FOLDER]
     asked = st.query_params.get("data", "")
@@ -36,9 +36,16 @@ def chosen(study: Study) -> str:
             bind="query-params",
             placeholder="a folder of audio with a CSV of labels",
             help="Absolute, or inside the folder that EARSHOT_DATA names. The CSV has path and label, and may have "
-            "group. Until it is named the study stands here as it is.",
+            "group.",
         )
-        return f"{FOLDER}:{place}" if place else ""
+        if not place.strip():
+            st.info(
+                "Name a folder of audio with a CSV of labels: absolute, or inside the folder that EARSHOT_DATA names. "
+                "Its runs and what they say of the claims will stand here.",
+                icon=":material/folder_open:",
+            )
+            return None
+        return f"{FOLDER}:{place}"
     return "" if name == own else str(name)
 
 

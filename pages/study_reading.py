@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import polyreports, studies, studyfaults, sweeps, verdicts
+from core import datasets, polyreports, shelf, studies, studyfaults, sweeps, verdicts
 from core.store import Store
 from core.studies import Judged, Runs, Study
 from core.sweepfile import SweepFile
@@ -181,8 +182,31 @@ def _plans(name: str, is_quick: bool, key: Key, _found: Reading) -> dict[str, Pl
 
 
 def plans(found: Reading) -> dict[str, Plan | str]:
-    """What each of its sweeps would mean, by stage; a sentence where one cannot be planned."""
+    """What each of its sweeps would mean, by stage; a sentence where one cannot be planned, or has no data here."""
+    if said := absent(found):
+        return dict.fromkeys(found.files, said)
     return _plans(found.study.name, found.is_quick, found.key, found)
+
+
+def absent(found: Reading) -> str:
+    """Why none of its missing runs can be made: their data is not here, and how to get it. Empty where it is, or where
+    no run is missing."""
+    data = found.files[verdicts.MAIN].data
+    if not found.missing() or datasets.is_made_here(data):
+        return ""
+    added = "\n".join(f"{name} {folder}" for name, folder in sorted(shelf.added().items()))
+    return _absent(data, os.environ.get("EARSHOT_DATA", ""), added)
+
+
+@st.cache_data(max_entries=20, show_spinner="Looking for the data …", ttl=60)
+def _absent(data: str, root: str, added: str) -> str:
+    try:
+        datasets.load(data)
+    except datasets.Missing as error:
+        return " ".join(str(error).split())
+    except (ValueError, OSError):  # it is there, and wrong: whoever starts a run is told by the run's own task
+        return ""
+    return ""
 
 
 def is_short_of(found: Reading, result: Judged) -> list[str]:

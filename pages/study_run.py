@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import studies, sweepplan, sweeps
 from core.sweepplan import Plan
@@ -63,6 +64,13 @@ def _ticking(moving: list[str]) -> None:
 def panel(found: Reading, newest: dict[str, sweeps.Summary], where: str) -> None:
     """Every sweep of the variant: the main grid first, the stages behind it. `where` keeps keys of two panels apart."""
     plans = study_reading.plans(found)
+    if absent := study_reading.absent(found):
+        there = f"{found.wanted() - found.missing()} of {found.wanted()} runs are here."
+        st.info(shared.plain(f"{there} {absent}"), icon=":material/database:")
+        data = next(iter(found.files.values())).data
+        label = f"How to get {data}, on the Datasets page"
+        st.page_link("pages/datasets.py", label=label, icon=":material/database:", query_params={"data": data})
+        return
     _row(found, MAIN, plans[MAIN], newest.get(MAIN), where)
     further = [stage for stage in found.files if stage != MAIN]
     if not further:
@@ -84,12 +92,13 @@ def _row(found: Reading, stage: str, plan: Plan | str, sweep: sweeps.Summary | N
         st.markdown(f"**{shared.plain(stage_name(stage).capitalize())}**{shared.plain(title)} · {there}")
         if found.missing(stage):
             st.caption(shared.plain(plan if isinstance(plan, str) else plan.sentence))
-            for warning in () if isinstance(plan, str) else plan.warnings:
+            # Of a stage nobody needs to hear what its lines in the study's file are short of: it is meant so.
+            meant = file.warnings if stage != MAIN else ()
+            for warning in () if isinstance(plan, str) else [one for one in plan.warnings if one not in meant]:
                 st.caption(f":material/warning: {shared.plain(warning)}")
             if 0 < found.missing(stage) < found.wanted(stage):
                 st.caption(f"Only the {found.missing(stage)} that are missing are made.")
-    with action:
-        start_button(found, stage, plan, sweep, where, is_primary=stage == MAIN)
+    start_button(found, stage, plan, sweep, where, action, st.container(), is_primary=stage == MAIN)
 
 
 def start_button(
@@ -98,32 +107,44 @@ def start_button(
     plan: Plan | str,
     sweep: sweeps.Summary | None,
     where: str,
+    action: DeltaGenerator,
+    below: DeltaGenerator,
     *,
     is_primary: bool = False,
 ) -> None:
-    """The button that starts one of the sweeps; the way to it where it is under way, nothing to do where all is there.
+    """In `action` the button that starts one of the sweeps; the way to it where it is under way, nothing to do where
+    all is there. What went wrong stands `below`, which is as wide as the page.
 
     Where the plan says what cannot be, there is no button: its sentence stands beside it.
     """
+    with action:
+        is_clicked = _is_clicked(found, stage, plan, sweep, where, is_primary)
+    if is_clicked:
+        with below:
+            _start(found, stage)
+
+
+def _is_clicked(
+    found: Reading, stage: str, plan: Plan | str, sweep: sweeps.Summary | None, where: str, is_primary: bool
+) -> bool:
     if not found.missing(stage):
         st.caption(":material/check: All runs are here.")
-        return
+        return False
     if sweep is not None and sweep.state in studies.UNDER_WAY:
         label = f"{stage_name(stage).capitalize()} is {sweep.state}"
         st.page_link("pages/sweeps.py", label=label, icon=":material/grid_view:", query_params={"sweep": sweep.id})
-        return
+        return False
     if isinstance(plan, str):
-        return
+        return False
     confirmed = not plan.asks or st.checkbox(shared.plain(plan.asks), key=f"yes.{where}.{found.study.name}.{stage}")
-    if st.button(
+    return st.button(
         f"Run {stage_name(stage)}{' (quick)' if found.is_quick else ''}",
         key=f"run.{where}.{found.study.name}.{stage}",
         type="primary" if is_primary else "secondary",
         icon=":material/play_arrow:",
         width="stretch" if is_primary else "content",
         disabled=not confirmed,
-    ):
-        _start(found, stage)
+    )
 
 
 def _start(found: Reading, stage: str) -> None:
@@ -167,4 +188,7 @@ def needs(found: Reading, stage: str, plan: Plan | str) -> str:
     some = f"{found.missing(stage)} of its {found.wanted(stage)} runs are missing"
     n = found.missing(stage)
     runs = f"{n} run{'s' * (n != 1)}" if n == found.wanted(stage) else some
-    return f"It needs {stage_name(stage)}: {runs}{time}."
+    said = f"It needs {stage_name(stage)}: {runs}{time}."
+    if not found.is_quick:
+        return said
+    return f"{said[:-1]} of the quick variant, which may not be enough: it trains less than the full one."

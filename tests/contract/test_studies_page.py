@@ -111,6 +111,13 @@ def charts(app: AppTest) -> int:
     return len(app.get("arrow_vega_lite_chart")) + len(app.get("vega_lite_chart"))
 
 
+@pytest.fixture
+def data_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every study's data were on this machine."""
+    monkeypatch.setattr(study_reading, "absent", lambda found: "")
+
+
+@pytest.mark.usefixtures("data_is_here")
 @pytest.mark.parametrize("name", studies.names())
 def test_a_study_that_was_never_run_shows_what_was_published_and_one_way_on(app: Any, name: str) -> None:
     study = studies.load(name)
@@ -126,6 +133,36 @@ def test_a_study_that_was_never_run_shows_what_was_published_and_one_way_on(app:
     assert all(claim.text in text for claim in study.claims)
 
 
+@pytest.mark.parametrize(("name", "said"), [("implicit_em", "mnist is not here"), ("instrunet", "IRMAS is not here")])
+def test_without_its_data_a_study_offers_no_run_but_the_way_to_the_data(app: Any, name: str, said: str) -> None:
+    page = app(study=name)
+    assert not [button for button in page.main.button if button.label.startswith("Run")]
+    (told,) = [info.value.replace("\\", "") for info in page.info if said in info.value]
+    assert "runs are here." in told and "\n" not in told
+    data = studies.load(name).file.data
+    links = [link for link in page.main.get("page_link") if link.proto.label.startswith(f"How to get {data}")]
+    assert [link.proto.query_string for link in links] == [f"data={data}"]
+    page = app(study="instrunet", variant="quick")  # its data is rendered here
+    assert primary(page) == ["Run the main grid (quick)"] and not [i for i in page.info if "not here" in i.value]
+
+
+@pytest.mark.usefixtures("data_is_here")
+def test_a_claim_beyond_the_quick_variant_says_so(app: Any) -> None:
+    told = words(app(study="implicit_em", variant="quick")).replace("\\", "")
+    assert "it trains for 30 epochs, and this speaks of epoch 100" in told  # Adam's
+    assert told.count("The quick variant cannot tell it") == 3
+    assert "16 runs of the quick variant, which may not be enough" in told  # of the others
+    assert "cannot tell it" not in words(app(study="implicit_em")).replace("\\", "")
+
+
+@pytest.mark.usefixtures("data_is_here")
+def test_a_stage_of_one_level_is_no_mistake(app: Any) -> None:
+    """Stage width has one learning rate, on purpose, in a file that nobody who runs the study has seen."""
+    told = words(app(study="implicit_em"))
+    assert "Stage width" in told and "has one level" not in told
+
+
+@pytest.mark.usefixtures("data_is_here")
 def test_the_list_says_where_each_study_stands(app: Any) -> None:
     page = app()
     assert "never run" in words(page) and "9 published claims" in words(page)
@@ -157,6 +194,7 @@ def test_no_study_at_all_is_said(app: Any, folder: Path) -> None:
     assert "There is none yet" in page.info[0].value
 
 
+@pytest.mark.usefixtures("data_is_here")
 def test_verdicts_stand_with_their_word_and_numbers(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = implicit_em.made()
     monkeypatch.setattr(studies, "runs_of", lambda *_, **__: runs)

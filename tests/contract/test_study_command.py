@@ -97,6 +97,8 @@ def test_studies_are_listed_and_judged_before_anything_ran(
         (("nothing",), "There is no study 'nothing'; there are"),
         (("../implicit_em",), "There is no study '../implicit_em'; there are"),
         (("implicit_em", "--run", "--stage", "nothing"), "There is no stage 'nothing'; there are main, width"),
+        (("implicit_em", "--stage", "width"), "--stage goes with --run, which makes the runs"),
+        (("implicit_em", "--detach"), "--detach goes with --run, which makes the runs"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -151,6 +153,22 @@ def test_a_study_that_was_begun_goes_on(
     assert f"is paused; `python lab.py sweeps resume {sweep}` lets it go on." in capsys.readouterr().err
     assert call(monkeypatch, "study", study, "--run", "--stage", "slow", "--detach", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["started"]) == 1
+
+
+def test_a_cancelled_sweep_is_named_and_another_one_started(
+    cache: Path, study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    words = ("study", study, "--run", "--stage", "main", "--detach", "--json")
+    assert call(monkeypatch, *words) == 0
+    (first,) = json.loads(capsys.readouterr().out)["started"]
+    sweeps.cancel(first)
+    assert call(monkeypatch, "study", study, "--run", "--stage", "slow", "--detach", "--json") == 0
+    assert "cancelled" not in capsys.readouterr().err  # that is another stage's
+    assert call(monkeypatch, *words) == 0
+    out, err = capsys.readouterr()
+    (second,) = json.loads(out)["started"]
+    assert second != first and f"Sweep {first} was cancelled and stays so;" in err
 
 
 @pytest.mark.slow

@@ -37,6 +37,17 @@ def test_other_data_is_a_link(app: Any) -> None:  # noqa: F811
     assert "instrunet on cues, split grouped:0" in plain(seen(page))
 
 
+@pytest.mark.parametrize("how", ["link", "choice", "blank"])
+def test_a_folder_without_a_name_is_asked_for_and_nothing_can_be_run(app: Any, how: str) -> None:  # noqa: F811
+    page = app(study="instrunet", **({"data": "folder"} if how == "link" else {}))
+    if how != "link":
+        page.selectbox(key="data").set_value("folder").run()
+    if how == "blank":
+        page.text_input(key="folder").set_value("  ").run()
+    assert "Name a folder of audio" in plain(seen(page)) and "Protocol" not in plain(page)
+    assert not [button for button in page.main.button if button.label.startswith("Run")]
+
+
 @pytest.mark.parametrize("data", ["nothing", HOSTILE, "folder:/no/such/place", "folder", "mnist"])
 def test_data_that_cannot_be_is_no_crash(app: Any, data: str) -> None:  # noqa: F811
     page = app(study="instrunet", data=data)
