@@ -106,12 +106,16 @@ class _Need:
 
 @dataclass
 class _Slot:
-    """A process at work and its runs: one, or a group that trains together. `child` is None where it was inherited."""
+    """A process at work and its runs: one, or a group that trains together. `child` is None where it was inherited.
+
+    One that is paused leaves the processor to others; on a GPU it keeps its memory, and so its place.
+    """
 
     folders: list[Path]
     need: _Need
     child: subprocess.Popen[bytes] | None = None
     looked_at: float = 0.0
+    is_resting: bool = False
 
 
 class _Supervisor:
@@ -174,6 +178,9 @@ class _Supervisor:
             self.seen_queue = -1
             return
         left = [one for one in zip(slot.folders, statuses, strict=True) if not one[1].is_finished]
+        is_resting = slot.need.device == "cpu" and {status.state for _, status in left} == {"paused"}
+        if is_resting != slot.is_resting:
+            slot.is_resting, self.seen_queue = is_resting, -1
         if all(rundir.is_asked(folder, "stop") for folder, _ in left):
             for folder, status in left[:1]:  # they are one process
                 press(folder, status, self.told, self.asked)
@@ -283,7 +290,8 @@ class _Supervisor:
 
     def used(self, device: str) -> float:
         """The share of a device that is taken."""
-        return sum(min(slot.need.share, 1.0) for slot in self.running.values() if slot.need.device == device)
+        taken = [slot.need for slot in self.running.values() if not slot.is_resting]
+        return sum(min(need.share, 1.0) for need in taken if need.device == device)
 
     def drive(self) -> bool:
         """See to it that every sweep that proposes cells has its process; whether there is any such sweep."""

@@ -18,6 +18,7 @@ import streamlit as st
 from core import decoding, disk, leftovers, paths, rundir, supervisor, sweeprecord
 from core.keeping import Keeper
 from core.store import Store, default_store
+from core.wording import count_text
 
 STATE_COLOURS = {
     "queued": "gray",
@@ -296,14 +297,14 @@ def _activity() -> None:
     supervisor.ensure()
     waiting = len(list(supervisor.queue().iterdir()))
     alone: list[tuple[str, str, rundir.Status]] = []
-    of_sweeps: dict[str, list[float]] = {}
+    of_sweeps: dict[str, list[rundir.Status]] = {}
     for folder in running:
         try:
             status, spec = rundir.read_status(folder), rundir.read_spec(folder)
         except ValueError:  # damaged: that run's own page says so, the others go on
             continue
         if spec.sweep:
-            of_sweeps.setdefault(spec.sweep, []).append(status.fraction)
+            of_sweeps.setdefault(spec.sweep, []).append(status)
         else:
             alone.append((folder.name, spec.trainer, status))
     for name, trainer, status in alone[:MOST_BESIDE]:
@@ -318,9 +319,13 @@ def _activity() -> None:
             icon=":material/stacked_line_chart:",
             query_params={"run": names},
         )
-    for sweep, fractions in of_sweeps.items():
-        n_runs = f"{len(fractions)} runs" if len(fractions) > 1 else "1 run"
-        st.progress(_share(sum(fractions) / len(fractions)), text=plain(f"{sweep.split('-', 2)[-1]}: {n_runs} at work"))
+    for sweep, statuses in of_sweeps.items():
+        n_paused = sum(status.state == "paused" for status in statuses)
+        n_busy = len(statuses) - n_paused
+        told = [f"{count_text(n_busy, 'run')} at work"] if n_busy else []
+        told += [f"{n_paused} paused" if n_busy else f"{count_text(n_paused, 'run')} paused"] if n_paused else []
+        share = sum(status.fraction for status in statuses) / len(statuses)
+        st.progress(_share(share), text=plain(f"{sweep.split('-', 2)[-1]}: {', '.join(told)}"))
         st.page_link("pages/sweeps.py", label="Watch it", icon=":material/grid_view:", query_params={"sweep": sweep})
     if waiting:
         st.caption(f"{waiting} waiting in the queue")

@@ -320,6 +320,23 @@ def test_runs_start_while_their_shares_fit(
     assert supervisor.waiting() == [small.name]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_paused_run_leaves_the_processor_to_others_and_keeps_a_gpu(
+    cache: Path, asleep: list[str], started: list[tuple[list[Path], int]], device: str
+) -> None:
+    first, second = (rundir.create(replace(new(), id=f"run-{number}", device=device)) for number in range(2))
+    for folder in (first, second):
+        supervisor.enqueue(folder)
+    watcher = supervisor._Supervisor()
+    watcher.tick()
+    rundir.set_status(first, rundir.Status("paused", pid=os.getpid(), heartbeat=time.time()))
+    watcher.tick()
+    assert [folders for folders, _ in started] == ([[first], [second]] if device == "cpu" else [[first]])
+    rundir.set_status(first, rundir.Status("running", pid=os.getpid(), heartbeat=time.time()))
+    watcher.tick()
+    assert watcher.used(device) == (2.0 if device == "cpu" else 1.0)  # it goes on at once, beside the other
+
+
 def test_a_group_starts_as_one_process(cache: Path, asleep: list[str], started: list[tuple[list[Path], int]]) -> None:
     first, other, second = shared(1.0, "group"), shared(1.0), shared(1.0, "group")
     gone = shared(1.0, "group")
