@@ -32,7 +32,7 @@ class Anova:
     "total". partial_omega2 estimates the population's share of variance, whose interval is `low`, `high`; partial_eta2
     is the share in these runs, too large where few degrees of freedom are left. eta2 and omega2 are shares of the
     whole (`omega2_low`, `omega2_high`). `runs` has fitted, residual (raw units), standardised (divided by its own
-    standard error), leverage, cell, seed.
+    standard error), leverage, cell, seed. `sentence_hc3` says the same as `sentence` by the HC3 tests.
     """
 
     response: str
@@ -49,6 +49,7 @@ class Anova:
     sentence: str
     warnings: tuple[str, ...]
     unit: str = "run"
+    sentence_hc3: str = ""
 
 
 def anova(
@@ -75,6 +76,8 @@ def anova(
     if reason:
         return _nothing(data, kind, level, reason)
     model, warnings, is_blocked = choose(data, order, block)
+    if not model.terms:
+        return _nothing(data, kind, level, no_term(data))
     if len(data.values) - model.matrix.shape[1] < 1:
         return _nothing(data, kind, level, "There are as many terms as runs, so nothing is left to measure scatter by.")
     told = factorial.f_tests(model, data.values, kind)
@@ -88,10 +91,11 @@ def anova(
     }
     table = _table(told, list(by), level)
     found = [*data.warnings, *warnings, *_scatter_warnings(told, table, data.unit)]
+    sentences = [_sentence(data, table, by, mixed, told.df_error, kind, is_blocked, errors) for errors in ("", "HC3")]
     return Anova(
         response, data.factors, kind, is_blocked, level, len(data.values), told.df_error,
-        float(told.error[0] / told.df_error), table, _runs(data, told), by,
-        _sentence(data, table, by, mixed, told.df_error, kind, is_blocked), tuple(found), data.unit,
+        float(told.error[0] / told.df_error), table, _runs(data, told), by, sentences[0], tuple(found), data.unit,
+        sentences[1],
     )  # fmt: skip
 
 
@@ -115,6 +119,15 @@ def why_not(data: Usable) -> str:
         unknown = f"the scatter between {mark(data.unit)}s is unknown"
         return f"{one} per cell: {unknown}, so no test and no interval can be given."
     return ""
+
+
+def no_term(data: Usable) -> str:
+    """Why a model without a term has none, as a sentence."""
+    n = len(data.cell_codes)
+    return (
+        f"An analysis of variance compares levels that come back; in these {n} configurations none does with others "
+        "of the other knobs, so no effect can be told from another."
+    )
 
 
 def choose(data: Usable, order: int, block: bool) -> tuple[factorial.Design, list[str], bool]:
@@ -150,6 +163,11 @@ def choose(data: Usable, order: int, block: bool) -> tuple[factorial.Design, lis
         return blocked, warnings, True
     warnings.append("Cells were run with different seeds, so seeds cannot be taken out as a block.")
     return model, warnings, False
+
+
+def f_text(f: float, df: int, df_error: int) -> str:
+    """ "F(3, 14) = 812"; "F(3, 14) without bound" where no scatter is left to divide by."""
+    return f"F({df}, {df_error}) " + ("without bound" if np.isinf(f) else f"= {wording.number_text(f)}")
 
 
 def term_name(factors: Sequence[str]) -> str:
@@ -244,19 +262,21 @@ def _scatter_warnings(told: factorial.FTests, table: pd.DataFrame, unit: str) ->
 
 def _sentence(
     data: Usable, table: pd.DataFrame, by: dict[str, tuple[str, ...]], mixed: dict[str, list[str]], df_error: int,
-    kind: str, is_blocked: bool,
+    kind: str, is_blocked: bool, errors: str,
 ) -> str:  # fmt: skip
+    """The terms one by one, judged by the classical F or by that of HC3."""
     name = wording.words(data.response)
     rows = {row.term: row for row in table.itertuples()}
     parts, depends = [], False
     for term, factors in by.items():
         row = rows[term]
-        shown = row.p < ALPHA
+        f, p = (row.f_hc3, row.p_hc3) if errors else (row.f, row.p)
+        shown = p < ALPHA
         span = wording.interval_text(row.low, row.high, share=True)
-        detail = (
-            f"(F({row.df}, {df_error}) = {wording.number_text(row.f)}, {wording.p_text(row.p)}, "
-            f"partial ω² {wording.share_text(row.partial_omega2)} {span})"
-        )
+        share = f"partial ω² {wording.share_text(row.partial_omega2)} {span}"
+        detail = f"({f_text(f, row.df, df_error)}, {wording.p_text(p)}, {share})"
+        if np.isinf(row.f):  # no interval of a share of nothing
+            detail = f"({data.unit}s of one cell do not differ at all, so F has no bound)"
         if term in mixed:  # what cannot be told apart is stated of none of them
             depends = depends or (shown and any(" × " in one for one in mixed[term]))
             either = f"{' or '.join(mixed[term])}, which these cells cannot tell apart, changes the {name} {detail}"
@@ -276,7 +296,8 @@ def _sentence(
     means = "" if data.unit == "run" else ", each its mean over seeds"
     seeds = ", seeds as block" if is_blocked else ""
     tail = " Main effects are averages over the other knobs: read them level by level." if depends else ""
-    how = f" (Type {kind} analysis of variance of {len(data.values)} {data.unit}s{means}, sum coding{seeds}.)"
+    robust = f", F and p by HC3: each {data.unit} has a scatter of its own; ω² by the classical F" if errors else ""
+    how = f" (Type {kind} analysis of variance of {len(data.values)} {data.unit}s{means}, sum coding{seeds}{robust}.)"
     return wording.sentence_case("; ".join(parts)) + "." + tail + how
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from core import wording
-from core.anova import Anova
+from core.anova import Anova, f_text
 from core.assumptions import Assumptions
 from core.contingency import Contingency
+from core.correlations import RHO, Correlations
 from core.effects import Comparisons
 from core.pareto import Front
 from core.usable import mark
@@ -21,6 +22,9 @@ READING = {
     "effects": "How much of the variance left by the others a knob explains, from 0 to 1, with its 95 % interval: an "
     "estimate for the population, drawn at 0 where it is below. An interval that reaches 0 is no effect shown; it does "
     "not say that there is none.",
+    "correlations": "Rank correlation of each numeric knob with the result, over configurations: 1 or −1 is the same "
+    "or the reverse order, 0 none. The line is the 95 % interval of this knob alone; one that reaches 0 shows nothing. "
+    "A knob that is best in the middle of its range can have 0.",
     "pairs": "Differences between two levels. The thick line is the 95 % interval of this pair alone, the thin one "
     "holds for all pairs together. Away from 0 in the thin line: shown whatever else was compared.",
     "residuals": "What the analysis leaves over, against what it expects. It should be a level band: a funnel means "
@@ -38,10 +42,7 @@ READING = {
 def effects_table(analysis: Anova) -> pd.DataFrame:
     """A row per term: term, value (partial ω², no less than 0), low, high, text ("F(3, 14) = 812, p < .001")."""
     rows = analysis.table[analysis.table["term"].isin(list(analysis.by))]
-    text = [
-        f"F({row.df}, {analysis.df_error}) = {wording.number_text(row.f)}, {wording.p_text(row.p)}"
-        for row in rows.itertuples()
-    ]
+    text = [f"{f_text(row.f, row.df, analysis.df_error)}, {wording.p_text(row.p)}" for row in rows.itertuples()]
     return pd.DataFrame(
         {
             "term": rows["term"],
@@ -66,6 +67,33 @@ def effects_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, An
     title = f"What moves the {wording.words(response)}"
     told = "; ".join(f"{row.term} {wording.share_text(row.value)}" for row in table.itertuples())
     return alt.layer(*layers).properties(height=alt.Step(28), title=title, description=f"{title}, partial ω²: {told}.")
+
+
+def correlations_table(found: Correlations) -> pd.DataFrame:
+    """A row per numeric knob: knob, value (Spearman's ρ), low, high, text (its adjusted p)."""
+    rows = found.table[found.table["test"] == RHO]
+    text = [f"{wording.p_text(p)} (Holm)" for p in rows["p_holm"]]
+    columns = {"knob": rows["knob"], "value": rows["statistic"].astype(float)}
+    columns |= {end: rows[end].astype(float) for end in ("low", "high")}
+    return pd.DataFrame(columns | {"text": text}).reset_index(drop=True)
+
+
+def correlations_drawing(
+    table: pd.DataFrame, response: str, colours: Mapping[str, Any]
+) -> alt.LayerChart | alt.FacetChart:
+    """Spearman's ρ of each numeric knob with its interval and a rule at 0."""
+    y, scale = alt.Y("knob:N", sort=list(table["knob"]), title=None), alt.Scale(domain=[-1, 1])
+    base = alt.Chart(table).encode(y=y, tooltip=["knob:N", *_numbers("value", "low", "high"), "text:N"])
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4], color=colours["real"])
+    x = alt.X("value:Q", title="Spearman's ρ (dot) and its 95 % interval", scale=scale)
+    layers = [
+        zero.encode(x=alt.X("zero:Q", scale=scale)),
+        base.mark_rule(strokeWidth=2.5, color=colours["train"]).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
+        base.mark_point(filled=True, size=90, opacity=1, color=colours["train"]).encode(x=x),
+    ]
+    title = f"What goes with the {wording.words(response)}"
+    told = "; ".join(f"{row.knob} {wording.share_text(row.value)}" for row in table.itertuples())
+    return alt.layer(*layers).properties(height=alt.Step(28), title=title, description=f"{title}, ρ: {told}.")
 
 
 def pairs_table(found: Comparisons) -> pd.DataFrame:

@@ -337,5 +337,9 @@ def _pairs_sentence(
     lead = f"Of {wording.count_text(n_compared, 'pair')} of {term_name(chosen)} {n_shown} differ in "
     lead += wording.words(data.response)
     how = "Holm-adjusted" + (", seeds as block" if is_blocked else "")
+    if not np.isfinite(largest["t"]):
+        return (
+            f"{lead} ({how}); the largest difference is {told} ({data.unit}s of one cell do not differ at all){over}."
+        )
     told += f" (t({int(largest['df'])}) = {wording.number_text(largest['t'])}, {wording.p_text(largest['p_holm'])}"
     return f"{lead} ({how}); the largest difference is {told}{g}){over}."

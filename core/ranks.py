@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from core import effectsize, factorial, wording
-from core.anova import ALPHA, alias_groups, choose, group_name, term_name, why_not
+from core.anova import ALPHA, alias_groups, choose, group_name, no_term, term_name, why_not
 from core.usable import Usable, usable
 
 N_PERMUTATIONS, MOST_NUMBERS = 20_000, 4_000_000
@@ -128,6 +128,9 @@ def _aligned(data: Usable, order: int, block: bool) -> RankTests:
     from scipy.stats import rankdata
 
     model, warnings, _ = choose(data, order, block)
+    if not model.terms:
+        reason = no_term(data)
+        return RankTests("none", reason, "", pd.DataFrame(columns=list(COLUMNS)), reason, data.warnings)
     groups = alias_groups(data, model.terms, order)
     values = data.values - data.values.mean()
     estimate = np.linalg.lstsq(model.matrix, values, rcond=None)[0]

@@ -73,6 +73,14 @@ def effects(table: pd.DataFrame, response: str) -> str:
     return _intervals(title, list(table["term"]), _numbers(table["value"]), [span], axis)
 
 
+def correlations(table: pd.DataFrame, response: str) -> str:
+    """`effectcharts.correlations_table`: rank correlation of each numeric knob with its interval."""
+    span = (_numbers(table["low"]), _numbers(table["high"]), 2.5)
+    axis = Axis("Spearman's ρ (dot) and its 95 % interval", ends=(-1.0, 1.0))
+    title = f"What goes with the {wording.words(response)}"
+    return _intervals(title, list(table["knob"]), _numbers(table["value"]), [span], axis, 0.0)
+
+
 def pairs(table: pd.DataFrame, response: str) -> str:
     """`effectcharts.pairs_table`: differences with their interval alone (thick) and together (thin)."""
     rows = table.head(MOST_ROWS)

@@ -14,6 +14,7 @@ import pandas as pd
 from core import (
     anova,
     assumptions,
+    correlations,
     effectcharts,
     effects,
     pareto,
@@ -145,6 +146,16 @@ def _several(told: _Sweep) -> list[str]:
 
 def _effects(told: _Sweep) -> Iterator[Block]:
     results, response, factors = told.results, told.response, told.found.factors
+    design = told.record.design
+    if correlations.never_back(told.found.results, response, factors, design):
+        found = correlations.correlations(told.found.results, response, factors, design=design)
+        yield from _quoted(found.sentence, found.warnings)
+        if not found.table.empty:
+            yield Block("table", f"Knobs and the mean {wording.words(response)}.", table=found.table)
+            figure = sweepfigures.correlations(effectcharts.correlations_table(found), response)
+            yield Block("figure", effectcharts.READING["correlations"], svg=figure)
+        if not told.note:
+            return
     if told.note:
         yield Block("warning", told.note)
     analysis = anova.anova(results, response, factors, kind=told.kind)

@@ -5,8 +5,20 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core import anova, assumptions, effectcharts, effects, equivalence, power, ranks, sweepboard, wording
+from core import (
+    anova,
+    assumptions,
+    correlations,
+    effectcharts,
+    effects,
+    equivalence,
+    power,
+    ranks,
+    sweepboard,
+    wording,
+)
 from core.assumptions import Assumptions
+from core.correlations import Correlations
 from core.effectcharts import READING
 from core.power import SweepPower
 from core.ranks import RankTests
@@ -25,6 +37,10 @@ def show(look: Look, response: str) -> None:
         st.info("This sweep varies no knob, so there is no effect to test.", icon=":material/tune:")
         return
     note = look.effects(response)[1]
+    if computed(_never_back, look, response):
+        _correlations(look, response)
+        if not note:
+            return
     left, right = st.columns(2)
     kind = left.segmented_control(
         "Sums of squares",
@@ -49,7 +65,7 @@ def show(look: Look, response: str) -> None:
     )
     analysis = computed(_anova, look, response, str(kind))
     st.subheader("Analysis of variance", anchor=False)
-    quote(analysis.sentence)
+    quote(analysis.sentence_hc3 if errors == "HC3" and analysis.sentence_hc3 else analysis.sentence)
     warn([note, *analysis.warnings] if note else analysis.warnings)
     if analysis.table.empty:
         return
@@ -60,6 +76,28 @@ def show(look: Look, response: str) -> None:
     if not note:
         _equivalence(look, response, list(analysis.factors))
     _trust(look, response, analysis)
+
+
+def _correlations(look: Look, response: str) -> None:
+    found = computed(_correlated, look, response)
+    st.subheader("Rank correlations", anchor=False)
+    quote(found.sentence)
+    warn(found.warnings)
+    if found.table.empty:
+        return
+    p = {name: [wording.p_text(value) for value in found.table[name].astype(float)] for name in ("p", "p_holm")}
+    table(found.table.assign(**p))
+    rows = effectcharts.correlations_table(found)
+    drawn(READING["correlations"], effectcharts.correlations_drawing, rows, response, look.colours)
+
+
+def _never_back(look: Look, response: str) -> tuple[str, ...]:
+    return correlations.never_back(look.found.results, response, look.found.factors, look.record.design)
+
+
+def _correlated(look: Look, response: str) -> Correlations:
+    results, factors = look.found.results, look.found.factors
+    return correlations.correlations(results, response, factors, design=look.record.design)
 
 
 def _anova(look: Look, response: str, kind: str) -> anova.Anova:

@@ -16,7 +16,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import many, paths, rundir, supervisor, sweepboard, sweepflags, sweeps
+from core import many, paths, rundir, supervisor, sweepboard, sweepflags, sweepreport, sweeps, wording
 from core.executors import local
 from core.store import memory_store
 from core.sweepcharts import READING
@@ -203,7 +203,33 @@ def test_one_seed_has_no_interval_and_equal_scores_nothing_to_explain(filled: Pa
 def test_levels_from_a_range_are_cut_into_thirds(filled: Path) -> None:
     app = opened("pages/sweeps.py", sweep="drawn", view="Effects")
     assert "cut into thirds" in told(app) and "each of 15 configurations counts once" in told(app)
-    assert app.dataframe[0].value["df"].tolist()[:1] == [2]  # three thirds
+    assert app.dataframe[1].value["df"].tolist()[:1] == [2]  # three thirds
+    assert "Spearman's ρ" in told(app)  # of the numbers themselves stands before
+
+
+def test_effects_of_a_search_are_rank_correlations_over_configurations(filled: Path) -> None:
+    app = opened("pages/sweeps.py", sweep="few", view="Effects")
+    text = told(app)
+    assert "compares levels that come back, which those of this random design do not" in text
+    assert app.dataframe[0].value["knob"].tolist() == ["learning rate", "momentum"]
+    assert app.dataframe[0].value["n"].tolist() == [6, 6]
+    for nothing in ("cells are empty", "> . (", "HC3", "differences are drawn", "aligned ranks"):
+        assert nothing not in text
+    blocks = sweepreport.report(memory_store(), "few")
+    quotes = "\n".join(block.text for block in blocks if block.kind == "quote")
+    assert "Spearman's ρ" in quotes and "Type III" not in quotes
+    assert not any("no data" in block.svg for block in blocks if block.kind == "figure" and "ρ" in block.svg)
+
+
+def test_the_sentence_on_effects_follows_the_chosen_scatter(filled: Path) -> None:
+    def first(app: AppTest) -> tuple[str, str]:
+        quoted = next(box.value for box in app.markdown if box.value.startswith("> "))
+        return quoted.replace("\\", ""), wording.number_text(float(app.dataframe[0].value["F"].iloc[0]))
+
+    classical, f = first(opened("pages/sweeps.py", sweep="full", view="Effects"))
+    robust, f_hc3 = first(opened("pages/sweeps.py", sweep="full", view="Effects", errors="HC3"))
+    assert f"= {f}, p" in classical and "HC3" not in classical
+    assert f"= {f_hc3}, p" in robust and "F and p by HC3" in robust
 
 
 def test_knobs_of_a_search_are_points_and_not_cells_that_stand_alone(filled: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import anova, assumptions, contingency, effectcharts, effects, pareto, sweepcharts, sweepcurves
+from core import anova, assumptions, contingency, correlations, effectcharts, effects, pareto, sweepcharts, sweepcurves
 from pages.palette import ROLES
 
 COLOURS = ROLES["dark"]
@@ -57,6 +57,9 @@ def charts(frame: pd.DataFrame) -> dict[str, Any]:
         "curves": sweepcurves.curves_drawing(sweepcurves.curves_table(curves, levels), "optimizer", loss, COLOURS),
         "cells": sweepcurves.cells_drawing(sweepcurves.cells_table(frame, FACTORS), COLOURS),
         "effects": effectcharts.effects_drawing(effectcharts.effects_table(analysis), loss, COLOURS),
+        "correlations": effectcharts.correlations_drawing(
+            effectcharts.correlations_table(correlations.correlations(frame, loss, FACTORS)), loss, COLOURS
+        ),
         "pairs": effectcharts.pairs_drawing(effectcharts.pairs_table(pairs), loss, COLOURS),
         "residuals": effectcharts.residual_drawing(residuals, loss, COLOURS),
         "normal": effectcharts.normal_drawing(residuals, COLOURS),
