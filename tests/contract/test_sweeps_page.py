@@ -226,8 +226,9 @@ def test_the_sentence_on_effects_follows_the_chosen_scatter(filled: Path) -> Non
         quoted = next(box.value for box in app.markdown if box.value.startswith("> "))
         return quoted.replace("\\", ""), wording.number_text(float(app.dataframe[0].value["F"].iloc[0]))
 
-    classical, f = first(opened("pages/sweeps.py", sweep="full", view="Effects"))
-    robust, f_hc3 = first(opened("pages/sweeps.py", sweep="full", view="Effects", errors="HC3"))
+    app = opened("pages/sweeps.py", sweep="full", view="Effects")
+    classical, f = first(app)
+    robust, f_hc3 = first(seen(app.segmented_control(key="errors").set_value("HC3").run()))
     assert f"= {f}, p" in classical and "HC3" not in classical
     assert f"= {f_hc3}, p" in robust and "F and p by HC3" in robust
 
