@@ -39,6 +39,8 @@ def sweep(
     for line in (plan.sentence, *plan.notes, *plan.warnings):
         typer.echo(line, err=True)
     if plan_only:
+        if plan.asks:
+            typer.echo(plan.asks, err=True)
         if as_json:
             typer.echo(json.dumps(plain(asdict(plan))))
         return
@@ -198,11 +200,7 @@ def add_seeds(
     sweep_id: str, seeds: Annotated[list[str], typer.Argument(help="Such as 4 5, or 4,5.")], as_json: Json = False
 ) -> None:
     """Run every cell with these seeds as well."""
-    said = ",".join(seeds).replace(",", " ").split()
-    for seed in said:
-        if not (seed.isascii() and seed.isdigit()):
-            raise ValueError(f"A seed is a whole number, not {seed!r}; write 4 5 or 4,5.")
-    _tell(sweep_id, sweeps.add_seeds(sweep_id, [int(seed) for seed in said]), as_json)
+    _tell(sweep_id, sweeps.add_seeds(sweep_id, sweepfile.seeds_of(" ".join(seeds))), as_json)
 
 
 @app.command("add-levels")
@@ -226,6 +224,8 @@ def report_sweep(
 
     if html and markdown:
         raise ValueError("Say either --html or --md; one file is one of them.")
+    if out is not None and out.suffix.lower() not in ("", ".md", ".markdown", ".html", ".htm"):
+        raise ValueError(f"A report is HTML or Markdown; let {out.name} end in .html or .md.")
     is_markdown = markdown or (not html and out is not None and out.suffix.lower() in (".md", ".markdown"))
     blocks = sweepreport.report(memory_store(), sweep_id, response=metric)
     written = document.as_markdown(blocks) if is_markdown else document.as_html(blocks)

@@ -138,6 +138,8 @@ def add_levels(sweep: str, factor: str, levels: Sequence[Any]) -> str:
         _check_open(record)
         if record.design != "grid":
             raise ValueError(f"Levels can be added to a grid; this sweep is {record.design}. Start a new one.")
+        if not levels:
+            raise ValueError(f"Say which levels of {factor}, such as 0.3, 1.")
         if factor not in record.factors:
             raise ValueError(f"{factor!r} is no factor of this sweep; there are {', '.join(record.factors)}.")
         config_class = load_trainer(record.trainer).Config

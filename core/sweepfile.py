@@ -32,6 +32,15 @@ def read(path: Path | str, *, quick: bool = False, stage: str = "", data: str = 
         raise ValueError(f"{path}, {error}") from None
 
 
+def seeds_of(text: str) -> list[int]:
+    """The seeds of "4, 5 6"; ValueError for what is no whole number."""
+    said = text.replace(",", " ").split()
+    for seed in said:
+        if not (seed.isascii() and seed.isdigit()):
+            raise ValueError(f"Seeds are whole numbers, such as 4, 5, 6; {seed!r} is not.")
+    return [int(seed) for seed in said]
+
+
 def on_data(text: str, data: str) -> str:
     """The same text with this data set in every part that names one on a line of its own: what a sweep keeps of its
     file must say what was run."""

@@ -17,6 +17,7 @@ import psutil
 from core import designs, machine, paths, rundir, sweeprecord
 from core.runner import load_trainer
 from core.sweepfile import SweepFile
+from core.wording import count_text
 
 WORKER_BYTES = 1_500_000_000
 """What a runner with torch loaded takes of the memory, roughly; no more workers than find room."""
@@ -25,6 +26,9 @@ LOOKED_AT_MOST = 30
 """Finished runs that an estimate is made from: the newest."""
 
 SPARE_DISK_SHARE = 0.9
+
+MOST_SEEDS = 12
+"""Seeds that a plan names one by one."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Plan:
             unknown = f"time unknown, no run of this kind ({self.kind}) was made yet"
         time = unknown if self.seconds is None else f"about {humanised(self.seconds)}"
         disk = "disk unknown until the first run" if self.bytes is None else f"about {sized(self.bytes)} on the disk"
-        kinds = f"{self.n_cells} cell{'s' * (self.n_cells != 1)} × {len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}"
+        seeds = f"{count_text(len(self.seeds), 'seed')}: {', '.join(map(str, self.seeds[:MOST_SEEDS]))}"
+        kinds = f"{count_text(self.n_cells, 'cell')} × {seeds}{' …' * (len(self.seeds) > MOST_SEEDS)}"
         return f"{self.n_runs} runs ({kinds}); {self.workers}; {time}; {disk}."
 
 

@@ -9,6 +9,14 @@ from typing import Any
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
 _PART = re.compile(r"\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+")
 _KEY = re.compile(rf"\s*((?:{_PART.pattern})(?:\s*\.\s*(?:{_PART.pattern}))*)\s*=")
+_PLAIN = {
+    "Invalid value": 'what stands there is neither a number, true, false, a "text" in quotes nor a [list, of, these]',
+    "Unclosed array": "a list is not closed by ], or has no comma between two values",
+    "Cannot overwrite a value": "this name has a value already",
+    "Expected '=' after a key in a key/value pair": "after a name comes = and its value",
+    "Invalid statement": "a line begins with a name, [a header] or a # comment",
+}
+"""What Python's reader says, in words for who never read of TOML; what is rarer keeps its own."""
 _OPEN = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -17,10 +25,9 @@ def load(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        said, at, place = str(error).partition(" (at line ")
-        if not at:  # "(at end of document)"
-            raise ValueError(f"line {len(text.splitlines()) or 1}: {said.partition(' (at')[0]}.") from None
-        raise ValueError(f"line {place.partition(',')[0]}: {said}.") from None
+        said, _, place = str(error).partition(" (at ")
+        number = int(place.split()[1].rstrip(",")) if place.startswith("line ") else len(text.splitlines()) or 1
+        raise ValueError(f"line {number}: {_PLAIN.get(said, said)}.") from None
 
 
 def lines(text: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import streamlit as st
@@ -19,6 +20,8 @@ DESIGNS = {
     "random": "random search",
     "bayesian": "Bayesian search (Optuna)",
 }
+LINE = re.compile(r"\bline \d+: ")
+"""Where a mistake is in a file; who fills in the form has seen none."""
 FIRST = {"toy": {"learning_rate": "0.01, 0.1, 1", "dropout": "0, 0.3"}}
 """Factors a new form starts with, so that Start does something sensible at once."""
 
@@ -36,7 +39,7 @@ def form() -> None:
         with st.expander("The same as a file", icon=":material/description:"):
             st.code(text, language="toml")
             st.caption("Save it, and `python lab.py sweep FILE.toml` starts the same sweep.")
-    _plan_and_start(text)
+    _plan_and_start(text, has_lines=how == "file")
 
 
 def _text() -> str | None:
@@ -78,8 +81,13 @@ def _described() -> str | None:
         placeholder="automatic",
         help="Leave it empty, and as many run as the machine has room for.",
     )
+    try:
+        numbers = sweepfile.seeds_of(seeds)
+    except ValueError as error:
+        shared.failed(error)
+        return None
     lines = [f"name = {_toml(name)}", f"trainer = {_toml(trainer)}", f"data = {_toml(data)}"]
-    lines += [f"design = {_toml(design)}", f"seeds = [{seeds}]"]
+    lines += [f"design = {_toml(design)}", f"seeds = {numbers}"]
     lines += [f"workers = {int(workers)}"] if workers else []
     chosen = st.multiselect(
         "Factors",
@@ -100,8 +108,12 @@ def _factor(knob: Knob, trainer: str, design: str) -> str:
     ends = f"{knob.sentence} Range: {knob.range_text}."
     if is_range:
         low, high = st.columns(2)
-        first = low.number_input(f"{knob.label}: from", value=_end(knob, knob.low), format="%g", help=ends)
-        last = high.number_input("to", value=_end(knob, knob.high), format="%g", key=f"to.{trainer}.{knob.name}")
+        near = _near(knob)
+        near = near if len(near) > 1 else [knob.low, knob.high]
+        kind = "%d" if knob.type is int else "%g"
+        key = f"from.{trainer}.{knob.name}"
+        first = low.number_input(f"{knob.label}: from", value=knob.type(near[0]), format=kind, key=key, help=ends)
+        last = high.number_input("to", value=knob.type(near[-1]), format=kind, key=f"to.{trainer}.{knob.name}")
         return f'{{low = {_toml(first)}, high = {_toml(last)}, scale = "{knob.scale}"}}'
     start = FIRST.get(trainer, {}).get(knob.name) or _levels(knob)
     unit = f" ({knob.unit})" if knob.unit else ""
@@ -109,9 +121,13 @@ def _factor(knob: Knob, trainer: str, design: str) -> str:
     return f"[{', '.join(_level(knob, part.strip(), trainer) for part in text.split(',') if part.strip())}]"
 
 
-def _end(knob: Knob, value: float | None) -> float | int:
-    assert value is not None
-    return int(value) if knob.type is int else float(value)
+def _near(knob: Knob) -> list[float]:
+    """A number's default with a neighbour on each side, inside its range; nothing where there is no default."""
+    if knob.default is None:
+        return []
+    steps = (0.1, 1, 10) if knob.scale == "log" else (0.5, 1, 2)
+    low, high = (-float("inf") if knob.low is None else knob.low), (float("inf") if knob.high is None else knob.high)
+    return list(dict.fromkeys(knob.type(min(max(float(f"{knob.default * step:.6g}"), low), high)) for step in steps))
 
 
 def _levels(knob: Knob) -> str:
@@ -122,10 +138,7 @@ def _levels(knob: Knob) -> str:
         return "false, true"
     if knob.type not in (int, float) or knob.default is None:
         return str(knob.default)
-    steps = (0.1, 1, 10) if knob.scale == "log" else (0.5, 1, 2)
-    low, high = (-float("inf") if knob.low is None else knob.low), (float("inf") if knob.high is None else knob.high)
-    found = dict.fromkeys(knob.type(min(max(knob.default * step, low), high)) for step in steps)
-    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in found)
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in _near(knob))
 
 
 def _level(knob: Knob, text: str, trainer: str) -> str:
@@ -166,14 +179,14 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _plan_and_start(text: str) -> None:
+def _plan_and_start(text: str, *, has_lines: bool) -> None:
     try:
         file = sweepfile.parse(text)
         quick = bool(file.quick) and st.toggle("Quick variant", help="Fewer seeds or epochs, as the file says.")
         with st.spinner("Counting …"):
             plan = sweeps.plan(file, quick=quick)
     except ValueError as error:
-        shared.failed(error)
+        shared.failed(error if has_lines else ValueError(LINE.sub("", str(error))))
         return
     st.markdown(shared.plain(plan.sentence))
     for note in plan.notes:

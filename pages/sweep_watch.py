@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core import sweepcurves, sweepflags, sweepplan, sweeps
+from core import sweepcurves, sweepfile, sweepflags, sweepplan, sweeps
 from core.sweeprecord import Record
 from core.wording import count_text
 from pages import palette, shared
@@ -55,8 +55,9 @@ def _levels(levels: object) -> str:
 
 def progress(record: Record, found: sweeps.Summary) -> None:
     """The bar and the grid, ticking while something moves, and the actions."""
-    if "sweep.told" in st.session_state:
-        st.success(shared.plain(st.session_state.pop("sweep.told")), icon=":material/check:")
+    with st.container():  # there also where nothing was told: what is below keeps its place, and stays open
+        if "sweep.told" in st.session_state:
+            st.success(shared.plain(st.session_state.pop("sweep.told")), icon=":material/check:")
     is_over = found.state in ("done", "cancelled", "incomplete", "paused")
     st.fragment(_ticking, run_every=None if is_over else EVERY_S)(record, is_over)
     _actions(record, found)
@@ -141,7 +142,7 @@ def _enlarge(record: Record) -> None:
         first = max(record.seeds) + 1
         text = seeds.text_input("New seeds", f"{first}, {first + 1}", key=f"seeds.{record.id}.{len(record.seeds)}")
         if button.button("Add seeds", width="stretch"):
-            _try_add(lambda: sweeps.add_seeds(record.id, _whole_numbers(text)))
+            _try_add(lambda: sweeps.add_seeds(record.id, sweepfile.seeds_of(text)))
         if record.design != "grid" or not record.factors:
             return
         factor, levels, more = st.columns([2, 2, 1], vertical_alignment="bottom")
@@ -150,13 +151,6 @@ def _enlarge(record: Record) -> None:
         if more.button("Add levels", width="stretch"):
             values = [part.strip() for part in wanted.split(",") if part.strip()]
             _try_add(lambda: sweeps.add_levels(record.id, str(name), values))
-
-
-def _whole_numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.replace(",", " ").split()]
-    except ValueError:
-        raise ValueError(f"Seeds are whole numbers, such as 4, 5, 6; {text!r} is not.") from None
 
 
 def _try_add(add: object) -> None:

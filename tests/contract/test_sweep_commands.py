@@ -38,7 +38,7 @@ def test_a_plan_and_mistakes(
 ) -> None:
     assert call(monkeypatch, "sweep", file, "--plan", "--json") == 0
     told = capsys.readouterr()
-    assert "4 runs (2 cells × 2 seeds)" in told.err and json.loads(told.out)["n_runs"] == 4
+    assert "4 runs (2 cells × 2 seeds: 1, 2)" in told.err and json.loads(told.out)["n_runs"] == 4
     Path(file).write_text(TEXT.replace("0.9", "9"))
     assert call(monkeypatch, "sweep", file) == 2
     assert "line 8: momentum must be 0 to 0.999, not 9" in capsys.readouterr().err
@@ -83,6 +83,9 @@ def test_a_report_is_a_file_unless_it_is_asked_for(
     assert "Momentum 0 has the highest" in told.out and not (tmp_path / "-").exists()
     assert call(monkeypatch, "sweeps", "report", "small", "--json") == 0
     assert json.loads(capsys.readouterr().out)["file"] is None
+    assert call(monkeypatch, "sweeps", "report", "small", "--out", "small.pdf") == 2
+    assert "A report is HTML or Markdown; let small.pdf end in .html or .md." in capsys.readouterr().err
+    assert not (tmp_path / "small.pdf").exists()
 
 
 def test_seeds_are_added_with_or_without_a_comma(
@@ -91,7 +94,7 @@ def test_seeds_are_added_with_or_without_a_comma(
     assert call(monkeypatch, "sweeps", "add-seeds", "small", "4,5", "6") == 0
     assert "6 runs are in the queue" in capsys.readouterr().out and sweeps.read(ended).seeds == [1, 2, 4, 5, 6]
     assert call(monkeypatch, "sweeps", "add-seeds", "small", "7;8") == 2
-    assert "A seed is a whole number, not '7;8'; write 4 5 or 4,5." in capsys.readouterr().err
+    assert "Seeds are whole numbers, such as 4, 5, 6; '7;8' is not." in capsys.readouterr().err
 
 
 def test_a_newcomer_is_shown_a_whole_file(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from core import sweepfile, tomlplace
@@ -118,6 +120,28 @@ def test_a_search_may_not_look_at_the_test_part() -> None:
         sweepfile.parse(text)
     found = sweepfile.parse(text.replace("test/", "validation/")).search
     assert (found.direction, found.sampler) == ("maximize", "tpe")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = 1\nb = [1, x]", 'line 2: what stands there is neither a number, true, false, a "text" in quotes'),
+        ("a = [1-3]", "line 1: a list is not closed by ], or has no comma between two values."),
+        ("a = 1\n\na = 2", "line 3: this name has a value already."),
+        ("a", "line 1: after a name comes = and its value."),
+        ("\n= 3", "line 2: a line begins with a name"),
+    ],
+)
+def test_what_is_no_toml_is_told_in_plain_words(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        tomlplace.load(text)
+
+
+def test_seeds_are_read_with_commas_or_without() -> None:
+    assert sweepfile.seeds_of("1, 2 3,4") == [1, 2, 3, 4] and sweepfile.seeds_of(" ") == []
+    for wrong in ("1-3", "1, x", "-1", "1.5", "²"):
+        with pytest.raises(ValueError, match=r"Seeds are whole numbers, such as 4, 5, 6; '.*' is not."):
+            sweepfile.seeds_of(wrong)
 
 
 def test_lines_of_keys() -> None:
