@@ -55,6 +55,8 @@ def study(
     elif len(table):
         shown = table.drop(columns=["sd"]).to_string(index=False, na_rep="—", float_format=lambda v: f"{v:.5g}")
         typer.echo(f"{shown}\n")
+        if "seconds" in set(table["metric"]) and (why := studies.untimed(runs)):
+            typer.echo(f"seconds: {why}\n")
     for fault in table.attrs.get("faults", ()):
         typer.echo(fault, err=True)
     if told := " ".join(filter(None, (studytally.published(judged), studytally.ours(judged)))):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from core import datasets, paths, studyfaults, sweepchecks, sweepfile, verdicts
-from core.studybeside import compare, elsewhere
+from core.studybeside import compare, elsewhere, untimed
 from core.studyruns import UNDER_WAY, coverage, lacking, runs_of, sweeps_of, under_way, variants
 from core.sweepfile import SweepFile
 from core.verdicts import Refusal, Runs, Verdict
@@ -44,10 +44,11 @@ __all__ = [
     "start",
     "sweeps_of",
     "under_way",
+    "untimed",
     "variants",
 ]
 
-CLAIM_KEYS = ("id", "text", "check", "args", "chart", "whose", "needs")
+CLAIM_KEYS = ("id", "text", "check", "args", "chart", "read", "whose", "needs")
 PUBLISHED_KEYS = ("columns", "rows", "digits", "derived", "note", "figures")
 SD = "_sd"
 
@@ -55,7 +56,8 @@ SD = "_sd"
 @dataclass(frozen=True)
 class Claim:
     """A sentence and the function that judges it. `whose` is "published", or "ours" for what explains or refutes;
-    `needs` are the sweeps without whose runs it cannot be told: "main", or names of stages."""
+    `needs` are the sweeps without whose runs it cannot be told: "main", or names of stages; `read` says what to look
+    for in its chart."""
 
     id: str
     text: str
@@ -64,6 +66,7 @@ class Claim:
     chart: str = ""
     whose: str = "published"
     needs: tuple[str, ...] = (verdicts.MAIN,)
+    read: str = ""
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,8 @@ def _claim(raw: dict[str, Any], number: int, module: ModuleType | None, file: Sw
     for key in ("id", "text", "check"):
         if not isinstance(raw.get(key), str) or not raw[key]:
             _wrong(file, f"{place}.{key}", f"A claim needs its {key}, a text in quotes.")
+    if not isinstance(raw.get("read", ""), str):
+        _wrong(file, f"{place}.read", "read is a sentence in quotes: what to look for in the claim's chart.")
     args, whose = raw.get("args", {}), raw.get("whose", "published")
     if whose not in ("published", "ours"):
         _wrong(file, f"{place}.whose", f'whose is "published" or "ours", not {whose!r}.')
@@ -245,7 +250,16 @@ def _claim(raw: dict[str, Any], number: int, module: ModuleType | None, file: Sw
     if not isinstance(needs, list) or any(stage not in known for stage in needs):
         _wrong(file, f"{place}.needs", f"needs is a list of stages among {', '.join(known)}, not {needs!r}.")
     fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
-    return Claim(raw["id"], raw["text"], raw["check"], fixed, raw.get("chart", ""), whose, tuple(needs))
+    return Claim(
+        raw["id"],
+        raw["text"],
+        raw["check"],
+        fixed,
+        raw.get("chart", ""),
+        whose,
+        tuple(needs),
+        " ".join(raw.get("read", "").split()),
+    )
 
 
 def _function(file: SweepFile, module: ModuleType | None, name: str, place: str) -> Any:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core import studyfaults
 from core.stats import t_interval
-from core.verdicts import Runs
+from core.verdicts import MAIN, Runs
 
 if TYPE_CHECKING:
     from core.studies import Published, Study
@@ -60,6 +60,28 @@ def elsewhere(study: Study, runs: Runs) -> str:
         f"These runs are on {runs.data}, the published numbers on {study.published.data}: none of ours stands beside "
         f"them. The claims are judged on {runs.data}, and what is said of them is said of it alone."
     )
+
+
+def untimed(runs: Runs) -> str:
+    """Why the runs of the main grid have no seconds to stand beside published ones, and what those that trained one
+    after another say of them; empty where they have."""
+    main = runs.main
+    if not len(main) or np.isfinite(main.column("seconds")).any():
+        return ""
+    said = "None of ours stands beside them: runs that train together in one process have no seconds of their own."
+    rows = runs.only().results
+    if not {"epoch_seconds", "epochs"} <= set(rows) or not len(main.column("epochs").dropna()):
+        return said
+    timed = rows[(rows["stage"] != MAIN) & np.isfinite(rows["epoch_seconds"].astype(float))]
+    epochs = float(main.column("epochs").max())
+    for stage, alone in timed.groupby("stage"):
+        levels = [name for name in runs.factors if name in alone]
+        pace = epochs * (alone.groupby(levels) if levels else alone.groupby("stage"))["epoch_seconds"].mean()
+        said += (
+            f" Those of stage {stage}, of {alone['epochs'].max():g} epochs, trained one after another: at their pace "
+            f"{epochs:g} epochs take {pace.min():.0f} to {pace.max():.0f} s, on another machine than the published."
+        )
+    return said
 
 
 def _beside(table: Published, printed: dict[str, Any], metric: str, seen: np.ndarray) -> dict[str, Any]:

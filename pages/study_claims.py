@@ -85,7 +85,7 @@ def _card(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> Non
             _decided(found, one)
         if picture is not None:
             with picture:
-                drawing(chart)
+                drawing(chart, read=claim.read)
 
 
 def _missing(found: Reading, one: Judged, newest: dict[str, sweeps.Summary]) -> None:
@@ -137,12 +137,15 @@ def _own_chart(found: Reading, one: Judged) -> Any:
     return study_reading.figure(found, one.claim.chart) if one.claim.chart and len(found.runs) else None
 
 
-def drawing(chart: Any, height: int = 300) -> None:
-    """A chart, and under it how to read it (the axes and series, as its alt text says them); or why there is none."""
+def drawing(chart: Any, height: int = 300, read: str = "") -> None:
+    """A chart, and under it what to look for (where nothing is said, its alt text); or why there is none."""
     if isinstance(chart, str):
         st.error(shared.plain(chart), icon=":material/bug_report:")
         return
     st.altair_chart(finished(chart), height=height)
+    if read:
+        st.caption(shared.plain(f"How to read it: {read}"))
+        return
     title, about = getattr(chart, "title", ""), getattr(chart, "description", "")
     if isinstance(about, str):
         read = about.removeprefix(title).lstrip(". ") if isinstance(title, str) else about

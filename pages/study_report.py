@@ -90,7 +90,7 @@ def _table(found: Reading) -> list[Block]:
     for metric in published.metrics:
         rows = whole[whole["metric"] == metric].reset_index(drop=True)
         if has_ours:
-            blocks.append(Block("text", study_table.summary(whole, metric)))
+            blocks.append(Block("text", study_table.summary(whole, metric, found.runs)))
         blocks += [Block("subheading", metric), Block("table", table=study_table.shown(rows, published, metric))]
         blocks += _pictures(rows[rows["published"].notna()], published, metric) if has_ours else []
     return blocks

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import metrics, studies, studycharts
-from core.studies import Published
+from core.studies import Published, Runs
 from pages import palette, runnames, shared, study_reading
 from pages.drawing import finished
 from pages.study_reading import Reading
@@ -43,7 +43,7 @@ def beside(found: Reading) -> None:
         st.info(shared.plain(elsewhere), icon=":material/database:")
     has_ours = len(found.runs) > 0 and not elsewhere
     if has_ours:
-        st.markdown("  \n".join(shared.plain(summary(whole, name)) for name in names))
+        st.markdown("  \n".join(shared.plain(summary(whole, name, found.runs)) for name in names))
     metric = st.segmented_control(
         "Metric",
         names,
@@ -162,10 +162,12 @@ def shown(rows: pd.DataFrame, published: Published, metric: str) -> pd.DataFrame
     return table
 
 
-def summary(whole: pd.DataFrame, metric: str) -> str:
+def summary(whole: pd.DataFrame, metric: str, runs: Runs) -> str:
     """How one metric comes out over all rows, in a sentence."""
     rows = whole[(whole["metric"] == metric) & (whole["n"] > 0)]
     if rows.empty:
+        if metric == "seconds" and (why := studies.untimed(runs)):
+            return f"{metric}: {why}"
         return f"{metric}: no run has it."
     inside, held = [within(row) for _, row in rows.iterrows()], [holds(row) for _, row in rows.iterrows()]
     with_sd, several = sum(one != NO_SD for one in inside), sum(one not in (ONE_SEED, NO_SD) for one in held)

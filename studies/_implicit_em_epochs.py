@@ -63,10 +63,12 @@ def convergence_follows_width_over_threshold(
     slope = by_cell(of, pd.Series(slopes, dtype=float), "hidden_units")
     by_width = _over_widths(used)
     late = sum(not reached for reached in used["is_reached"])
+    law = "K/θ" if factor == 1 else f"{factor:g}·K/θ"
     said = (
-        f"Epoch ∝ 1/θ^p, p = {over_cells(slope, *ends, '.2f')}; with K to the power {by_width.text('.2f')} "
-        "configurations; "
-        f"{over_cells(ratio, *ends, '.2f')}, times {factor:g}·K/θ"
+        "Were the law exact, these three would be 1. "
+        f"The measured epoch over {law}: {over_cells(ratio, *ends, '.2f')}; "
+        f"the power of 1/θ with which it goes: {over_cells(slope, *ends, '.2f')}; "
+        f"and that of K: {by_width.text('.2f')} configurations"
     )
     said += f"; {late} of {len(used)} crossings due and not seen" if late else ""
     if len(of.diverged):
@@ -157,7 +159,7 @@ def _over_widths(used: pd.DataFrame) -> Interval:
 def _width_chart(used: pd.DataFrame, of: Runs, thresholds: Sequence[float], factor: float, optimizer: str) -> object:
     grid = pd.DataFrame({"threshold": np.geomspace(min(thresholds), max(thresholds), 30)})
     laws = {
-        f"{factor:g}·K/θ, K = {k:g}": grid.assign(epoch=factor * k / grid["threshold"])
+        f"{'' if factor == 1 else f'{factor:g}·'}K/θ, K = {k:g}": grid.assign(epoch=factor * k / grid["threshold"])
         for k in sorted(of.column("hidden_units").dropna().unique())
     }
     return curvecharts.points(

@@ -53,7 +53,7 @@ def scale_free_loss_is_flat(runs: Runs, from_epoch: float = 10.0, share: float =
     table = pd.DataFrame(rows, columns=["run", "change_of_loss", "change_of_scale_free_loss", "share"])
     frame = _long(main, {"L": LOSS, "F": SCALE_FREE})
     chart = curvecharts.series(
-        frame, "epoch", "value", "curve", detail="line", title="Loss with (L) and without (F) the scale of the weights",
+        frame, "epoch", "value", "curve", detail="line", title="Loss L, and F: L without the weights' scale",
         x_title="epoch (log)", y_title="nats per batch", log=(True, False),
     )  # fmt: skip
     found = by_cell(main, table.set_index("run")["share"])

@@ -37,14 +37,17 @@ def sgd_is_faster(runs: Runs, cells: int = 8, less: float = 0.09, digit: float =
     gap = difference(sgd, adam)
     mean, low, high = (100 * (1 - float(np.exp(end))) for end in (gap.mean, gap.high, gap.low))
     found = Interval(mean, low, high, gap.n)
-    said = f"{chosen.losses()}An epoch with SGD takes {found.text('.1f', ' %')} runs each, less time than one with Adam"
+    numbers = found.text(".1f", " %").partition(", n =")[0]
+    said = f"{chosen.losses()}An epoch with SGD takes {numbers} less time than one with Adam (n = {found.n} runs each)"
     named = f"the published {100 * less:g} %"
     least, most = 100 * (less - digit / 2), 100 * (less + digit / 2)
     place = found.where(least, most)
     if place == "outside":
         if found.low > most:
-            return Verdict(NOT_REPRODUCED, f"{said}: SGD is faster, and by more than {named}.", table)
-        small = f"faster, but by less than {named}" if found.low > 0 else f"faster, if at all, by less than {named}"
+            why = f"SGD is faster, as claimed, but by more than claimed: {named} are outside the interval"
+            return Verdict(NOT_REPRODUCED, f"{said}. {why}.", table)
+        small = f"faster, as claimed, but by less than claimed: {named} are outside the interval"
+        small = small if found.low > 0 else f"faster, if at all, by less than {named}"
         return Verdict(NOT_REPRODUCED, f"{said}: SGD is {'slower' if found.high < 0 else small}.", table)
     if found.low > 0:
         return Verdict(REPRODUCED, f"{said}: above 0, and {named} is among it.", table)

@@ -21,6 +21,8 @@ EXPECTED = {
     "underpowered": {CANNOT_TELL},  # all that it asks for is there, but it scatters
     "lacking": {CANNOT_TELL},
 }
+WIDEST_TITLE = 50
+"""Characters that find room over a chart in the right half of a claim's card."""
 CLAIMS = [(name, claim) for name in studies.names() for claim in studies.load(name).claims]
 
 
@@ -47,6 +49,8 @@ def test_every_claim_is_judged_by_its_runs(name: str, claim: Any) -> None:
         assert isinstance(found.evidence, pd.DataFrame) and found.evidence.columns.is_unique
         if found.chart is not None:
             assert isinstance(found.chart, alt.TopLevelMixin) and found.chart.to_dict()["description"]
+            assert len(found.chart.to_dict()["title"]) <= WIDEST_TITLE, "it is cut off beside the claim"
+            assert claim.read.endswith("."), f"claim {claim.id} has a chart and nothing says what to look for in it"
 
 
 @pytest.mark.parametrize(("name", "claim"), CLAIMS, ids=lambda value: getattr(value, "id", value))

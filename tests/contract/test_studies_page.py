@@ -207,6 +207,7 @@ def test_verdicts_stand_with_their_word_and_numbers(app: Any, monkeypatch: pytes
     text = words(page).replace("\\", "")
     assert all(verdict.sentence in text for _, verdict in told)
     assert charts(page) >= sum(verdict.chart is not None for _, verdict in told)
+    assert all(f"How to read it: {claim.read}" in text for claim, verdict in told if verdict.chart is not None)
     assert "It needs stage width" in text and any(
         "width" in b.label for b in page.button if b.key == "run.sgd-law.implicit_em.width"
     )

@@ -291,3 +291,28 @@ def test_seconds_come_from_the_stage_that_trained_one_after_another() -> None:
     both = replace(grid, results=pd.concat([grid.results, alone], ignore_index=True))
     assert implicit_em.sgd_is_faster(grid).verdict == "cannot be told"
     assert implicit_em.sgd_is_faster(both).verdict == "reproduced"
+
+
+def test_seconds_that_runs_cannot_have_are_told_from_those_that_ran_alone() -> None:
+    """An epoch of 0.5 s with SGD and of 0.7 s with Adam: 100 of them are 50 and 70 s."""
+    from tests.synthetic.implicit_em import made
+
+    grid, timed = made(together=True), made().results
+    alone = timed.assign(stage="alone", run="alone-" + timed["run"], epochs=10)
+    alone["epoch_seconds"] = alone["optimizer"].map({"sgd": 0.5, "adam": 0.7})
+    main = grid.results.assign(epochs=100)
+    both = replace(grid, results=pd.concat([main, alone], ignore_index=True))
+    said = studies.untimed(both)
+    assert "no seconds of their own" in said and "stage alone, of 10 epochs" in said
+    assert "100 epochs take 50 to 70 s, on another machine" in said
+    assert "stage" not in studies.untimed(replace(grid, results=main))
+    assert studies.untimed(made()) == ""
+
+
+def test_what_to_look_for_in_a_chart_is_one_sentence(study: studies.Study) -> None:
+    claim = next(line for line in TEXT.splitlines() if line.startswith("check"))
+    study.path.write_text(TEXT.replace(claim, claim + '\nread = """\nTwo\nlines."""', 1))
+    assert "Two lines." in [one.read for one in studies.read(study.path).claims]
+    study.path.write_text(TEXT.replace(claim, f"{claim}\nread = 3", 1))
+    with pytest.raises(ValueError, match=r"line \d+: read is a sentence in quotes"):
+        studies.read(study.path)
