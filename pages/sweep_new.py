@@ -68,7 +68,11 @@ def _described() -> str | None:
     except ValueError as error:
         shared.failed(error)
         return None
-    trainer = str(left.selectbox("Trainer", usable, key="trainer", bind="query-params"))
+    trainer = str(
+        left.selectbox(
+            "Trainer", usable, key="trainer", bind="query-params", help="Those that can learn from this data set."
+        )
+    )
     about = config.knobs(trainers.load(trainer).Config)
     design = str(right.selectbox("Design", list(DESIGNS), format_func=DESIGNS.__getitem__, key="design"))
     seeds = left.text_input("Seeds", "1, 2, 3", key="seeds", help="The same in every cell; fewer than two say nothing.")

@@ -30,7 +30,9 @@ def _list() -> None:
         name = f"{one.title or one.name}{sweep_watch.variant(one.is_quick, one.stage)}"
         about = f"{one.trainer} on {one.data}, {sweep_watch.counted(one)}, {shared.ago(one.created_at)}"
         label = shared.plain(textwrap.shorten(name, NAME_LENGTH, placeholder=" …"))
-        st.page_link("pages/sweeps.py", label=label, query_params={"sweep": one.id}, help=shared.plain(name))
+        st.page_link(
+            "pages/sweeps.py", label=label, query_params={"sweep": one.id}, help=shared.plain(f"{name} ({one.id})")
+        )
         with st.container(horizontal=True, vertical_alignment="center"):
             shared.badge(sweep_watch.BADGES.get(one.state, one.state))
             st.caption(shared.plain(about), width="content")

@@ -167,7 +167,9 @@ def test_a_trainer_that_never_says_done_fails_the_run(cache: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 2e12, -2e12])
-def test_a_loss_that_is_no_number_or_explodes_is_a_divergence(cache: Path, monkeypatch: pytest.MonkeyPatch, loss: float) -> None:
+def test_a_loss_that_is_no_number_or_explodes_is_a_divergence(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
     def fit(*_: Any, **__: Any) -> Generator[Event, Changes | None, None]:
         yield Metrics(0, 0.0, {"train/loss": 1.0})
         yield Metrics(1, 0.1, {"train/loss": loss})
