@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core import stats, wording
-from core.usable import Usable, level_text, numbers, usable
+from core.usable import Usable, level_text, numbers, too_large, usable
 
 N_RESAMPLES = 1000
 MOST_CONFIGURATIONS = 500
@@ -48,6 +48,8 @@ def front(
         raise ValueError("A trade-off needs two goals or more, each of them higher or lower.")
     names = list(goals)
     numeric = np.column_stack([numbers(results, goal) for goal in names])
+    for column in numeric.T:  # those that exploded: a mean with one of them is no mean of the others
+        column[np.abs(column) > too_large(column)] = np.nan
     complete = results.assign(**{names[0]: np.where(np.isfinite(numeric).all(axis=1), numeric[:, 0], np.nan)})
     data = usable(complete, names[0], factors)
     if not len(data.values):
@@ -73,7 +75,8 @@ def front(
     all_runs = sizes + table["diverged"]
     stays = (sizes / all_runs) ** all_runs  # that none of so many drawn diverged
     table["probability"] = stays * _probability(values * signs, cells, data.seeds, seed) if sizes.max() > 1 else np.nan
-    warnings = [*data.warnings, *_survivors(table)]
+    lacking = f"no finite {wording.words(names[0])}", "no number for every goal, or one that exploded"
+    warnings = [*(warning.replace(*lacking) for warning in data.warnings), *_survivors(table)]
     if sizes.min() < 2:
         warnings.append("Some configurations have one seed: their place is taken as certain, which it is not.")
     return Front(dict(goals), table, _sentence(goals, table), tuple(warnings))

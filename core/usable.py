@@ -1,8 +1,8 @@
 """Which runs of a sweep an analysis may use, and what was left out: the first step of every test and chart.
 
 A frame of results has one row per run: a column per factor, `seed`, the response, and where they are known `state`,
-`diverged`. Runs that are not done, that diverged or whose response is not a finite number are left out and counted,
-for a mean over what happened to survive is not the mean of a configuration.
+`diverged`. Runs that are not done, that diverged or whose response is not a finite number, or one that exploded, are
+left out and counted, for a mean over what happened to survive is not the mean of a configuration.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.wording import count_text, list_text, words
+from core.wording import count_text, list_text, number_text, words
+
+NO_DIGITS = float(np.finfo(np.float64).eps ** -0.5)
+"""6.7e7: the square of a number so many times another takes all digits of the other's square when they are added."""
+LARGEST = float(np.finfo(np.float32).max)
+"""Nothing that is trained in single precision has a true value beyond this."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,15 @@ def usable(results: pd.DataFrame, response: str, factors: Sequence[str]) -> Usab
     )  # fmt: skip
 
 
+def too_large(values: np.ndarray) -> float:
+    """The size from which on a value of `values` [n] has exploded and cannot be compared with the others: sums of
+    squares would have no digits left for them. 6.7e7 times the size that a quarter of the finite ones do not pass (a
+    quarter, since most may have exploded), but no less than 6.7e7, so that values near 0 make no others large."""
+    sizes = np.abs(values[np.isfinite(values)])
+    typical = float(np.quantile(sizes, 0.25, method="lower")) if len(sizes) else 1.0
+    return min(LARGEST, NO_DIGITS * min(max(1.0, typical), LARGEST / NO_DIGITS))
+
+
 def mark(unit: str) -> str:
     """What tells two rows of one cell apart: "seed" for runs, "configuration" for these."""
     return "seed" if unit == "run" else unit
@@ -156,6 +170,11 @@ def _reasons(results: pd.DataFrame, response: str, values: np.ndarray) -> tuple[
         state = results["state"].astype(str).to_numpy()
         tests |= {name: state == name for name in sorted(set(state) - {"done"})}
     tests[f"no finite {words(response)}"] = ~np.isfinite(values)
+    limit = too_large(values[keep & ~np.any([*tests.values()], axis=0)])
+    exploded = (
+        f"taken as diverged, with a {words(response)} beyond {number_text(limit)} that leaves the others no digits"
+    )
+    tests[exploded] = np.isfinite(values) & (np.abs(values) > limit)
     for reason, where in tests.items():
         reasons[reason] = where & keep | reasons.get(reason, np.zeros(len(results), dtype=bool))
         keep = keep & ~where
