@@ -31,5 +31,5 @@ def too_short(study: Study, claim: Claim) -> str:
         return ""
     return (
         f"The quick variant cannot tell it: it trains for {max(trained):g} epochs, and this speaks of epoch "
-        f"{max(asked):g}. The full variant can."
+        f"{max(asked):g}. The full variant goes that far."
     )

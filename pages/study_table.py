@@ -14,15 +14,20 @@ from pages import palette, runnames, shared, study_reading
 from pages.drawing import finished
 from pages.study_reading import Reading
 
-COLUMNS = {
-    "published": st.column_config.Column(width=100),
-    "measured [95 %]": st.column_config.Column(width=205, help="Mean over seeds and its t interval."),
-    "n": st.column_config.Column(width=40, help="Seeds that finished."),
-    "difference": st.column_config.Column(width=72, help="Measured less published."),
-    "in sd": st.column_config.Column(width=53, help="The difference in published standard deviations."),
-    "published ±": st.column_config.Column(width=90, help="Where the measured mean lies beside published ± sd."),
-    "our interval": st.column_config.Column(width=95, help="Whether our 95 % interval holds the published value."),
+WIDTHS = {"published": 100, "measured [95 %]": 205, "n": 40, "difference": 78, "in sd": 53, "published ±": 90,
+          "our interval": 95}  # fmt: skip
+HELP = {
+    "measured [95 %]": "Mean over seeds and its t interval.",
+    "n": "Seeds that finished.",
+    "difference": "Measured less published.",
+    "in sd": "The difference in published standard deviations.",
+    "published ±": "Where the measured mean lies beside published ± sd.",
+    "our interval": "Whether our 95 % interval holds the published value.",
 }
+FACTOR_WIDTH, LEAST_FACTOR_WIDTH, NO_MEASURE_WIDTH = 115, 60, 124
+TABLE_WIDTH = 890
+"""Pixels of a table beside the menu, in a window of 1360, without its boxes to select: what is wider is cut off."""
+ABOUT_SD = ("in sd", "published ±")
 SHOWN_RUNS = 12
 INSIDE, ABOVE, BELOW, NO_RUN, NO_SD = "✓ within", "▲ above", "▼ below", "— no run", "— none printed"
 HOLDS, LEFT_OUT, ONE_SEED = "✓ holds it", "✗ does not", "— one seed"
@@ -56,13 +61,18 @@ def beside(found: Reading) -> None:
     rows = whole[whole["metric"] == metric].reset_index(drop=True)
     if has_ours:
         _pictures(rows, published, str(metric))
+    told, factors = columns(rows, published)
     event = st.dataframe(
         shown(rows, published, str(metric)),
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
         key=f"published.{metric}",
-        column_config=COLUMNS | {name: st.column_config.Column(name, width=95) for name in published.factors},
+        column_config={
+            name: st.column_config.Column(name, width=wide, help=HELP.get(name))
+            for name, wide in (factors | told).items()
+        },
+        column_order=[*factors, *told],
         width="stretch",
         placeholder="—",
         alt=f"{metric}: published beside measured",
@@ -74,6 +84,17 @@ def beside(found: Reading) -> None:
         return
     chosen = [rows.iloc[at] for at in event["selection"]["rows"] if at < len(rows)]
     _runs_behind(found, published, chosen)
+
+
+def columns(rows: pd.DataFrame, published: Published) -> tuple[dict[str, int], dict[str, int]]:
+    """The columns beside the factors that say something of this metric (where no ± was printed none is told in it),
+    and the factors, each with its pixels: of factors, what is left."""
+    has_sd = rows["published_sd"].notna().any()
+    told = {name: wide for name, wide in WIDTHS.items() if has_sd or name not in ABOUT_SD}
+    if not rows["n"].any():
+        told["measured [95 %]"] = NO_MEASURE_WIDTH
+    left = (TABLE_WIDTH - sum(told.values())) // len(published.factors)
+    return told, dict.fromkeys(published.factors, max(LEAST_FACTOR_WIDTH, min(FACTOR_WIDTH, left)))
 
 
 def _pictures(rows: pd.DataFrame, published: Published, metric: str) -> None:

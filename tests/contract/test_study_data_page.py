@@ -78,6 +78,21 @@ def test_a_number_that_was_not_printed_is_no_mark(app: Any, monkeypatch: pytest.
     assert table["our interval"].tolist()[1] == table["published ±"].tolist()[1] == study_table.NO_SD
 
 
+@pytest.mark.parametrize("name", studies.names())
+def test_the_table_is_no_wider_than_its_place(name: str) -> None:
+    """890 pixels beside the menu; the columns of ± are left out where none was printed."""
+    published = studies.load(name).published
+    assert published is not None
+    for metric in published.metrics:
+        sd = published.frame.get(f"{metric}_sd")
+        rows = published.frame.assign(published_sd=float("nan") if sd is None else sd)
+        for n in (0, 3):
+            told, factors = study_table.columns(rows.assign(n=n), published)
+            assert list(factors) == list(published.factors) and min(factors.values()) > 90
+            assert sum(factors.values()) + sum(told.values()) <= 890
+        assert ("in sd" in told) == (sd is not None and bool(sd.notna().any()))
+
+
 def test_the_card_finds_the_data_that_was_run(app: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     made, nothing = replace(worlds.made(), data="cues-small"), worlds.made()
     nothing = replace(nothing, results=nothing.results[:0], data="irmas")
