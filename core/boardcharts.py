@@ -11,8 +11,9 @@ import pandas as pd
 from core import sweepboard, wording
 
 READING = (
-    "Dots are means over seeds, bars their 95 % intervals, the best on top. Two configurations whose bars overlap "
-    "widely cannot be told apart by these runs; a dot without a bar is one run."
+    "Dots are means over seeds, bars with ticks at their ends 95 % intervals, the best on top. Two configurations "
+    "whose bars overlap widely cannot be told apart by these runs. Ticks within a dot: an interval narrower than "
+    "it. No ticks: one run."
 )
 MOST_ROWS = 40
 
@@ -33,9 +34,16 @@ def board_drawing(table: pd.DataFrame, response: str, colours: Mapping[str, Any]
     base = alt.Chart(table).encode(y=y, tooltip=["name:N", *numbers, "n:Q"])
     scale = alt.Scale(zero=False)
     bars = base.mark_rule(strokeWidth=2.5, color=colours["train"]).encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
+    known = alt.Chart(table.dropna(subset=["low", "high"])).encode(y=y)
+    ends = [  # an interval narrower than its dot would look like none
+        known.mark_tick(thickness=2, size=16, color=colours["train"], orient="vertical").encode(
+            x=alt.X(f"{end}:Q", scale=scale)
+        )
+        for end in ("low", "high")
+    ]
     x = alt.X("mean:Q", title=wording.words(response), scale=scale)
     dots = base.mark_point(filled=True, size=80, opacity=1, color=colours["train"]).encode(x=x)
     by = table["by"].iloc[0] if len(table) else "configuration"
     title = f"{wording.sentence_case(wording.words(response))} by {by}"
     description = f"{title}: {len(table)} configurations" + (f", {table['name'].iloc[0]} first." if len(table) else ".")
-    return alt.layer(bars, dots).properties(height=alt.Step(22), title=title, description=description)
+    return alt.layer(bars, dots, *ends).properties(height=alt.Step(22), title=title, description=description)

@@ -69,7 +69,7 @@ def correlations(
             rows.append((wording.words(factor), RHO, n, rho, *interval(rho, n, level), p))
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
     table["p_holm"] = effects.holm(table["p"].to_numpy(dtype=float))
-    warnings = list(data.warnings)
+    warnings = [w for w in data.warnings if not w.startswith("No usable ")]  # each configuration has levels of its own
     if design == "bayesian":
         warnings.append(
             "This search chose its configurations by the scores of those before, so they are no random sample: the p "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -33,7 +33,7 @@ READING = {
     "normal": "Residuals against those of a normal law. On the line: the F test's p values hold. Ends that leave it: "
     "outliers; look at the rank-based test.",
     "front": "Filled: no configuration beats it on both. The number beside a dot is the share of redrawn sweeps in "
-    "which it is on the front; lines are 95 % intervals over seeds.",
+    "which it is on the front, where there is room for it; lines are 95 % intervals over seeds.",
     "classes": "Runs of each class at each level; colour is how far the count lies from what it would be if class and "
     "level had nothing to do with each other.",
 }  # fmt: skip
@@ -188,7 +188,37 @@ def front_table(found: Front, x: str, y: str) -> pd.DataFrame:
     table["probability"] = rows["probability"].astype(float)
     share = table["probability"]
     text = [f"{round(100 * p)} %" if np.isfinite(p) and p >= 0.05 else "" for p in share]
-    return table.assign(text=np.array(text, dtype=object))
+    return table.assign(text=np.array(text, dtype=object), place=label_places(table, text))
+
+
+LABEL_PLACES = ((8, -8), (8, 14), (-8, -8), (-8, 14))
+"""Where a label may stand beside its dot, in pixels: right or left, above or below; the first that is free is taken."""
+PLOT, LABEL, DOT = (640.0, 270.0), (34.0, 14.0), 7.0
+"""Sizes in pixels: the plot, about; a label; half a dot."""
+
+
+def label_places(table: pd.DataFrame, text: Sequence[str]) -> np.ndarray:
+    """The index into `LABEL_PLACES` of each label [n], so that none lies on another or on a dot; −1 where all four are
+    taken, or there is no label. Those on the front choose first."""
+    spots = np.zeros((len(table), 2))
+    for k, (name, size) in enumerate(zip(("x", "y"), PLOT, strict=True)):
+        reach = table[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float)
+        known = reach[np.isfinite(reach)]
+        low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+        spots[:, k] = size * (table[name].to_numpy(dtype=float) - low) / (high - low or 1.0)
+    spots[:, 1] *= -1  # pixels go down
+    boxes = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in spots]
+    taken = np.full(len(table), -1)
+    for row in np.argsort(~table["is_on_front"].to_numpy(dtype=bool), kind="stable"):
+        for place, (dx, dy) in enumerate(LABEL_PLACES if text[row] else ()):
+            left, middle = spots[row, 0] + (dx if dx > 0 else dx - LABEL[0]), spots[row, 1] + dy
+            box = (left, middle - LABEL[1] / 2, left + LABEL[0], middle + LABEL[1] / 2)
+            others = [other for k, other in enumerate(boxes) if k != row]
+            if all(box[0] >= o[2] or o[0] >= box[2] or box[1] >= o[3] or o[1] >= box[3] for o in others):
+                boxes.append(box)
+                taken[row] = place
+                break
+    return taken
 
 
 def front_drawing(
@@ -202,7 +232,12 @@ def front_drawing(
     tooltip = ["cell:N", *_numbers("x", "y"), alt.Tooltip("probability:Q", format=".0%", title="on the front"), "n:Q"]
     rules = alt.Chart(table).mark_rule(strokeWidth=1, opacity=0.5, color=colours["real"])
     line = alt.Chart(best).mark_line(strokeWidth=1.5, strokeDash=[5, 3], color=colours["train"])
-    text = alt.Chart(table).mark_text(align="left", dx=8, dy=-8, fontSize=11, color=colours["real"])
+    texts = [
+        alt.Chart(table[table["place"] == place])
+        .mark_text(align="left" if dx > 0 else "right", dx=dx, dy=dy, fontSize=11, color=colours["real"])
+        .encode(x=horizontal, y=vertical, text="text:N")
+        for place, (dx, dy) in enumerate(LABEL_PLACES)
+    ]
     layers = [
         rules.encode(x=alt.X("x_low:Q", scale=alt.Scale(zero=False)), x2="x_high:Q", y=vertical),
         rules.encode(x=horizontal, y=alt.Y("y_low:Q", scale=alt.Scale(zero=False)), y2="y_high:Q"),
@@ -211,7 +246,7 @@ def front_drawing(
         alt.Chart(best).mark_point(size=110, filled=True, opacity=1, color=colours["train"]).encode(
             x=horizontal, y=vertical, tooltip=tooltip
         ),
-        text.encode(x=horizontal, y=vertical, text="text:N"),
+        *texts,
     ]  # fmt: skip
     title = f"{wording.sentence_case(wording.words(y))} against {wording.words(x)}"
     description = f"{title}: {len(best)} of {len(table)} configurations are beaten by no other."

@@ -333,6 +333,7 @@ def _pairs_sentence(
         return f"The largest difference in {wording.words(data.response)} is {told}{over}; it cannot be tested."
     n_shown = int((table["p_holm"] < ALPHA).sum())
     g = f", g = {wording.number_text(largest['g'])}{_interval(largest['g_low'], largest['g_high'])}"
+    g += " by the scatter within the two levels' own cells"
     g = g if np.isfinite(largest["g"]) else ""
     lead = f"Of {wording.count_text(n_compared, 'pair')} of {term_name(chosen)} {n_shown} differ in "
     lead += wording.words(data.response)

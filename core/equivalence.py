@@ -238,7 +238,9 @@ def _sentence(
 ) -> str:  # fmt: skip
     level = round(100 * (1 - 2 * alpha))
     span = f"{level} % interval {wording.interval_text(*interval)}"
-    told = f"(difference {wording.number_text(difference)}, {span}, {wording.p_text(p)}, {about[0]}){about[1]}"
+    of_what = "for equivalence" if claim == "equivalent" else "for not being worse"  # p = 1 speaks against the claim
+    told = f"(difference {wording.number_text(difference)}, {span}, {wording.p_text(p)} {of_what}, "
+    told += f"{about[0]}){about[1]}"
     of, delta = f"{names[0]} and {names[1]}", wording.number_text(margin)
     if verdict == "equivalent":
         return f"{of} differ by less than {delta} {told}."

@@ -48,8 +48,7 @@ def front(
         raise ValueError("A trade-off needs two goals or more, each of them higher or lower.")
     names = list(goals)
     numeric = np.column_stack([numbers(results, goal) for goal in names])
-    for column in numeric.T:  # those that exploded: a mean with one of them is no mean of the others
-        column[np.abs(column) > too_large(column)] = np.nan
+    results, told = _exploded(results, names, numeric)
     complete = results.assign(**{names[0]: np.where(np.isfinite(numeric).all(axis=1), numeric[:, 0], np.nan)})
     data = usable(complete, names[0], factors)
     if not len(data.values):
@@ -75,11 +74,23 @@ def front(
     all_runs = sizes + table["diverged"]
     stays = (sizes / all_runs) ** all_runs  # that none of so many drawn diverged
     table["probability"] = stays * _probability(values * signs, cells, data.seeds, seed) if sizes.max() > 1 else np.nan
-    lacking = f"no finite {wording.words(names[0])}", "no number for every goal, or one that exploded"
-    warnings = [*(warning.replace(*lacking) for warning in data.warnings), *_survivors(table)]
+    lacking = f"no finite {wording.words(names[0])}", "no number for every goal"
+    warnings = [*told, *(warning.replace(*lacking) for warning in data.warnings), *_survivors(table)]
     if sizes.min() < 2:
         warnings.append("Some configurations have one seed: their place is taken as certain, which it is not.")
     return Front(dict(goals), table, _sentence(goals, table), tuple(warnings))
+
+
+def _exploded(results: pd.DataFrame, names: list[str], numeric: np.ndarray) -> tuple[pd.DataFrame, list[str]]:
+    """Results in which runs count as diverged whose number `numeric` [n, goals] for a goal is beyond comparing, and how
+    many these are, in a sentence."""
+    where = np.column_stack([np.abs(column) > too_large(column) for column in numeric.T])
+    if "state" not in results or not where.any():
+        return results, []
+    of = wording.list_text([wording.words(name) for k, name in enumerate(names) if where[:, k].any()])
+    state = results["state"].where(~where.any(axis=1), "diverged")
+    n = wording.count_text(int(where.any(axis=1).sum()), "run")
+    return results.assign(state=state), [f"{n} taken as diverged: beyond comparing in {of}."]
 
 
 def _diverged(results: pd.DataFrame, data: Usable) -> np.ndarray:

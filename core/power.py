@@ -144,6 +144,7 @@ def sweep_power(
     each, what = ("seeds", "configurations") if data.unit == "run" else ("configurations a cell", "cells")
     sentence = (
         f"With n = {n} {each} you can see differences between two {what} above d = {wording.number_text(d)} "
+        "of the scatter pooled over all cells "
         f"({wording.number_text(d * sd)} in {wording.words(response)}) with a power of {round(100 * power)} %; "
         f"d = 1 would need {one:,} {each}, d = 0.5 {half:,}."
     )

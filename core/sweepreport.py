@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 
 from core import (
@@ -36,6 +37,8 @@ from core.sweeprecord import Record
 from core.usable import level_text
 
 MOST_KNOBS = 6
+SHARES = ("eta2", "partial_eta2", "partial_omega2", "low", "high", "omega2", "omega2_low", "omega2_high")
+"""Columns of an analysis of variance that stand in a table of their own: all sixteen are wider than a page."""
 PACKAGES = ("numpy", "scipy", "pandas", "duckdb", "optuna", "torch")
 
 
@@ -170,7 +173,10 @@ def _effects(told: _Sweep) -> Iterator[Block]:
 
     if analysis.table.empty:
         return
-    yield Block("table", f"Type {told.kind} analysis of variance; {anova.METHOD}", table=analysis.table)
+    tests = [column for column in anova.COLUMNS if column not in SHARES]
+    yield Block("table", f"Type {told.kind} analysis of variance.", table=analysis.table[tests])
+    shares = analysis.table.loc[analysis.table["term"].isin(list(analysis.by)), ["term", *SHARES]]
+    yield Block("table", f"Shares of variance; low and high of partial ω². {anova.METHOD}", table=shares)
     table = effectcharts.effects_table(analysis)
     yield Block("figure", effectcharts.READING["effects"], svg=sweepfigures.effects(table, response))
     for factor in analysis.factors[:MOST_KNOBS]:
@@ -212,7 +218,8 @@ def _curves(told: _Sweep) -> Iterator[Block]:
     level_of = level_of or dict.fromkeys(levels["run"].astype(str), "all runs")
     table = sweepcurves.curves_table(sweepends.whole_epochs(curves), level_of)
     yield Block("figure", sweepcurves.READING["curves"], svg=sweepfigures.curves(table, by or "run", metric))
-    kinds = sweepends.classes(told.found, curves, metric)
+    with np.errstate(over="ignore"):  # curves that exploded: they are called diverged whatever their squares
+        kinds = sweepends.classes(told.found, curves, metric)
     yield from _quoted(sweepends.counted(kinds))
     for factor in _several(told) if not told.note and len(kinds) else ():
         crossed = sweepends.by_factor(kinds, factor)

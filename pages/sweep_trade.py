@@ -45,7 +45,10 @@ def show(look: Look, response: str) -> None:
     drawing = effectcharts.front_drawing(drawn, str(against), response, goals, look.colours)
     chart(drawing, effectcharts.READING["front"])
     order = found.table.sort_values(["is_on_front", "probability"], ascending=False, kind="stable")
-    table(order.drop(columns=[name for name in look.found.factors if name in order]).head(MOST_ROWS))
+    first = ["cell", "is_on_front", "probability", "n", "diverged"]  # what the page is about, before it is cut off
+    numbers = [name for name in order if name not in (*first, *look.found.factors)]
+    names = {"is_on_front": "on the front", "probability": "in redrawn sweeps"}
+    table(order[[*first, *numbers]].head(MOST_ROWS).rename(columns=names))
     st.download_button(
         "All configurations as CSV",
         lambda: order.to_csv(index=False),

@@ -52,7 +52,11 @@ def charts(frame: pd.DataFrame) -> dict[str, Any]:
         "interaction": sweepcharts.interaction_drawing(both, "learning_rate", "optimizer", loss, COLOURS),
         "heat": sweepcharts.heat_drawing(both, "learning_rate", "optimizer", loss),
         "points": sweepcharts.points_drawing(
-            sweepcharts.points_table(frame, loss, FACTORS, "learning_rate", "optimizer"), *FACTORS[1::-1], loss, COLOURS
+            sweepcharts.points_table(frame, loss, FACTORS, "learning_rate", "optimizer"),
+            "learning_rate",
+            "optimizer",
+            loss,
+            COLOURS,
         ),
         "curves": sweepcurves.curves_drawing(sweepcurves.curves_table(curves, levels), "optimizer", loss, COLOURS),
         "cells": sweepcurves.cells_drawing(sweepcurves.cells_table(frame, FACTORS), COLOURS),
@@ -160,6 +164,16 @@ def test_classes_and_residual_tables() -> None:
     assert isinstance(effectcharts.normal_drawing(residuals, COLOURS), alt.LayerChart)
 
 
+def test_labels_of_a_front_do_not_lie_on_each_other() -> None:
+    at = {"x": [0.0, 0.005, 0.01, 1.0], "y": [0.9, 0.9, 0.88, 0.0]}
+    ends = {f"{name}_{end}": at[name] for name in ("x", "y") for end in ("low", "high")}
+    table = pd.DataFrame(at | ends | {"is_on_front": [True, True, True, False]})
+    places = effectcharts.label_places(table, ["100 %", "72 %", "73 %", ""])
+    assert places[3] == -1 and len({place for place in places if place >= 0}) == (places >= 0).sum() >= 2
+    spread = table.assign(x=[0.0, 0.3, 0.6, 1.0], x_low=0.0, x_high=1.0)
+    assert effectcharts.label_places(spread, ["1 %"] * 4).tolist() == [0, 0, 0, 0]
+
+
 def drawn_at_random(n: int = 12, n_seeds: int = 3) -> pd.DataFrame:
     """A search over two ranges: no level comes back, and the score rises with the learning rate alone."""
     generator = np.random.default_rng(5)
@@ -184,14 +198,14 @@ def test_numeric_levels_stand_in_their_order_on_both_axes_of_a_heat_map() -> Non
 
 def test_levels_that_never_come_back_are_drawn_as_points() -> None:
     frame, knobs = drawn_at_random(), ["learning_rate", "momentum"]
-    table = sweepcharts.points_table(frame, "score", knobs, *knobs)
+    table = sweepcharts.points_table(frame, "score", knobs, knobs[0], knobs[1])
     assert sweepcharts.is_scattered(table)
     means = frame.groupby("learning_rate")["score"].mean()
     assert dict(zip(table["at"], table["mean"], strict=True)) == pytest.approx(
         {float(f"{k:.12g}"): v for k, v in means.items()}
     )
     assert sorted(table["at_other"]) == pytest.approx(sorted(frame["momentum"].unique())) and set(table["n"]) == {3}
-    encoding = sweepcharts.points_drawing(table, *knobs, "score", COLOURS).to_dict()["layer"][0]["encoding"]
+    encoding = sweepcharts.points_drawing(table, knobs[0], knobs[1], "score", COLOURS).to_dict()["layer"][0]["encoding"]
     assert encoding["x"]["scale"]["type"] == "log" and encoding["y"]["scale"]["type"] == "linear"
     assert encoding["color"]["type"] == "quantitative"
     grid = sweep()

@@ -17,6 +17,7 @@ from scipy import stats as scipy_stats
 from core import (
     anova,
     assumptions,
+    boardcharts,
     document,
     many,
     pareto,
@@ -34,6 +35,7 @@ from core.document import Block
 from core.executors import local
 from core.store import memory_store
 from core.sweepboard import Found
+from pages.palette import ROLES
 
 TEXT = """name = "report"
 title = "<b>one</b> | `two`"
@@ -307,6 +309,7 @@ def test_a_report_holds_the_whole_analysis_and_opens_without_a_network(sweep: st
     quotes = "\n".join(block.text for block in blocks if block.kind == "quote")
     for words in ("has the highest mean", "changes the validation ccc", "With n = 2 seeds", "Of 12 curves", "ranked"):
         assert words in quotes
+    assert all(len(block.table.columns) <= 9 for block in blocks if block.table is not None and "varianc" in block.text)
     for block in blocks:
         if block.kind == "figure":
             assert ET.fromstring(block.svg).get("aria-label") and "no data" not in block.svg
@@ -370,3 +373,13 @@ def test_knobs_of_a_fraction_say_what_their_means_may_be_instead() -> None:
     whole = results.assign(c=[1, -1] * 4)  # with both levels of c in each cell of the others
     told = sweepreport._Sweep(None, found, "test/accuracy", "III", "", whole, "", lambda name: whole)  # type: ignore[arg-type]
     assert not [block for block in sweepreport._knobs(told) if block.kind == "warning"]
+
+
+def test_the_ends_of_an_interval_are_drawn_where_there_is_one() -> None:
+    values: dict[tuple[str, int], float | None] = {("a", 1): 0.5, ("a", 2): 0.5001, ("b", 1): 0.1}
+    board = sweepboard.board(made(values), "test/accuracy", ["knob"])
+    chart = boardcharts.board_drawing(boardcharts.board_table(board), "test/accuracy", ROLES["light"]).to_dict()
+    ticks = [layer for layer in chart["layer"] if layer["mark"]["type"] == "tick"]
+    rows = [chart["datasets"][layer["data"]["name"]] for layer in ticks]
+    assert [layer["encoding"]["x"]["field"] for layer in ticks] == ["low", "high"]
+    assert [[row["name"] for row in layer] for layer in rows] == [["a"], ["a"]]

@@ -49,6 +49,9 @@ def test_runs_that_exploded_are_left_out_and_counted_in_every_analysis() -> None
     assert axis["value"].max() < 10
     sides: list[dict[str, object]] = [{"learning_rate": 0.1}, {"learning_rate": 90}]
     asked = equivalence.levels(frame, "loss", FACTORS, sides[0], sides[1], 0.1)
+    small = equivalence.levels(frame, "loss", FACTORS, {"learning_rate": 0.1}, {"learning_rate": 2.0}, 0.05)
+    said = r"differ by more than 0\.0500 .*p = 1\.000 for equivalence,"
+    assert small.verdict == "different" and re.search(said, small.sentence)
     assert asked.verdict == "cannot be told" and "6 of 6 runs of b" in asked.sentence
 
 
@@ -56,7 +59,14 @@ def test_a_trade_off_has_no_place_for_what_exploded() -> None:
     frame = exploded().assign(seconds=np.arange(36.0))
     told = pareto.front(frame, {"seconds": "lower", "loss": "lower"}, FACTORS)
     assert len(told.table) == 8 and told.table["loss_high"].max() < 10
-    assert told.warnings[0] == "12 runs of 36 left out: no number for every goal, or one that exploded."
+    assert told.warnings[:2] == (
+        "12 runs taken as diverged: beyond comparing in loss.",
+        "12 runs of 36 left out: diverged.",
+    )
+    one = exploded().query("learning_rate < 10").assign(seconds=1.0)
+    one.loc[one.index[0], "loss"] = 1e160
+    lost = pareto.front(one, {"seconds": "lower", "loss": "lower"}, FACTORS).table.iloc[0]
+    assert (lost["n"], lost["diverged"]) == (2, 1)  # as an outcome of its configuration
 
 
 def test_the_limit_is_where_squares_lose_the_others_digits() -> None:
