@@ -108,7 +108,8 @@ def _head(record: Record, found: Found) -> list[Block]:
     if found.n_finished < len(found.results):
         left = len(found.results) - found.n_finished
         blocks.append(Block("warning", f"{wording.count_text(left, 'run')} had not ended: this is a look half-way."))
-    return [*blocks, Block("heading", "What was run"), Block("code", toml, language="toml")]
+    started = "The file it was started from; seeds and levels that were added since are in the lines above."
+    return [*blocks, Block("heading", "What was run"), Block("text", started), Block("code", toml, language="toml")]
 
 
 def _quoted(sentence: str, warnings: tuple[str, ...] = ()) -> list[Block]:
