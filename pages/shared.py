@@ -90,7 +90,7 @@ PLACES = ("run", "sweep", "study", "clip")
 LATER_AFTER_S = 2.0
 """A look takes Python to itself: it waits until the browser has drawn, and its reader has come to rest on a page."""
 
-DEAR_S, HOLDS_TIMES, HOLDS_AT_MOST_S = 0.1, 10, 5.0
+DEAR_S, HOLDS_TIMES, HOLDS_AT_MOST_S = 0.1, 10, 15.0
 """A look that took longer than the first, as where a hundred runs of a sweep train at once, holds ten times as long as
 it took, but no longer than the last: until then there is no other, unless runs came or went or somebody asks for it."""
 
