@@ -46,7 +46,7 @@ class Verdict:
 
     @property
     def is_unlimited(self) -> bool:
-        """Whether it improves like a logarithm, or towards a limit farther off than it has come."""
+        """Whether it improves like a logarithm, or towards a limit to which it is not half-way."""
         return self.fits is not None and self.fits.has_no_limit
 
 
@@ -94,8 +94,8 @@ def classify(x: np.ndarray, y: np.ndarray, *, better: str = "lower", beside: Sur
             return found
     return Verdict(
         STABLE,
-        f"It is flat at {number_text(float(curve.smooth[-1]))}: the last tenth would bring "
-        f"{percent_text(_still(curve)[0], 1)} of the improvement over as many epochs again.",
+        f"It is flat at {number_text(float(curve.smooth[-1]))}: at the pace of its last tenth, as many epochs again "
+        f"would bring {percent_text(_still(curve)[0], 1)} of what it has improved.",
         {"final": float(curve.smooth[-1]), "still": _still(curve)[0]},
         float(curve.x[-_tenth(curve)]),
         float(curve.x[-1]),
@@ -265,7 +265,7 @@ def _improving(curve: _Curve, beside: Surroundings) -> Verdict | None:
         return None
     first = float(curve.x[-_tenth(curve)])
     fits = curves.fit(curve.x, curve.y) if int((curve.x > 0).sum()) >= FEWEST_POINTS else None
-    said = f"The last tenth would bring {percent_text(still)} of the improvement over as many epochs again."
+    said = f"At the pace of its last tenth, as many epochs again would bring {percent_text(still)} of what it improved."
     if fits is not None:
         said += f" {fits.sentence}"
     return Verdict(IMPROVING, said, {"still": still, "still_low": low}, first, float(curve.x[-1]), fits)

@@ -211,7 +211,7 @@ def _sentence(ordered: tuple[Fit, ...], ends: tuple[float, float]) -> str:
             f"logarithmic, no limit: it {moves} by {abs(best.parameters['b']):.3g} each time x grows by a factor 2.72"
         )
     elif _is_far(best, ends):
-        shape = f"{best.law}, its limit out of sight: the law's {best.limit:.4g} lies farther off than it has come"
+        shape = f"{best.law}, its limit out of sight: it is not half-way to the law's {best.limit:.4g}"
     else:
         shape = f"{best.law}: it goes towards {best.limit:.4g}"
     lead = second.aicc - best.aicc

@@ -185,6 +185,8 @@ def _survivors(ranked: pd.DataFrame, factors: Sequence[str]) -> str:
 def _lead(ranked: pd.DataFrame, response: str, name: str, factors: Sequence[str]) -> str:
     first, which = ranked.iloc[0], "lowest" if better(response) == "lower" else "highest"
     lead = wording.sentence_case(f"{_called(first, factors)} has the {which} mean {name}")
+    if len(ranked) == 1:
+        lead = f"One configuration ({_called(first, factors)}) has a mean {name}"
     told = f"{lead}, {wording.number_text(first['mean'])}"
     if not np.isfinite(first["low"]):
         return f"{told} from one run: without a second seed there is no interval, so this may be luck."

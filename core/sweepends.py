@@ -76,8 +76,8 @@ def counted(kinds: pd.DataFrame) -> str:
     if n := int(endless.sum()):
         tail += f" {wording.count_text(n, 'curve improves', 'curves improve')} like a logarithm, which has no limit."
     if n := int((unlimited & ~endless).sum()):
-        bend = wording.count_text(n, "curve bends", "curves bend")
-        tail += f" {bend} towards a limit farther off than it has come."
+        bend = wording.count_text(n, "curve bends towards a limit, and is", "curves bend towards a limit, and are")
+        tail += f" {bend} not half-way to it."
     return f"Of {wording.count_text(len(kinds), 'curve')}: {told}.{tail}"
 
 
