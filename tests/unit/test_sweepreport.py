@@ -353,7 +353,8 @@ def test_a_curve_bound_for_a_far_limit_is_not_called_a_logarithm() -> None:
          "law": ["logarithm", "exponential", "exponential"]}
     )  # fmt: skip
     told = sweepends.counted(kinds)
-    assert "1 curve improves like a logarithm" in told and "1 curve bends towards a limit, and is not half-way to it." in told
+    assert "1 curve improves like a logarithm" in told
+    assert "1 curve bends towards a limit, and is not half-way to it." in told
 
 
 def test_knobs_of_a_fraction_say_what_their_means_may_be_instead() -> None:
