@@ -74,15 +74,18 @@ def _start(chosen: Any, runs: Any, quick: bool, stages: list[str] | None) -> lis
     for stage in stages or ():
         if stage not in known:
             raise ValueError(f"There is no stage {stage!r}; there are {', '.join(known)}.")
-    going = {stage: one for stage, one in studies.under_way(chosen, quick=quick).items() if stage in (stages or known)}
-    for one in going.values():
-        if one.state == "paused":
-            raise ValueError(
-                f"Sweep {one.id} has these runs and is paused; `python lab.py sweeps resume {one.id}` lets it go on."
-            )
-        typer.echo(f"Sweep {one.id} has been started before and goes on.", err=True)
-    newest = studies.sweeps_of(chosen, sweeps.listing(), quick=quick)
     wanted = studies.lacking(chosen, runs, quick=quick, stages=stages)
+    waiting = [one for stage, one in studies.under_way(chosen, quick=quick).items() if stage in wanted]
+    going, paused = ([one for one in waiting if one.state == state] for state in ("running", "paused"))
+    told = [
+        f"Sweep {one.id} has these runs and is paused; `python lab.py sweeps resume {one.id}` lets it go on."
+        for one in paused
+    ]
+    if paused and len(paused) == len(wanted):
+        raise ValueError(" ".join(told))
+    for sentence in (*told, *(f"Sweep {one.id} has been started before and goes on." for one in going)):
+        typer.echo(sentence, err=True)
+    newest = studies.sweeps_of(chosen, sweeps.listing(), quick=quick)
     stopped = [one for stage, one in newest.items() if stage in wanted and one.state == "cancelled"]
     started = studies.start(chosen, runs, quick=quick, stages=stages)
     for one in stopped if started else ():
@@ -93,7 +96,7 @@ def _start(chosen: Any, runs: Any, quick: bool, stages: list[str] | None) -> lis
         supervisor.ensure()
     elif not started:
         typer.echo("Every run that it needs is here.", err=True)
-    return [one.id for one in going.values()] + started
+    return [one.id for one in going] + started
 
 
 def _list(names: list[str], store: Any, quick: bool, as_json: bool) -> None:

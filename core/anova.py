@@ -275,7 +275,10 @@ def _sentence(
         span = wording.interval_text(row.low, row.high, share=True)
         share = f"partial ω² {wording.share_text(row.partial_omega2)} {span}"
         detail = f"({f_text(f, row.df, df_error)}, {wording.p_text(p)}, {share})"
-        if np.isinf(row.f):  # no interval of a share of nothing
+        if errors and np.isnan(p):
+            parts.append(f"HC3 cannot tell whether {term} changes the {name}: a {data.unit} has a cell of its own")
+            continue
+        if np.isinf(f):  # no interval of a share of nothing
             detail = f"({data.unit}s of one cell do not differ at all, so F has no bound)"
         if term in mixed:  # what cannot be told apart is stated of none of them
             depends = depends or (shown and any(" × " in one for one in mixed[term]))

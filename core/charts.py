@@ -266,12 +266,17 @@ def answer_table(frame: pd.DataFrame, x: str, y: str, colour: str) -> pd.DataFra
 
 
 def answer_marks(table: pd.DataFrame) -> pd.DataFrame:
-    """Of many rows the lowest and the highest of each part of the answer, in their order, MOST_MARKS at most."""
+    """Of many rows the lowest and the highest of each part of every colour, in their order, MOST_MARKS at most."""
     if len(table) <= MOST_MARKS:
         return table
-    parts = np.array_split(table["y"].to_numpy(float), MOST_MARKS // 2)
-    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
-    kept = {int(start + at) for start, part in zip(starts, parts, strict=True) for at in (part.argmin(), part.argmax())}
+    series = [np.arange(len(table))]
+    if "colour" in table:
+        series = [np.flatnonzero(table["colour"] == name) for name in table["colour"].unique()]
+    values, kept = table["y"].to_numpy(float), set[int]()
+    for rows in series:
+        for part in np.array_split(rows, max(1, MOST_MARKS // 2 // len(series))):
+            if len(part):
+                kept |= {int(part[values[part].argmin()]), int(part[values[part].argmax()])}
     return table.iloc[sorted(kept)]
 
 

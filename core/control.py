@@ -42,6 +42,8 @@ def pause(folder: Path) -> str:
     if status.state not in ("starting", "running"):
         raise ValueError(f"Run {folder.name} is {status.state}; only a run that trains can be paused.")
     rundir.ask(folder, "pause")
+    if rundir.read_spec(folder).device == "cpu":
+        return "It pauses at its next step, and others may use the processor meanwhile."
     return "It pauses at its next step and keeps its place on the device."
 
 

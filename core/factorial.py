@@ -153,7 +153,8 @@ def f_tests(model: Design, responses: np.ndarray, kind: str = "III") -> FTests:
     leverage = (basis**2).sum(axis=1)
     df_error = len(values) - model.matrix.shape[1]
     error = (residuals**2).sum(axis=0)
-    error = np.where(error <= (TINY**2) * (values**2).sum(axis=0), 0.0, error)  # what rounding leaves is no scatter
+    rounding = (TINY**2) * (values**2).sum(axis=0)  # what it leaves is neither scatter nor an effect
+    error = np.where(error <= rounding, 0.0, error)
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = np.where(leverage[:, None] > 1 - TINY, np.nan, residuals**2 / (1 - leverage[:, None]) ** 2)
         squares, f, f_hc3, df = [], [], [], []
@@ -161,9 +162,11 @@ def f_tests(model: Design, responses: np.ndarray, kind: str = "III") -> FTests:
             directions = _directions(model, term, kind)
             effect = directions.T @ values
             df.append(directions.shape[1])
-            squares.append((effect**2).sum(axis=0))
-            f.append(squares[-1] / df[-1] / (error / df_error) if df_error > 0 else np.full(values.shape[1], np.nan))
-            f_hc3.append(_wald(directions, effect, weights) if df_error > 0 else f[-1])
+            squares.append(np.where((effect**2).sum(axis=0) <= rounding, 0.0, (effect**2).sum(axis=0)))
+            is_empty = (error == 0) & (squares[-1] == 0) & (rounding > 0)
+            ratio = squares[-1] / df[-1] / (error / df_error) if df_error > 0 else np.full(values.shape[1], np.nan)
+            f.append(np.where(is_empty & (df_error > 0), 0.0, ratio))
+            f_hc3.append(np.where(error == 0, f[-1], _wald(directions, effect, weights)) if df_error > 0 else f[-1])
         blocks, df_blocks = np.zeros(values.shape[1]), model.blocks.stop - model.blocks.start
         if df_blocks:
             blocks = ((_residual_basis(model.matrix, model.blocks).T @ values) ** 2).sum(axis=0)

@@ -23,7 +23,7 @@ import pandas as pd
 
 from core import datasets, paths, studyfaults, sweepchecks, sweepfile, verdicts
 from core.studybeside import compare, elsewhere, untimed
-from core.studyruns import UNDER_WAY, coverage, lacking, runs_of, sweeps_of, under_way, variants
+from core.studyruns import UNDER_WAY, coverage, going_on, lacking, runs_of, sweeps_of, under_way, variants
 from core.sweepfile import SweepFile
 from core.verdicts import Refusal, Runs, Verdict
 
@@ -181,15 +181,17 @@ def start(
     from core import sweeps  # it brings the supervisor, which reading a study does not need
 
     wanted, files = lacking(study, runs, quick=quick, stages=stages), variants(study, quick=quick)
-    newest, started = sweeps_of(study, sweeps.listing(), quick=quick), []
+    before, started = going_on(study, quick=quick), []
     for stage, pairs in wanted.items():
-        before = newest.get(stage)
-        if before is not None and before.state in UNDER_WAY:
+        one = before.get(stage)
+        if one is not None and one.state in UNDER_WAY:
             continue
-        if before is not None and before.state == "incomplete" and before.counts.get("lost"):
-            sweeps.rerun_failed(before.id, ["lost"])
-            started.append(before.id)
-        else:
+        if one is not None and one.state == "incomplete" and one.counts.get("lost"):
+            sweeps.rerun_failed(one.id, ["lost", "failed", "stopped"])
+            started.append(one.id)
+            made = {(entry.cell, entry.seed) for entry in sweeps.read(one.id).entries}
+            pairs = [pair for pair in pairs if pair not in made]
+        if pairs:
             started.append(sweeps.start(files[stage], only=set(pairs), confirmed=confirmed))
     return started
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from core import config, datasets, designs, rundir, sweepfile
+from core import config, datasets, designs, rundir, sweepfile, sweeprecord
 from core.store import Store
 from core.sweepfile import SweepFile
 from core.verdicts import MAIN, PREDICTED, Runs, no_predictions
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from core.sweeps import Summary
 
 UNDER_WAY = ("running", "paused")
+ASKED = ("factors", "settings", "cells", "design", "seeds", "split", "search")
+"""What of a sweep file says which runs there are."""
 ENDED = ("done", "diverged", "failed")
 ABOUT = ["run", "stage", "cell", "config_id", "seed", "state", "diverged", "seconds", "together", "started_at",
          "ended_at"]  # fmt: skip
@@ -152,12 +154,25 @@ def sweeps_of(study: Study, listing: Sequence[Summary], *, quick: bool = False) 
     return newest
 
 
-def under_way(study: Study, *, quick: bool = False) -> dict[str, Summary]:
-    """Of each stage the newest sweep, where that one runs or is paused: its runs are still to come."""
+def going_on(study: Study, *, quick: bool = False) -> dict[str, Summary]:
+    """Of each stage the newest sweep, where it makes what the file asks for now: an edited file begins anew."""
     from core import sweeps
 
-    newest = sweeps_of(study, sweeps.listing(), quick=quick)
-    return {stage: one for stage, one in newest.items() if one.state in UNDER_WAY}
+    files, newest = variants(study, quick=quick), sweeps_of(study, sweeps.listing(), quick=quick)
+    return {stage: one for stage, one in newest.items() if _asks_alike(one.id, files[stage])}
+
+
+def under_way(study: Study, *, quick: bool = False) -> dict[str, Summary]:
+    """Those of them that run or are paused: their runs are still to come."""
+    return {stage: one for stage, one in going_on(study, quick=quick).items() if one.state in UNDER_WAY}
+
+
+def _asks_alike(sweep: str, file: SweepFile) -> bool:
+    try:
+        began = sweepfile.read(sweeprecord.find(sweep) / "sweep.toml", quick=file.is_quick, stage=file.stage)
+    except ValueError:  # it cannot be read any more
+        return False
+    return all(getattr(began, name) == getattr(file, name) for name in ASKED)
 
 
 def _covered(study: Study, runs: Runs, quick: bool) -> pd.DataFrame:

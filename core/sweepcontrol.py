@@ -30,16 +30,22 @@ def pause(sweep: str) -> str:
     record = sweeprecord.read(sweep)
     if sweepflags.has(record.id, "cancelled"):
         raise ValueError(f"The sweep {record.id} was cancelled; there is nothing to pause.")
-    if sweepflags.has(record.id, "paused"):
-        return "It is paused already."
-    _check_moving(record, "pause")
+    was_paused = sweepflags.has(record.id, "paused")
+    if not was_paused:
+        _check_moving(record, "pause")
     sweepflags.set_flag(record.id, "paused", True)  # groups see this; single runs are told
     asked = 0
     for _, folder, status in _started(record):
-        if status.state in ("starting", "running"):
-            asked += 1
-            if not rundir.read_spec(folder).together:
-                rundir.ask(folder, "pause")
+        if status.state not in ("starting", "running", "queued") or status.is_finished:  # "queued": being started
+            continue
+        is_together = bool(rundir.read_spec(folder).together)
+        if was_paused and (is_together or rundir.is_asked(folder, "pause")):
+            continue
+        asked += 1
+        if not is_together:
+            rundir.ask(folder, "pause")
+    if was_paused and not asked:
+        return "It is paused already."
     held = f"{count_text(asked, 'run holds at its', 'runs hold at their')} next step, " if asked else ""
     return f"It is paused: {held}those that wait do not start."
 
@@ -238,7 +244,7 @@ def _check_moving(record: Record, what: str) -> None:
     """ValueError where nothing of the sweep is still to come."""
     states = [status for _, _, status in _started(record)]  # neither those that wait, nor those to be made
     is_over = len(states) == len(record.entries) and not sweepflags.has(record.id, "driver")
-    if is_over and all(status.is_finished and status.state != "paused" for status in states):
+    if is_over and all(status.is_finished and status.state not in ("paused", "lost") for status in states):
         raise ValueError(f"Every run of the sweep {record.id} has ended; there is nothing to {what}.")
 
 

@@ -86,7 +86,8 @@ def _chart(frame: pd.DataFrame) -> None:
     drawing.draw(charts.answer_drawing, marks, (x, y, colour), palette.ROLES[shared.theme()]["runs"])
     which = "One mark per row of the answer"
     if len(marks) < len(table):
-        which = f"{len(marks):,} of {len(table):,} rows, the lowest and the highest of each part of the answer"
+        part = "each colour" if colour else "the answer"
+        which = f"{len(marks):,} of {len(table):,} rows, the lowest and the highest of each part of {part}"
     st.caption(f"{which}, in the order of the rows; hover shows its values.")
 
 

@@ -269,6 +269,32 @@ def test_one_level_and_seeds_without_effect() -> None:
     assert np.isinf(row["f"]) and row["p"] == 0 and row["partial_eta2"] == 1
 
 
+def test_what_changes_nothing_has_no_effect_where_seeds_change_nothing_either() -> None:
+    """Rounding over rounding is no F: of a score that depends on the learning rate alone, only that has an effect."""
+    flat = sweep()
+    flat["train/loss"] = 0.5 + 0.1 * (flat["learning_rate"] == flat["learning_rate"].min())
+    told = anova.anova(flat, "train/loss", ["learning_rate", "optimizer"])
+    table = rows_of(told)
+    assert table.loc[["optimizer", "learning rate × optimizer"], ["f", "f_hc3"]].to_numpy().tolist() == [[0.0, 0.0]] * 2
+    assert table.loc["optimizer", "p"] == table.loc["optimizer", "p_hc3"] == 1
+    for sentence in (told.sentence, told.sentence_hc3):
+        assert "earning rate changes the train loss" in sentence and "no effect of optimizer is shown" in sentence
+        assert "are not shown to depend on each other" in sentence
+
+
+def test_hc3_says_where_it_cannot_tell() -> None:
+    """A cell of which one run is left has no scatter of its own."""
+    results = sweep()
+    first = results["optimizer"].iloc[0], results["learning_rate"].iloc[0]
+    is_cell = (results["optimizer"] == first[0]) & (results["learning_rate"] == first[1])
+    lone = results.drop(results.index[is_cell][1:])
+    told = anova.anova(lone, "train/loss", ["learning_rate", "optimizer"])
+    assert "HC3 cannot tell whether learning rate changes the train loss: a run has a cell of its own" in (
+        told.sentence_hc3[0].lower() + told.sentence_hc3[1:]
+    ).replace("hC3", "HC3")
+    assert "no effect" not in told.sentence_hc3.lower()
+
+
 def test_different_seeds_in_each_cell_are_no_block() -> None:
     frame = sweep().assign(seed=range(24))
     told = anova.anova(frame, "train/loss", ["learning_rate", "optimizer"])

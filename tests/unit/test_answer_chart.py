@@ -63,5 +63,12 @@ def test_of_many_rows_the_peaks_are_drawn_in_their_order() -> None:
     marks = charts.answer_marks(table)
     assert len(table) == 20_000 and 900 <= len(marks) <= charts.MOST_MARKS
     assert {7_003, 15_001} <= set(marks["x"]) and marks["x"].is_monotonic_increasing
+    three = pd.DataFrame(
+        {"x": np.arange(3600) // 3, "y": np.tile([1.0, 2.0, 3.0], 1200), "who": ["a", "b", "c"] * 1200}
+    )
+    thinned = charts.answer_marks(charts.answer_table(three, "x", "y", "who"))
+    assert (
+        thinned["colour"].value_counts().min() > 100 and len(thinned) <= charts.MOST_MARKS
+    )  # none lies between others
     few = table.head(charts.MOST_MARKS)
     assert charts.answer_marks(few) is few

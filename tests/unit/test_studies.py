@@ -156,6 +156,23 @@ def test_runs_whose_process_was_killed_go_on(study: studies.Study, monkeypatch: 
     assert len(sweeps.listing()) == 1
 
 
+def test_an_edited_study_begins_anew_and_stopped_runs_come_again_with_lost_ones(
+    study: studies.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "start_supervisor", lambda: None)
+    runs = studies.runs_of(memory_store(), study)
+    (main,) = studies.start(study, runs, stages=["main"])
+    for number, entry in enumerate(sweeps.read(main).entries):
+        supervisor.claim(paths.runs() / entry.run)
+        ended = Status(state="running", pid=2**22 + 1, heartbeat=1.0) if number == 0 else Status(state="stopped")
+        rundir.set_status(paths.runs() / entry.run, ended)
+    assert studies.start(study, runs, stages=["main"]) == [main]
+    assert sweeps.summary(main).counts == {"queued": 6}
+    study.path.write_text(study.path.read_text().replace("epochs = 5", "epochs = 6"))
+    edited = studies.read(study.path)
+    assert studies.under_way(edited) == {} and studies.start(edited, runs, stages=["main"]) != [main]
+
+
 def test_a_cell_of_two_stages_is_that_of_the_runs_that_train_as_it_says(study: studies.Study) -> None:
     """Timed one by one, the grid that was trained together is another stage, though every knob is the same."""
     again = '[[stages]]\nname = "alone"\ntogether = false\n[[stages]]\nname = "again"\n[published]'

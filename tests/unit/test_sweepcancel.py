@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +146,19 @@ def test_what_has_ended_is_neither_paused_nor_cancelled_nor_resumed() -> None:
         with pytest.raises(ValueError, match=f"has ended; there is nothing to {word}"):
             act(sweep)
     assert sweeps.summary(sweep).state == "done"
+
+
+def test_a_run_that_slipped_through_a_pause_is_asked_again_and_a_lost_one_can_be_cancelled() -> None:
+    sweep = sweeps.start(sweepfile.parse("together = false\n" + TEXT))
+    first, second, *_ = [paths.runs() / run for run in sweeps.read(sweep).runs]
+    sweeps.pause(sweep)
+    supervisor.claim(first)
+    rundir.set_status(first, rundir.Status("running", pid=os.getpid(), heartbeat=time.time()))
+    assert sweeps.pause(sweep) == "It is paused: 1 run holds at its next step, those that wait do not start."
+    assert rundir.is_asked(first, "pause") and sweeps.pause(sweep) == "It is paused already."
+    sweeps.resume(sweep)
+    for run in sweeps.read(sweep).runs:
+        supervisor.claim(paths.runs() / run)
+        rundir.set_status(paths.runs() / run, rundir.Status("done"))
+    rundir.set_status(second, rundir.Status("running", pid=2**22 + 1, heartbeat=1.0))  # it was killed
+    assert sweeps.cancel(sweep).startswith("It is cancelled") and sweeps.summary(sweep).state == "cancelled"
