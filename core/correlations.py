@@ -21,6 +21,7 @@ from core.usable import Usable, usable
 SEARCHES = ("random", "bayesian")
 FEWEST = 4
 """Configurations: the standard error of the transformed correlation is over n − 3."""
+DOES_NOT_APPLY = "none"
 COLUMNS = ("knob", "test", "n", "statistic", "low", "high", "p", "p_holm")
 RHO, H = "Spearman's ρ", "Kruskal–Wallis H"
 
@@ -57,7 +58,9 @@ def correlations(
         return Correlations(empty, f"{count} with a {name}: it takes {FEWEST} to correlate ranks.", data.warnings)
     means = np.bincount(data.cell_of, data.values) / sizes
     if np.ptp(means) <= 1e-12 * np.abs(means).max():
-        return Correlations(empty, f"All {n} configurations have the same {name}: there is nothing to explain.", ())
+        return Correlations(
+            empty, f"All {n} configurations have the same {name}: there is nothing to explain.", data.warnings
+        )
     rows = []
     for k, factor in enumerate(data.factors):
         at = _positions(data, factor)
@@ -65,8 +68,10 @@ def correlations(
             statistic, _, p, _ = ranks.kruskal(means, data.cell_codes[:, k])
             rows.append((wording.words(factor), H, n, statistic, np.nan, np.nan, p))
         else:
-            rho, p = spearman(at, means)
-            rows.append((wording.words(factor), RHO, n, rho, *interval(rho, n, level), p))
+            applies = np.isfinite(at)
+            n_told = int(applies.sum())
+            rho, p = spearman(at[applies], means[applies]) if n_told >= FEWEST else (np.nan, np.nan)
+            rows.append((wording.words(factor), RHO, n_told, rho, *interval(rho, n_told, level), p))
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
     table["p_holm"] = effects.holm(table["p"].to_numpy(dtype=float))
     warnings = [w for w in data.warnings if not w.startswith("No usable ")]  # each configuration has levels of its own
@@ -75,7 +80,8 @@ def correlations(
             "This search chose its configurations by the scores of those before, so they are no random sample: the p "
             "values and intervals are no more than a description."
         )
-    return Correlations(table, _sentence(table, name, design, n), tuple(warnings))
+    single = [wording.words(factor) for factor in never_back(results, response, factors, design)]
+    return Correlations(table, _sentence(table, name, design, single), tuple(warnings))
 
 
 def spearman(x: np.ndarray, y: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -104,16 +110,21 @@ def interval(rho: float, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def _positions(data: Usable, factor: str) -> np.ndarray | None:
-    """The levels of a factor as numbers, one per configuration; None where they are not all numbers."""
-    at = pd.to_numeric(pd.Series(data.levels[factor]), errors="coerce").to_numpy(dtype=float)
-    return at[data.cell_codes[:, data.factors.index(factor)]] if np.isfinite(at).all() else None
+    """The levels of a factor as numbers, one per configuration, NaN where the knob does not apply; None where they are
+    not numbers."""
+    levels = pd.Series(data.levels[factor]).astype(str)
+    at = pd.to_numeric(levels, errors="coerce").to_numpy(dtype=float)
+    if not np.isfinite(at[levels != DOES_NOT_APPLY]).all() or not np.isfinite(at).any():
+        return None
+    return at[data.cell_codes[:, data.factors.index(factor)]]
 
 
-def _sentence(table: pd.DataFrame, name: str, design: str, n: int) -> str:
+def _sentence(table: pd.DataFrame, name: str, design: str, single: Sequence[str]) -> str:
     kind = {"bayesian": "Bayesian"}.get(design, design)
+    which = f"those of {wording.list_text(single)} in" if single else "those of"
     lead = (
-        f"An analysis of variance compares levels that come back, which those of this {kind} design do not; "
-        f"rank correlations over {n} configurations stand in its place."
+        f"An analysis of variance compares levels that come back, which {which} this {kind} design do not; "
+        f"rank correlations over {int(table['n'].max())} configurations stand in its place."
     )
     parts = []
     for row in table.itertuples():
@@ -121,6 +132,9 @@ def _sentence(table: pd.DataFrame, name: str, design: str, n: int) -> str:
         if row.test == H:
             detail = f"(Kruskal–Wallis H = {wording.number_text(row.statistic)}, {p})"
             found = f"the {name} differs between levels of {row.knob}"
+        elif not np.isfinite(row.statistic):
+            parts.append(f"{row.knob} applies to {wording.count_text(row.n, 'configuration')}, too few to correlate")
+            continue
         else:
             span = f" {wording.interval_text(row.low, row.high, share=True)}" if np.isfinite(row.low) else ""
             detail = f"(Spearman's ρ {wording.share_text(row.statistic)}{span}, {p})"

@@ -84,8 +84,12 @@ def front(
 def _exploded(results: pd.DataFrame, names: list[str], numeric: np.ndarray) -> tuple[pd.DataFrame, list[str]]:
     """Results in which runs count as diverged whose number `numeric` [n, goals] for a goal is beyond comparing, and how
     many these are, in a sentence."""
-    where = np.column_stack([np.abs(column) > too_large(column) for column in numeric.T])
-    if "state" not in results or not where.any():
+    if "state" not in results:
+        return results, []
+    is_done = (results["state"] == "done").to_numpy()
+    limits = [too_large(column[is_done]) for column in numeric.T]
+    where = np.column_stack([is_done & (np.abs(numeric[:, k]) > limit) for k, limit in enumerate(limits)])
+    if not where.any():
         return results, []
     of = wording.list_text([wording.words(name) for k, name in enumerate(names) if where[:, k].any()])
     state = results["state"].where(~where.any(axis=1), "diverged")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from core import studyruns
+from core import config, studyruns
+from core.sweepfile import SweepFile
 
 if TYPE_CHECKING:
     from core.studies import Claim, Study
@@ -24,12 +25,24 @@ def too_short(study: Study, claim: Claim) -> str:
     parameters = inspect.signature(study.function(claim.check)).parameters
     said = {name: claim.args.get(name, parameters[name].default) for name in SPEAKS_OF if name in parameters}
     asked = [value for value in said.values() if isinstance(value, int | float)]
-    cells = studyruns.cells(study, quick=True)
-    knobs = cells.loc[cells["stage"].isin(claim.needs), "knobs"]
-    trained = [one["epochs"] for one in knobs if "epochs" in one]
+    files = studyruns.variants(study, quick=True)
+    trained = [epochs for stage in claim.needs for epochs in _epochs(files[stage])]
     if not asked or not trained or max(asked) <= max(trained):
         return ""
     return (
         f"The quick variant cannot tell it: it trains for {max(trained):g} epochs, and this speaks of epoch "
         f"{max(asked):g}. The full variant goes that far."
     )
+
+
+def _epochs(file: SweepFile) -> list[float]:
+    """How long the runs of a sweep train: its levels, its setting, or the default; nothing where there is no such
+    knob."""
+    from core.runner import load_trainer
+
+    knobs = config.knobs(load_trainer(file.trainer).Config)
+    levels = file.factors.get("epochs", ())
+    if "epochs" not in knobs or not isinstance(levels, tuple):
+        return []
+    listed = [cell["epochs"] for cell in file.cells if "epochs" in cell]
+    return [float(one) for one in (*levels, *listed)] or [float(file.settings.get("epochs", knobs["epochs"].default))]

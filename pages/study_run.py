@@ -69,7 +69,9 @@ def panel(found: Reading, newest: dict[str, sweeps.Summary], where: str) -> None
         st.info(shared.plain(f"{there} {absent}"), icon=":material/database:")
         data = next(iter(found.files.values())).data
         label = f"How to get {data}, on the Datasets page"
-        st.page_link("pages/datasets.py", label=label, icon=":material/database:", query_params={"data": data})
+        st.page_link(
+            "pages/datasets.py", label=shared.plain(label), icon=":material/database:", query_params={"data": data}
+        )
         return
     _row(found, MAIN, plans[MAIN], newest.get(MAIN), where)
     further = [stage for stage in found.files if stage != MAIN]
@@ -155,7 +157,8 @@ def _start(found: Reading, stage: str) -> None:
         shared.failed(error)
         return
     sweep, runs = ", ".join(started), found.missing(stage)
-    st.session_state[TOLD] = f"Started {stage_name(stage)}: {runs} runs, sweep {sweep}. It goes on by itself."
+    told = f"Started {stage_name(stage)}: {runs} runs, sweep {sweep}. It goes on by itself."
+    st.session_state[TOLD] = told if started else f"{stage_name(stage).capitalize()} is under way already."
     st.rerun()
 
 
@@ -178,7 +181,8 @@ def _everything(found: Reading, plans: dict[str, Plan | str], where: str) -> Non
     except ValueError as error:
         shared.failed(error)
         return
-    st.session_state[TOLD] = f"Started {len(started)} sweeps with {runs} runs in all. They go on by themselves."
+    told = f"Started {len(started)} sweeps with {runs} runs in all. They go on by themselves."
+    st.session_state[TOLD] = told if started else "All of it is under way already."
     st.rerun()
 
 

@@ -131,7 +131,7 @@ def _near(knob: Knob) -> list[float]:
         return []
     steps = (0.1, 1, 10) if knob.scale == "log" else (0.5, 1, 2)
     low, high = (-float("inf") if knob.low is None else knob.low), (float("inf") if knob.high is None else knob.high)
-    return list(dict.fromkeys(knob.type(min(max(float(f"{knob.default * step:.6g}"), low), high)) for step in steps))
+    return sorted(set(knob.type(min(max(float(f"{knob.default * step:.6g}"), low), high)) for step in steps))
 
 
 def _levels(knob: Knob) -> str:

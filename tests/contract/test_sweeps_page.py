@@ -210,7 +210,7 @@ def test_levels_from_a_range_are_cut_into_thirds(filled: Path) -> None:
 def test_effects_of_a_search_are_rank_correlations_over_configurations(filled: Path) -> None:
     app = opened("pages/sweeps.py", sweep="few", view="Effects")
     text = told(app)
-    assert "compares levels that come back, which those of this random design do not" in text
+    assert "levels that come back, which those of learning rate and momentum in this random design do not" in text
     assert app.dataframe[0].value["knob"].tolist() == ["learning rate", "momentum"]
     assert app.dataframe[0].value["n"].tolist() == [6, 6]
     for nothing in ("cells are empty", "> . (", "HC3", "differences are drawn", "aligned ranks"):

@@ -108,3 +108,21 @@ def test_an_analysis_without_a_term_is_none_and_says_so() -> None:
     assert not any("cells are empty" in warning for warning in told.warnings)
     ranked = ranks.rank_tests(frame, "score", knobs)
     assert ranked.table.empty and ranked.sentence == told.sentence
+
+
+def test_a_knob_that_applies_to_some_is_correlated_over_these() -> None:
+    """Momentum is no number for adam; among the configurations of sgd the score is the momentum."""
+    noise = np.random.default_rng(0)
+    rows = []
+    for number in range(24):
+        momentum = float(noise.uniform()) if number % 2 else None
+        for seed in (1, 2):
+            score = (momentum if momentum is not None else 5.0) + noise.normal(0, 1e-3)
+            rows.append(((number % 2 and "sgd") or "adam", momentum, float(noise.uniform()), seed, score))
+    frame = pd.DataFrame(rows, columns=["optimizer", "momentum", "unused", "seed", "test/ccc"])
+    frame["unused"] = frame.groupby(np.arange(len(frame)) // 2)["unused"].transform("first")
+    results = frame.assign(state="done", diverged=False)
+    told = correlations.correlations(results, "test/ccc", ["optimizer", "momentum", "unused"])
+    row = told.table.set_index("knob").loc["momentum"]
+    assert (row["test"], row["n"]) == (correlations.RHO, 12) and row["statistic"] == 1 and row["p_holm"] < 0.01
+    assert "rises with the momentum" in told.sentence and "over 24 configurations" in told.sentence

@@ -77,3 +77,19 @@ def test_the_limit_is_where_squares_lose_the_others_digits() -> None:
     assert too_large(np.full(4, 1e200)) < 1e39  # all of them exploded
     assert not usable(exploded().assign(loss=1e200), "loss", FACTORS).values.size
     assert usable(exploded().assign(loss=np.arange(36) * 1e9), "loss", FACTORS).values.size == 36
+
+
+def test_a_front_takes_no_run_as_diverged_that_has_not_ended() -> None:
+    rows = [(level, seed, 0.5 + 0.1 * level, 1.0) for level in (0, 1) for seed in (1, 2, 3)]
+    frame = pd.DataFrame(rows, columns=["knob", "seed", "test/ccc", "train/loss"]).assign(state="done")
+    frame.loc[0, ["state", "train/loss"]] = "diverged", 1e30
+    frame.loc[1, ["state", "train/loss"]] = "running", 1e30
+    goals = {"test/ccc": "higher", "train/loss": "lower"}
+    told = pareto.front(frame, goals, ["knob"])
+    assert not [warning for warning in told.warnings if "taken as diverged" in warning]
+    assert told.table["diverged"].tolist() == [1, 0]
+    frame.loc[2, "train/loss"] = 1e30
+    frame = pd.concat([frame, frame.iloc[3:].assign(seed=frame["seed"].iloc[3:] + 3)])
+    frame.loc[len(frame) + 9] = [0, 9, 0.5, 1.0, "done"]
+    (one,) = [w for w in pareto.front(frame, goals, ["knob"]).warnings if "taken as diverged" in w]
+    assert one.startswith("1 run taken as diverged")
