@@ -11,16 +11,7 @@ import streamlit as st
 from core import sweepfile, sweeps
 from core.executors import local
 from tests.contract.test_pages import opened, seen
-
-TEXT = """name = "mine"
-trainer = "toy"
-data = "toy"
-seeds = [1, 2]
-[set]
-epochs = 2
-[factors]
-learning_rate = [0.01, 0.1]
-"""
+from tests.contract.test_sweep_commands import TEXT
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +41,7 @@ def test_nothing_is_added_where_no_level_is_named() -> None:
     app = opened("pages/sweeps.py", sweep=sweep)
     (button,) = [button for button in app.button if button.label == "Add levels"]
     app = seen(button.click().run())
-    assert [box.value.replace("\\", "") for box in app.error] == ["Say which levels of learning_rate, such as 0.3, 1."]
+    assert [box.value.replace("\\", "") for box in app.error] == ["Say which levels of momentum, such as 0.3, 1."]
     assert not app.success and len(sweeps.read(sweep).cells) == 2
 
 
