@@ -20,6 +20,9 @@ DIVERGED, PLATEAU, OSCILLATORY = "diverged", "prior plateau", "oscillatory"
 IMPROVING, PREMATURE, STABLE, SHORT = "still improving", "premature", "stable", "too short"
 CLASSES = (DIVERGED, PLATEAU, OSCILLATORY, IMPROVING, PREMATURE, STABLE, SHORT)
 
+LARGEST = 1e100
+"""What squares to no number is as good as none; no loss and no score comes near."""
+
 FEWEST_POINTS = 8
 MOST_POINTS = 400  # a longer curve is averaged over equal stretches first
 PRIOR_SHARE, PRIOR_EPOCHS = 0.02, 5
@@ -73,17 +76,20 @@ class _Curve(NamedTuple):
 def classify(x: np.ndarray, y: np.ndarray, *, better: str = "lower", beside: Surroundings | None = None) -> Verdict:
     """The class of one curve; x [n] (epochs, rising), y [n] in any unit, `better` "lower" or "higher".
 
-    In this order: *diverged* (a value that is no number, or an end worse than the start), *prior plateau* (the loss
-    of a model that outputs the base rates, within 2 % for the last 5 epochs or more), *oscillatory* (swings above 5 %
-    of the improvement over the last half that are no slow drift, or AutoTrainer's count on a score), *still improving*
-    (the slope of the last tenth would bring 5 % more over as many epochs again, and is above its own error),
-    *premature* (flat, but worse than median − 1 MAD of its sweep), *stable*. Fewer than 8 points are *too short*.
+    In this order: *diverged* (a value that is no number or beyond 1e100, or an end worse than the start), *prior
+    plateau* (the loss of a model that outputs the base rates, within 2 % for the last 5 epochs or more), *oscillatory*
+    (swings above 5 % of the improvement over the last half that are no slow drift, or AutoTrainer's count on a score),
+    *still improving* (the slope of the last tenth would bring 5 % more over as many epochs again, and is above its own
+    error), *premature* (flat, but worse than median − 1 MAD of its sweep), *stable*. Fewer than 8 points are *too
+    short*.
     """
     assert better in ("lower", "higher"), better
     x, y, beside = np.asarray(x, dtype=float), np.asarray(y, dtype=float), beside or Surroundings()
-    if len(y) and not np.isfinite(y).all():
-        where = float(x[np.flatnonzero(~np.isfinite(y))[0]])
-        return Verdict(DIVERGED, f"It is no number from {where:g} on.", {"first_bad": where}, where, float(x[-1]))
+    bad = ~(np.abs(y) <= LARGEST)
+    if bad.any():
+        where = float(x[np.flatnonzero(bad)[0]])
+        said = f"It is no number, or one beyond {LARGEST:g}, from {where:g} on."
+        return Verdict(DIVERGED, said, {"first_bad": where}, where, float(x[-1]))
     if len(y) < FEWEST_POINTS:
         said = f"{len(y)} points are too few to judge; {FEWEST_POINTS} are needed."
         return Verdict(SHORT, said, {"points": float(len(y))}, *((x[0], x[-1]) if len(x) else (0.0, 0.0)))

@@ -76,6 +76,12 @@ def use() -> list[Use]:
     return [*(one for one in found if one), whole]
 
 
+def free_memory() -> float:
+    """The share of this machine's memory that is available to new processes."""
+    memory = psutil.virtual_memory()
+    return memory.available / memory.total
+
+
 def process_memory(pid: int) -> int | None:
     """Bytes of memory that a process of this machine holds; None where it is gone."""
     try:

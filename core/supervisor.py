@@ -21,7 +21,7 @@ from typing import Any
 from core import disk, leftovers, paths, rundir, sweepflags
 from core.ending import press, settle
 from core.executors import local
-from core.machine import devices, resolve_device
+from core.machine import devices, free_memory, resolve_device
 from core.waiting import claim, enqueue_all, hold, look_again, position, put_back, queue, queueing, take_up, waiting
 
 __all__ = [  # of core/machine.py and core/waiting.py, said from here
@@ -43,6 +43,9 @@ LOOK_AGAIN_S = 5.0
 """The queue is read again after so long even where nothing seems to have happened."""
 
 LOOK_AT_GROUP_S = 2.0
+
+MEMORY_TO_SPARE = 0.25
+"""A paused run leaves the processor to others while this share of the memory is free: it keeps what it has itself."""
 
 SCARCE = (*disk.FULL, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """No room on the disk, for a process, in memory, for an open file: there may be some in the next round."""
@@ -108,7 +111,7 @@ class _Need:
 class _Slot:
     """A process at work and its runs: one, or a group that trains together. `child` is None where it was inherited.
 
-    One that is paused leaves the processor to others; on a GPU it keeps its memory, and so its place.
+    One that is paused leaves the processor to others while there is memory to spare; on a GPU it keeps its place.
     """
 
     folders: list[Path]
@@ -178,7 +181,8 @@ class _Supervisor:
             self.seen_queue = -1
             return
         left = [one for one in zip(slot.folders, statuses, strict=True) if not one[1].is_finished]
-        is_resting = slot.need.device == "cpu" and {status.state for _, status in left} == {"paused"}
+        is_paused = {status.state for _, status in left} == {"paused"}
+        is_resting = is_paused and slot.need.device == "cpu" and free_memory() > MEMORY_TO_SPARE
         if is_resting != slot.is_resting:
             slot.is_resting, self.seen_queue = is_resting, -1
         if all(rundir.is_asked(folder, "stop") for folder, _ in left):

@@ -195,18 +195,22 @@ def absent(found: Reading) -> str:
     if not found.missing() or datasets.is_made_here(data):
         return ""
     added = "\n".join(f"{name} {folder}" for name, folder in sorted(shelf.added().items()))
-    return _absent(data, os.environ.get("EARSHOT_DATA", ""), added)
-
-
-@st.cache_data(max_entries=20, show_spinner="Looking for the data …", ttl=60)
-def _absent(data: str, root: str, added: str) -> str:
     try:
-        datasets.load(data)
+        _find(data, os.environ.get("EARSHOT_DATA", ""), added)
     except datasets.Missing as error:
         return " ".join(str(error).split())
-    except (ValueError, OSError):  # it is there, and wrong: whoever starts a run is told by the run's own task
-        return ""
     return ""
+
+
+@st.cache_data(max_entries=20, show_spinner="Looking for the data …")
+def _find(data: str, root: str, added: str) -> None:
+    """Load it once, which may take seconds; what is not here is said at once, and looked for again each time."""
+    try:
+        datasets.load(data)
+    except datasets.Missing:
+        raise
+    except (ValueError, OSError):  # it is there, and wrong: whoever starts a run is told by the run's own task
+        return
 
 
 def is_short_of(found: Reading, result: Judged) -> list[str]:

@@ -44,6 +44,13 @@ def test_nan_and_a_rise_are_diverged_and_say_where() -> None:
     assert classify(X, 1.0 + X, better="higher").kind != "diverged"
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_whose_squares_are_none_are_diverged() -> None:
+    huge = np.where(X < 30, FLAT, 1e160)
+    assert (classify(X, huge).kind, classify(X, huge).first) == ("diverged", 30.0)
+    assert classify(X, 1e200 * FLAT, better="higher").kind == "diverged"
+
+
 def test_eleven_labels_at_their_base_rate_are_a_prior_plateau() -> None:
     """Seen in a published instrument study: loss .3046 = H(1/11), binary accuracy 10/11, for 20 epochs."""
     found = classify(X[:20], np.full(20, 0.3046) + noise(1e-4)[:20], beside=Surroundings(prior=0.30464))

@@ -320,10 +320,17 @@ def test_runs_start_while_their_shares_fit(
     assert supervisor.waiting() == [small.name]
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_paused_run_leaves_the_processor_to_others_and_keeps_a_gpu(
-    cache: Path, asleep: list[str], started: list[tuple[list[Path], int]], device: str
+@pytest.mark.parametrize(("device", "free", "leaves"), [("cpu", 0.3, True), ("cpu", 0.2, False), ("cuda", 0.3, False)])
+def test_a_paused_run_leaves_the_processor_to_others_where_memory_is_left_and_keeps_a_gpu(
+    cache: Path,
+    asleep: list[str],
+    started: list[tuple[list[Path], int]],
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    free: float,
+    leaves: bool,
 ) -> None:
+    monkeypatch.setattr(supervisor, "free_memory", lambda: free)
     first, second = (rundir.create(replace(new(), id=f"run-{number}", device=device)) for number in range(2))
     for folder in (first, second):
         supervisor.enqueue(folder)
@@ -331,10 +338,10 @@ def test_a_paused_run_leaves_the_processor_to_others_and_keeps_a_gpu(
     watcher.tick()
     rundir.set_status(first, rundir.Status("paused", pid=os.getpid(), heartbeat=time.time()))
     watcher.tick()
-    assert [folders for folders, _ in started] == ([[first], [second]] if device == "cpu" else [[first]])
+    assert [folders for folders, _ in started] == ([[first], [second]] if leaves else [[first]])
     rundir.set_status(first, rundir.Status("running", pid=os.getpid(), heartbeat=time.time()))
     watcher.tick()
-    assert watcher.used(device) == (2.0 if device == "cpu" else 1.0)  # it goes on at once, beside the other
+    assert watcher.used(device) == (2.0 if leaves else 1.0)  # it goes on at once, beside the other
 
 
 def test_a_group_starts_as_one_process(cache: Path, asleep: list[str], started: list[tuple[list[Path], int]]) -> None:
