@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core import audio, evaluation, listening, windows
+from core import audio, evaluation, listening, pitch, windows
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
 from core.events import Inputs
 from core.ring import Ring
@@ -43,16 +43,21 @@ def window_of(model: evaluation.Model) -> float:
 def hear(samples: np.ndarray, sample_rate_hz: int, models: list[evaluation.Model]) -> tuple[np.ndarray, ...]:
     """What models of one input and one window length say about `samples` [channels, n], one such window: [labels] each.
 
-    The numbers that `listening.listen` gives for a clip of just these samples; NaN where they are silent. Nothing is
-    written to the cache: no window comes twice.
+    The numbers that `listening.listen` gives for a clip of just these samples; NaN where they are silent, and of
+    instruments where nothing in them has a pitch. Nothing is written to the cache: no window comes twice.
     """
     name, window_s = models[0].input, window_of(models[0])
     assert all((model.input, window_of(model)) == (name, window_s) for model in models)
     clip = audio.Clip(samples, sample_rate_hz, "live", "")
-    if audio.loudness_db(clip.mono()) < listening.SILENT_BELOW_DB:
-        return tuple(np.full(len(LABELS[model.task]), np.nan) for model in models)
-    inputs = _inputs(clip, name, window_s)
-    return tuple(load_trainer(model.trainer).predict(model.model, inputs).values[0] for model in models)
+    is_silent = audio.loudness_db(clip.mono()) < listening.SILENT_BELOW_DB
+    asked = [not is_silent and (model.task != "instruments" or pitch.is_in(clip)) for model in models]
+    inputs = _inputs(clip, name, window_s) if any(asked) else None
+    return tuple(
+        load_trainer(model.trainer).predict(model.model, inputs).values[0]
+        if is_asked and inputs is not None
+        else np.full(len(LABELS[model.task]), np.nan)
+        for model, is_asked in zip(models, asked, strict=True)
+    )
 
 
 def _inputs(clip: audio.Clip, name: str, window_s: float) -> Inputs:

@@ -34,13 +34,19 @@ def is_in(clip: Clip | LongClip) -> bool:
 
 
 def share(clip: Clip | LongClip) -> float:
-    """Of the power of a moment what lies in partials (0 to 1), in its most pitched tenth; NaN where it is silent."""
-    if clip.sha256 not in _known:
+    """Of the power of a moment what lies in partials (0 to 1), in its most pitched tenth; NaN where it is silent.
+
+    Kept by the clip's hash, where it has one.
+    """
+    if clip.sha256 in _known:
+        return _known[clip.sha256]
+    shares = of_frames(_frames(clip), clip.sample_rate_hz)
+    found = float(np.quantile(shares, 0.9)) if len(shares) else float("nan")
+    if clip.sha256:
         if len(_known) >= KEPT:
             _known.clear()
-        shares = of_frames(_frames(clip), clip.sample_rate_hz)
-        _known[clip.sha256] = float(np.quantile(shares, 0.9)) if len(shares) else float("nan")
-    return _known[clip.sha256]
+        _known[clip.sha256] = found
+    return found
 
 
 def of_frames(frames: np.ndarray, sample_rate_hz: int) -> np.ndarray:

@@ -36,6 +36,7 @@ __all__ = [
     "complete",
     "coverage",
     "elsewhere",
+    "incomplete",
     "judge",
     "lacking",
     "load",
@@ -203,6 +204,12 @@ def complete(study: Study, runs: Runs, progress: datasets.Progress = datasets.no
     """
     make = getattr(study.module, "complete", None)
     return int(make(runs, progress)) if make else 0
+
+
+def incomplete(study: Study, runs: Runs) -> str:
+    """What `complete` would make, in a sentence by the study's own `incomplete(runs)`; empty where nothing lacks."""
+    ask = getattr(study.module, "incomplete", None)
+    return str(ask(runs)) if ask else ""
 
 
 # ---- reading ----

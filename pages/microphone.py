@@ -20,7 +20,7 @@ SCRIPTS = ("deck/draw.js", "deck/strip.js", "deck/plane.js", "live/live.js")
 HOW_TO_READ = (
     "The bar is the loudness (RMS) of the last 0.4 s, the lines its highest sample and that of the last 2 s. A value "
     "of a model speaks about the window of sound that had just ended; the trail and the strip show 30 s, the newest "
-    "darkest and at the right."
+    "darkest and at the right. Of silence nothing is said, and no instrument is scored where nothing has a pitch."
 )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import streamlit as st
-
 from core import background, paths, polyphonic
 from core.polyreports import Settings
-from pages import shared, waiting
+from pages import waiting
+
+CANCELLED = "The evaluation was ended; what was heard so far is kept for the next time."
 
 
 def _key(run: str, data: str, settings: Settings) -> tuple[Any, ...]:
@@ -24,15 +24,6 @@ def start(run: str, data: str, settings: Settings) -> None:
 
 def is_at_rest(run: str, data: str, settings: Settings) -> bool:
     """Whether nothing is under way for these settings; else its progress is shown, and how the last one ended."""
-    job = background.find(_key(run, data, settings))
-    if job is None:
-        return True
-    if not waiting.ended(job, f"Evaluating {run}", key=f"polyphonic.{run}"):
-        return False
-    try:
-        job.result()
-    except background.Cancelled:
-        st.info("The evaluation was ended; what was heard so far is kept for the next time.", icon=":material/cancel:")
-    except (ValueError, OSError) as error:
-        shared.failed(error)
-    return True
+    return waiting.at_rest(
+        _key(run, data, settings), f"Evaluating {run}", name=f"polyphonic.{run}", cancelled=CANCELLED
+    )

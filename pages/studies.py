@@ -145,6 +145,7 @@ def _one(name: str, listing: list[Summary]) -> None:
         st.caption(shared.plain(sentence))
     study_run.under_way(list(newest.values()))
     _start(found, newest)
+    study_run.completion(found)
     summary, beside = st.container(horizontal=True, vertical_alignment="center"), st.container()
     study_table.beside(found)
     for number, function in (study.published.figures if study.published else {}).items():

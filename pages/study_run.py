@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import studies, sweepplan, sweeps
+from core import background, paths, studies, sweepplan, sweeps
 from core.sweepplan import Plan
 from core.verdicts import MAIN
-from pages import shared, study_reading
+from pages import polyphonic_work, shared, study_reading, waiting
 from pages.study_reading import Reading
 
 EVERY_S = 3.0
@@ -83,6 +83,23 @@ def panel(found: Reading, newest: dict[str, sweeps.Summary], where: str) -> None
             _row(found, stage, plans[stage], newest.get(stage), where)
         if short > 1 and not any(one.state in studies.UNDER_WAY for one in newest.values()):
             _everything(found, plans, where)
+
+
+def completion(found: Reading) -> None:
+    """What claims need beside the runs, where some of it is lacking: said, with the button that makes it in the
+    background."""
+    key = ("study", str(paths.cache()), found.study.name, found.is_quick, found.study.data)
+    title = f"Completing {found.study.name}"
+    if not waiting.at_rest(key, title, name=f"complete.{found.study.name}", cancelled=polyphonic_work.CANCELLED):
+        return
+    if not (lacking := studies.incomplete(found.study, found.runs)):
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f":material/hourglass_empty: {shared.plain(lacking)}")
+        if st.button("Complete the study", key=f"complete.{found.study.name}", icon=":material/play_arrow:"):
+            background.forget(key)  # one that ended
+            background.start(key, lambda tell: studies.complete(found.study, found.runs, tell))
+            st.rerun()
 
 
 def _row(found: Reading, stage: str, plan: Plan | str, sweep: sweeps.Summary | None, where: str) -> None:

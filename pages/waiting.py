@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import streamlit as st
 
+from core import background
 from core.background import Job
 from pages import shared
 
@@ -23,6 +26,24 @@ def ended(job: Job, title: str, *, key: str) -> bool:
         return True
     st.fragment(_watch, run_every=LOOK_EVERY_S)(job, title, key)
     return False
+
+
+def at_rest(key: Hashable, title: str, *, name: str, cancelled: str) -> bool:
+    """Whether the work known by `key` is not under way; else its progress is shown.
+
+    How the last one ended is told: what went wrong, or `cancelled` where the reader ended it."""
+    job = background.find(key)
+    if job is None:
+        return True
+    if not ended(job, title, key=name):
+        return False
+    try:
+        job.result()
+    except background.Cancelled:
+        st.info(cancelled, icon=":material/cancel:")
+    except (ValueError, OSError) as error:
+        shared.failed(error)
+    return True
 
 
 def _watch(job: Job, title: str, key: str) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from core import metrics
 from core.datasets import INSTRUMENT_NAMES, Progress, no_progress
 from core.verdicts import Runs, Verdict, difference, unknown
+from core.wording import count_text
 from studies import _instrunet_arms as arms
 from studies._instrunet_arms import BOTH, PLAIN, Gap
 from studies._instrunet_items import (
@@ -63,6 +64,17 @@ def polyphonic_macro_f1(runs: Runs) -> pd.Series:
     return polyphonic_scores(runs, "macro")[0]
 
 
+def _unheard(runs: Runs) -> list[str]:
+    return [run for run in scored(runs.only(stage=POLYPHONIC)) if runs.polyphonic(run) is None]
+
+
+def incomplete(runs: Runs) -> str:
+    """What `complete` would make, in a sentence; empty where all is there."""
+    n = len(_unheard(runs))
+    have = "has" if n == 1 else "have"
+    return f"{count_text(n, 'finished run')} of stage {POLYPHONIC} {have} no polyphonic evaluation yet." if n else ""
+
+
 def complete(runs: Runs, progress: Progress = no_progress) -> int:
     """Evaluate the finished runs of the polyphonic stage that have not been; returns how many these were.
 
@@ -70,7 +82,7 @@ def complete(runs: Runs, progress: Progress = no_progress) -> int:
     """
     from core import polyphonic
 
-    missing = [run for run in scored(runs.only(stage=POLYPHONIC)) if runs.polyphonic(run) is None]
+    missing = _unheard(runs)
     for number, run in enumerate(missing):
 
         def tell(fraction: float, sentence: str, number: int = number) -> None:
@@ -267,5 +279,5 @@ def _difference(a: Side, b: Side) -> Gap:
     return with_songs(Gap(seeds, p, freedom), a.by_songs + b.by_songs, min(a.n_groups, b.n_groups))
 
 
-__all__ = ["complete", "one_is_taken_for", "polyphonic_macro_f1", "polyphonic_micro_f1", "polyphonic_scores",
-           "random_files_flatter", "wins_on_polyphonic_music"]  # fmt: skip
+__all__ = ["complete", "incomplete", "one_is_taken_for", "polyphonic_macro_f1", "polyphonic_micro_f1",
+           "polyphonic_scores", "random_files_flatter", "wins_on_polyphonic_music"]  # fmt: skip

@@ -3,7 +3,7 @@
 What is compared, and how, is in `_instrunet_arms.py`; claims about scores are in `_instrunet_scores.py`, about
 training in `_instrunet_curves.py`, and those that need the predictions of single excerpts in
 `_instrunet_predictions.py`; how far scores move with other songs, in `_instrunet_items.py`. `complete` makes what the
-claims need beside the runs.
+claims need beside the runs, `incomplete` says what of it is lacking.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from studies._instrunet_curves import (
 )
 from studies._instrunet_predictions import (
     complete as complete,  # no check, and so not listed below
+)
+from studies._instrunet_predictions import (
+    incomplete as incomplete,  # nor is this
 )
 from studies._instrunet_predictions import (
     one_is_taken_for,

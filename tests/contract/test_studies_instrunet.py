@@ -328,6 +328,9 @@ def test_evaluations_that_lack_are_told_and_made(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(polyphonic, "evaluate", lambda run, progress: (asked.append(run), progress(0.5, "at it")))
     told: list[tuple[float, str]] = []
     study = studies.load("instrunet")
+    lacking = "5 finished runs of stage polyphonic have no polyphonic evaluation yet."
+    assert studies.incomplete(study, some) == lacking
+    assert studies.incomplete(study, runs) == studies.incomplete(studies.load("implicit_em"), some) == ""
     assert studies.complete(study, some, lambda *words: told.append(words)) == 5 and asked == stage[1:]
     assert told[1] == (pytest.approx(0.3), "Run 2 of 5: at it")
     assert studies.complete(study, runs) == 0

@@ -117,6 +117,14 @@ def test_silence_has_no_prediction_and_live_windows_leave_no_files(cache: Path) 
     assert sorted(cache.rglob("*")) == before
 
 
+def test_where_nothing_has_a_pitch_no_instrument_is_scored_and_what_comes_after_is(cache: Path) -> None:
+    model = listening.load(made_runs.instruments().name)
+    hiss = np.random.default_rng(0).standard_normal((1, 3 * RATE_HZ)).astype(np.float32)
+    assert np.isnan(live.hear(0.1 * hiss, RATE_HZ, [model])[0]).all()
+    assert np.isfinite(live.hear(music(3.0), RATE_HZ, [model])[0]).all(), "no window is taken for another"
+    assert np.isfinite(live.hear(0.1 * hiss, RATE_HZ, [linear("lib73")])[0]).all()
+
+
 def test_a_model_is_asked_at_least_twice_per_second_of_sound(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "hear", lambda samples, rate_hz, models: (np.zeros(2),))
     model = listening.load(made_runs.emotion().name)
