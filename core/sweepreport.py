@@ -15,6 +15,7 @@ import pandas as pd
 from core import (
     anova,
     assumptions,
+    blas,
     correlations,
     effectcharts,
     effects,
@@ -63,6 +64,7 @@ def report(store: Store, sweep: str, *, response: str = "", kind: str = "III", m
 
     What cannot be analysed is there as a sentence that says why. ValueError for an unknown sweep or response.
     """
+    blas.one_thread()
     record = sweeps.read(sweep)
     found = sweepboard.find(store, record)
     if response and response not in found.responses:
