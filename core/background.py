@@ -55,6 +55,11 @@ class Job:
             return None
         return (time.monotonic() - self.begun_s) * (1 - self.fraction) / self.fraction
 
+    @property
+    def has_result(self) -> bool:
+        """Whether it came to its end, and that without an error."""
+        return not self.is_active and self._error is None
+
     def result(self) -> Any:
         """What the work returned; raises what it raised, `Cancelled` where it was ended."""
         self._ended.wait()

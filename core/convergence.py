@@ -1,4 +1,4 @@
-"""How a curve ended, in one of six words, judged on its own range: an absolute threshold means nothing by itself.
+"""How a curve ended, in one of seven words, judged on its own range: an absolute threshold means nothing by itself.
 
 A curve is normalised so that 0 is where it began and 1 the best that any run of its sweep reached; better is up. The
 classes and their numbers are this lab's own, with thresholds of others where they are named.
@@ -21,7 +21,7 @@ IMPROVING, PREMATURE, STABLE, SHORT = "still improving", "premature", "stable", 
 CLASSES = (DIVERGED, PLATEAU, OSCILLATORY, IMPROVING, PREMATURE, STABLE, SHORT)
 
 LARGEST = 1e100
-"""What squares to no number is as good as none; no loss and no score comes near."""
+"""No loss and no score comes near; beyond 1e154 a square is no number any more."""
 
 FEWEST_POINTS = 8
 MOST_POINTS = 400  # a longer curve is averaged over equal stretches first
@@ -76,19 +76,19 @@ class _Curve(NamedTuple):
 def classify(x: np.ndarray, y: np.ndarray, *, better: str = "lower", beside: Surroundings | None = None) -> Verdict:
     """The class of one curve; x [n] (epochs, rising), y [n] in any unit, `better` "lower" or "higher".
 
-    In this order: *diverged* (a value that is no number or beyond 1e100, or an end worse than the start), *prior
-    plateau* (the loss of a model that outputs the base rates, within 2 % for the last 5 epochs or more), *oscillatory*
+    In this order: *diverged* (a value that is no number or beyond 1e100), *too short* (fewer than 8 points), *diverged*
+    (an end worse than the start), *prior plateau* (within 2 % of the loss of a model that outputs the base rates, to
+    the end, for 5 epochs or more), *oscillatory*
     (swings above 5 % of the improvement over the last half that are no slow drift, or AutoTrainer's count on a score),
     *still improving* (the slope of the last tenth would bring 5 % more over as many epochs again, and is above its own
-    error), *premature* (flat, but worse than median − 1 MAD of its sweep), *stable*. Fewer than 8 points are *too
-    short*.
+    error), *premature* (flat, but worse than median − 1 MAD of its sweep), *stable*. A tenth is 6 points or more.
     """
     assert better in ("lower", "higher"), better
     x, y, beside = np.asarray(x, dtype=float), np.asarray(y, dtype=float), beside or Surroundings()
     bad = ~(np.abs(y) <= LARGEST)
     if bad.any():
         where = float(x[np.flatnonzero(bad)[0]])
-        said = f"It is no number, or one beyond {LARGEST:g}, from {where:g} on."
+        said = f"It is {'beyond 1e100' if np.isfinite(y[bad][0]) else 'no number'} from epoch {where:g} on."
         return Verdict(DIVERGED, said, {"first_bad": where}, where, float(x[-1]))
     if len(y) < FEWEST_POINTS:
         said = f"{len(y)} points are too few to judge; {FEWEST_POINTS} are needed."
@@ -124,7 +124,7 @@ def classify_all(
     groups = {str(run): rows.sort_values("epoch") for run, rows in frame.groupby("run", sort=False)}
     sign = -1.0 if better == "lower" else 1.0
     finals = {run: _final(rows["value"].to_numpy(float)) for run, rows in groups.items() if run not in set(diverged)}
-    finite = [value for value in finals.values() if np.isfinite(value)]
+    finite = [value for value in finals.values() if abs(value) <= LARGEST]
     best = max(finite, key=lambda value: sign * value) if finite else None
     found = []
     for run, rows in groups.items():
@@ -205,8 +205,8 @@ def _diverged(curve: _Curve, beside: Surroundings) -> Verdict | None:
 def _plateau(curve: _Curve, beside: Surroundings) -> Verdict | None:
     if beside.prior is None:
         return None
-    first = on_prior(curve.x, curve.y, beside.prior)
-    if first is None or first[1] < curve.x[-1]:
+    first = next((one for one in _stretches(curve.x, curve.y, beside.prior) if one[1] == curve.x[-1]), None)
+    if first is None:
         return None
     said = (
         f"From {first[0]:g} to the end it is within {percent_text(PRIOR_SHARE)} of {number_text(beside.prior)}, "
@@ -217,10 +217,13 @@ def _plateau(curve: _Curve, beside: Surroundings) -> Verdict | None:
 
 def on_prior(x: np.ndarray, y: np.ndarray, prior: float) -> tuple[float, float] | None:
     """The longest stretch of 5 epochs or more within 2 % of `prior` (within .02 where it is 0): (first, last)."""
+    return max(_stretches(x, y, prior), key=lambda stretch: stretch[1] - stretch[0], default=None)
+
+
+def _stretches(x: np.ndarray, y: np.ndarray, prior: float) -> list[tuple[float, float]]:
     near = np.abs(y - prior) <= (PRIOR_SHARE * abs(prior) if prior else PRIOR_SHARE)
     edges = np.flatnonzero(np.diff(np.r_[0, near.astype(int), 0]))
-    stretches = [(float(x[a]), float(x[b - 1])) for a, b in edges.reshape(-1, 2) if x[b - 1] - x[a] + 1 >= PRIOR_EPOCHS]
-    return max(stretches, key=lambda stretch: stretch[1] - stretch[0], default=None)
+    return [(float(x[a]), float(x[b - 1])) for a, b in edges.reshape(-1, 2) if x[b - 1] - x[a] + 1 >= PRIOR_EPOCHS]
 
 
 def _oscillatory(curve: _Curve, beside: Surroundings) -> Verdict | None:

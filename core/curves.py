@@ -78,14 +78,15 @@ class Fits:
 def fit(x: np.ndarray, y: np.ndarray) -> Fits:
     """The four laws by least squares, ordered by AICc: a − b·ln x, −b·x^−c, a − b·x^−c and a − b·e^(−c·x), c > 0.
 
-    x [n] above 0 (epochs or steps), y [n] in any unit; points that are not finite, or at x ≤ 0, are left out. With c
-    above 0 the last two have the limit a; the logarithm is what a − b·x^−c becomes as c → 0, at one parameter less,
-    so it wins exactly where no limit is in sight. AICc takes errors as independent, which curves smoothed or averaged
-    are not: read small differences as none. Raises ValueError for fewer than 6 points or less than two values of x.
+    x [n] above 0 (epochs or steps), y [n] in any unit; points that are not finite, beyond 1e100, or at x ≤ 0 are left
+    out. With c above 0 the last two have the limit a; the logarithm is what a − b·x^−c becomes as c → 0, at one
+    parameter less, so it wins exactly where no limit is in sight. AICc takes errors as independent, which curves
+    smoothed or averaged are not: read small differences as none. Raises ValueError for fewer than 6 points or less than
+    two values of x.
     Source: Hurvich & Tsai 1989, Biometrika 76(2), 297–307; families: Viering & Loog 2023, IEEE TPAMI 45(6).
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    kept = np.isfinite(x) & np.isfinite(y) & (x > 0)
+    kept = np.isfinite(x) & (np.abs(y) <= 1e100) & (x > 0)
     x, y = x[kept], y[kept]
     if len(x) < 6 or len(np.unique(x)) < 4:
         raise ValueError(f"A law needs at least 6 points beyond 0, this curve has {len(x)}.")

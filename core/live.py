@@ -50,7 +50,9 @@ def hear(samples: np.ndarray, sample_rate_hz: int, models: list[evaluation.Model
     assert all((model.input, window_of(model)) == (name, window_s) for model in models)
     clip = audio.Clip(samples, sample_rate_hz, "live", "")
     is_silent = audio.loudness_db(clip.mono()) < listening.SILENT_BELOW_DB
-    asked = [not is_silent and (model.task != "instruments" or pitch.is_in(clip)) for model in models]
+    wants_pitch = not is_silent and any(model.task == "instruments" for model in models)
+    has_pitch = wants_pitch and pitch.is_in(clip)
+    asked = [not is_silent and (has_pitch or model.task != "instruments") for model in models]
     inputs = _inputs(clip, name, window_s) if any(asked) else None
     return tuple(
         load_trainer(model.trainer).predict(model.model, inputs).values[0]

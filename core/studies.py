@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from core import blas, datasets, paths, studyfaults, sweepchecks, sweepfile, verdicts
+from core import background, blas, datasets, paths, studyfaults, sweepchecks, sweepfile, verdicts
 from core.studybeside import compare, elsewhere, untimed
 from core.studyruns import UNDER_WAY, coverage, going_on, lacking, runs_of, sweeps_of, under_way, variants
 from core.sweepfile import SweepFile
@@ -204,13 +204,23 @@ def complete(study: Study, runs: Runs, progress: datasets.Progress = datasets.no
     Returns how many things were made. Raises ValueError where one cannot be.
     """
     make = getattr(study.module, "complete", None)
-    return int(make(runs, progress)) if make else 0
+    if make is None:
+        return 0
+    try:
+        return int(make(runs, progress))
+    except (ValueError, OSError, background.Cancelled):
+        raise
+    except Exception as error:  # a study's functions are a file that anybody may write
+        raise ValueError(studyfaults.sentence(error)) from error
 
 
 def incomplete(study: Study, runs: Runs) -> str:
     """What `complete` would make, in a sentence by the study's own `incomplete(runs)`; empty where nothing lacks."""
     ask = getattr(study.module, "incomplete", None)
-    return str(ask(runs)) if ask else ""
+    try:
+        return str(ask(runs)) if ask else ""
+    except Exception as error:  # as above
+        return f"What is lacking beside its runs cannot be told: {studyfaults.sentence(error)}"
 
 
 # ---- reading ----

@@ -44,8 +44,9 @@ LOOK_AGAIN_S = 5.0
 
 LOOK_AT_GROUP_S = 2.0
 
-MEMORY_TO_SPARE = 0.25
-"""A paused run leaves the processor to others while this share of the memory is free: it keeps what it has itself."""
+MEMORY_TO_SPARE, MEMORY_LEFT = 0.25, 0.15
+"""A paused run keeps its memory. It leaves the processor to others from when the first share of all memory is free, and
+as long as the second is: what they take themselves must not be what turns it back."""
 
 SCARCE = (*disk.FULL, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """No room on the disk, for a process, in memory, for an open file: there may be some in the next round."""
@@ -182,7 +183,8 @@ class _Supervisor:
             return
         left = [one for one in zip(slot.folders, statuses, strict=True) if not one[1].is_finished]
         is_paused = {status.state for _, status in left} == {"paused"}
-        is_resting = is_paused and slot.need.device == "cpu" and free_memory() > MEMORY_TO_SPARE
+        needed = MEMORY_LEFT if slot.is_resting else MEMORY_TO_SPARE
+        is_resting = is_paused and slot.need.device == "cpu" and free_memory() > needed
         if is_resting != slot.is_resting:
             slot.is_resting, self.seen_queue = is_resting, -1
         if all(rundir.is_asked(folder, "stop") for folder, _ in left):

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import charts, itemwords, livecurves, metrics, rundir, runview, supervisor
+from core import charts, itemwords, livecurves, machine, metrics, rundir, runview, supervisor
 from core.livecurves import Follower
 from core.store import Store
 from pages import actions, losses, palette, shared
@@ -197,14 +197,20 @@ def _head(folder: Path, spec: rundir.Spec, status: rundir.Status, follower: Foll
         shared.badge(status.state)
     if status.state == "queued":
         before = supervisor.position(folder)
-        st.caption(
-            f"Waiting for {spec.device}: {before} before it in the queue." if before else f"Next on {spec.device}."
-        )
+        st.caption(f"Waiting for {spec.device}: {before} before it in the queue." if before else _next(spec.device))
     elif not status.is_finished:
         st.progress(min(max(status.fraction, 0.0), 1.0), text=_progress_text(status, follower))
     elif status.reason:
         tell = st.caption if status.state == "done" else st.warning
         tell(shared.plain(status.reason))
+
+
+def _next(device: str) -> str:
+    """That a run is the next one, and why it may wait longer than for the one before it."""
+    is_short = device == "cpu" and machine.free_memory() < supervisor.MEMORY_TO_SPARE
+    if is_short and any(rundir.read_status(folder).state == "paused" for folder in shared.under_way()):
+        return f"Next on {device}. A paused run keeps its place: less than a quarter of the memory is free."
+    return f"Next on {device}."
 
 
 def _scores(index: Store, spec: rundir.Spec) -> None:

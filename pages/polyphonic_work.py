@@ -8,8 +8,6 @@ from core import background, paths, polyphonic
 from core.polyreports import Settings
 from pages import waiting
 
-CANCELLED = "The evaluation was ended; what was heard so far is kept for the next time."
-
 
 def _key(run: str, data: str, settings: Settings) -> tuple[Any, ...]:
     return ("polyphonic", str(paths.cache()), run, data, settings)
@@ -24,6 +22,10 @@ def start(run: str, data: str, settings: Settings) -> None:
 
 def is_at_rest(run: str, data: str, settings: Settings) -> bool:
     """Whether nothing is under way for these settings; else its progress is shown, and how the last one ended."""
-    return waiting.at_rest(
-        _key(run, data, settings), f"Evaluating {run}", name=f"polyphonic.{run}", cancelled=CANCELLED
-    )
+    job = background.find(_key(run, data, settings))
+    if job is None:
+        return True
+    if not waiting.ended(job, f"Evaluating {run}", key=f"polyphonic.{run}"):
+        return False
+    waiting.tell_end(job, "The evaluation was ended; what was heard so far is kept for the next time.")
+    return True

@@ -21,6 +21,8 @@ Key = tuple[int, int, int, str]
 states, the other data chosen."""
 
 MOST_ELSEWHERE = 6
+ABSENT_S, HERE_S = 60.0, 600.0
+"""How long it counts that a data set is not here, and that it is: to find it means to load it."""
 
 
 @dataclass(frozen=True)
@@ -195,16 +197,21 @@ def absent(found: Reading) -> str:
     if not found.missing() or datasets.is_made_here(data):
         return ""
     added = "\n".join(f"{name} {folder}" for name, folder in sorted(shelf.added().items()))
+    return _absent(data, os.environ.get("EARSHOT_DATA", ""), added)
+
+
+@st.cache_data(max_entries=20, show_spinner="Looking for the data …", ttl=ABSENT_S)
+def _absent(data: str, root: str, added: str) -> str:
     try:
-        _find(data, os.environ.get("EARSHOT_DATA", ""), added)
+        _find(data, root, added)
     except datasets.Missing as error:
         return " ".join(str(error).split())
     return ""
 
 
-@st.cache_data(max_entries=20, show_spinner="Looking for the data …")
+@st.cache_data(max_entries=20, show_spinner="Looking for the data …", ttl=HERE_S)
 def _find(data: str, root: str, added: str) -> None:
-    """Load it once, which may take seconds; what is not here is said at once, and looked for again each time."""
+    """Load it, which may take seconds. Raises `Missing`, which is not kept."""
     try:
         datasets.load(data)
     except datasets.Missing:

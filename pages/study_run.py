@@ -10,11 +10,12 @@ from streamlit.delta_generator import DeltaGenerator
 from core import background, paths, studies, sweepplan, sweeps
 from core.sweepplan import Plan
 from core.verdicts import MAIN
-from pages import polyphonic_work, shared, study_reading, waiting
+from pages import shared, study_reading, waiting
 from pages.study_reading import Reading
 
 EVERY_S = 3.0
 TOLD = "studies.told"
+BESIDE_RUNS = "That takes minutes a run, in this app: it ends with it, and other long work of the app waits meanwhile."
 
 
 def stage_name(stage: str) -> str:
@@ -88,15 +89,21 @@ def panel(found: Reading, newest: dict[str, sweeps.Summary], where: str) -> None
 def completion(found: Reading) -> None:
     """What claims need beside the runs, where some of it is lacking: said, with the button that makes it in the
     background."""
-    key = ("study", str(paths.cache()), found.study.name, found.is_quick, found.study.data)
-    title = f"Completing {found.study.name}"
-    if not waiting.at_rest(key, title, name=f"complete.{found.study.name}", cancelled=polyphonic_work.CANCELLED):
+    key, name = ("study", str(paths.cache()), found.study.name, found.is_quick, found.study.data), found.study.name
+    job = background.find(key)
+    if job is not None and not waiting.ended(job, "Making what is lacking", key=f"complete.{name}"):
         return
-    if not (lacking := studies.incomplete(found.study, found.runs)):
+    lacking = studies.incomplete(found.study, found.runs)
+    if job is not None and (job.has_result or not lacking):
+        background.forget(key)
+        st.rerun()  # `found` was read before the work ended
+    if not lacking:
         return
+    if job is not None:
+        waiting.tell_end(job, "It was ended; what was made so far is kept.")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f":material/hourglass_empty: {shared.plain(lacking)}")
-        if st.button("Complete the study", key=f"complete.{found.study.name}", icon=":material/play_arrow:"):
+        st.caption(f":material/hourglass_empty: {shared.plain(f'{lacking} {BESIDE_RUNS}')}")
+        if st.button("Make what is lacking", key=f"complete.{name}", icon=":material/play_arrow:"):
             background.forget(key)  # one that ended
             background.start(key, lambda tell: studies.complete(found.study, found.runs, tell))
             st.rerun()

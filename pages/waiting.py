@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import streamlit as st
 
 from core import background
@@ -28,22 +26,14 @@ def ended(job: Job, title: str, *, key: str) -> bool:
     return False
 
 
-def at_rest(key: Hashable, title: str, *, name: str, cancelled: str) -> bool:
-    """Whether the work known by `key` is not under way; else its progress is shown.
-
-    How the last one ended is told: what went wrong, or `cancelled` where the reader ended it."""
-    job = background.find(key)
-    if job is None:
-        return True
-    if not ended(job, title, key=name):
-        return False
+def tell_end(job: Job, cancelled: str) -> None:
+    """How a piece of work ended that came to no result: what went wrong, or `cancelled` where the reader ended it."""
     try:
         job.result()
     except background.Cancelled:
         st.info(cancelled, icon=":material/cancel:")
     except (ValueError, OSError) as error:
         shared.failed(error)
-    return True
 
 
 def _watch(job: Job, title: str, key: str) -> None:

@@ -13,7 +13,6 @@ import pandas as pd
 from core import metrics
 from core.datasets import INSTRUMENT_NAMES, Progress, no_progress
 from core.verdicts import Runs, Verdict, difference, unknown
-from core.wording import count_text
 from studies import _instrunet_arms as arms
 from studies._instrunet_arms import BOTH, PLAIN, Gap
 from studies._instrunet_items import (
@@ -70,25 +69,37 @@ def _unheard(runs: Runs) -> list[str]:
 
 def incomplete(runs: Runs) -> str:
     """What `complete` would make, in a sentence; empty where all is there."""
-    n = len(_unheard(runs))
-    have = "has" if n == 1 else "have"
-    return f"{count_text(n, 'finished run')} of stage {POLYPHONIC} {have} no polyphonic evaluation yet." if n else ""
+    missing = _unheard(runs)
+    return f"{_lacking(len(missing), runs.only(stage=POLYPHONIC))}, by which a claim is judged." if missing else ""
+
+
+def _lacking(n: int, of: Runs) -> str:
+    return (
+        f"{n} of {len(scored(of))} finished runs that are tested on polyphonic music have no polyphonic evaluation yet"
+    )
 
 
 def complete(runs: Runs, progress: Progress = no_progress) -> int:
     """Evaluate the finished runs of the polyphonic stage that have not been; returns how many these were.
 
-    Raises ValueError where one cannot be.
+    Where some cannot be the others are; then raises ValueError with the first reason.
     """
     from core import polyphonic
 
-    missing = _unheard(runs)
+    missing, failed = _unheard(runs), {}
     for number, run in enumerate(missing):
 
         def tell(fraction: float, sentence: str, number: int = number) -> None:
             progress((number + fraction) / len(missing), f"Run {number + 1} of {len(missing)}: {sentence}")
 
-        polyphonic.evaluate(run, progress=tell)
+        try:
+            polyphonic.evaluate(run, progress=tell)
+        except ValueError as error:
+            failed[run] = str(error)
+    if failed:
+        run, why = next(iter(failed.items()))
+        others = f" So it is with {len(failed) - 1} more." if len(failed) > 1 else ""
+        raise ValueError(f"{run} cannot be evaluated: {why}{others}")
     return len(missing)
 
 
@@ -135,8 +146,8 @@ def _still_missing(of: Runs) -> str:
     if not missing:
         return ""
     return (
-        f"{len(missing)} of {len(scored(of))} finished runs have no polyphonic evaluation yet: `lab.py study instrunet "
-        "--run` makes them, and so does the Polyphonic view of a run."
+        f"{_lacking(len(missing), of)}: `lab.py study instrunet --run` makes them, and so does a button of the study's "
+        "page, or the Polyphonic view of a run."
     )
 
 

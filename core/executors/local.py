@@ -37,7 +37,7 @@ def start_many(folders: Sequence[Path], data_folder: str = "", threads: int = 0)
 
 def start_sweeper(folder: Path) -> subprocess.Popen[bytes]:
     """Start the process that proposes the cells of a sweep; it leaves at once if there is one already."""
-    return _launch("core.sweeper", folder / "driver.log", str(folder), threads=1)
+    return _launch("core.sweeper", folder / "driver.log", str(folder))
 
 
 def start_supervisor() -> subprocess.Popen[bytes]:

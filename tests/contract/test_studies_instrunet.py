@@ -323,13 +323,13 @@ def test_evaluations_that_lack_are_told_and_made(monkeypatch: pytest.MonkeyPatch
     some = replace(runs, polyphonic=lambda run: None if run in stage[1:] else runs.polyphonic(run))
     found = verdict("polyphonic", some)
     assert found.verdict == CANNOT_TELL
-    assert "5 of 6 finished runs have no polyphonic evaluation yet" in found.sentence
+    lacking = "5 of 6 finished runs that are tested on polyphonic music have no polyphonic evaluation yet"
+    assert lacking in found.sentence
     assert "6 of 6 finished runs" in verdict("polyphonic", replace(runs, polyphonic=lambda run: None)).sentence
     monkeypatch.setattr(polyphonic, "evaluate", lambda run, progress: (asked.append(run), progress(0.5, "at it")))
     told: list[tuple[float, str]] = []
     study = studies.load("instrunet")
-    lacking = "5 finished runs of stage polyphonic have no polyphonic evaluation yet."
-    assert studies.incomplete(study, some) == lacking
+    assert studies.incomplete(study, some) == f"{lacking}, by which a claim is judged."
     assert studies.incomplete(study, runs) == studies.incomplete(studies.load("implicit_em"), some) == ""
     assert studies.complete(study, some, lambda *words: told.append(words)) == 5 and asked == stage[1:]
     assert told[1] == (pytest.approx(0.3), "Run 2 of 5: at it")

@@ -48,7 +48,20 @@ def test_nan_and_a_rise_are_diverged_and_say_where() -> None:
 def test_numbers_whose_squares_are_none_are_diverged() -> None:
     huge = np.where(X < 30, FLAT, 1e160)
     assert (classify(X, huge).kind, classify(X, huge).first) == ("diverged", 30.0)
+    assert classify(X, huge).sentence == "It is beyond 1e100 from epoch 30 on."
     assert classify(X, 1e200 * FLAT, better="higher").kind == "diverged"
+    runs = {"huge": huge, "good": FLAT, "high": 1e200 * FLAT}
+    frame = pd.concat([pd.DataFrame({"run": run, "epoch": X, "value": y}) for run, y in runs.items()])
+    for better in ("lower", "higher"):
+        kinds = convergence.classify_all(frame, better=better).set_index("run")["kind"]
+        assert kinds[["huge", "high"]].tolist() == ["diverged"] * 2
+        assert kinds["good"] == ("stable" if better == "lower" else "diverged"), "judged by the runs that have numbers"
+
+
+def test_a_plateau_counts_where_it_reaches_the_end_however_long_another_was() -> None:
+    y = np.where((X <= 30) | (X > 90), 0.6931, 0.3)
+    found = classify(X, y, beside=Surroundings(prior=0.6931))
+    assert (found.kind, found.first, found.last) == ("prior plateau", 91.0, 100.0)
 
 
 def test_eleven_labels_at_their_base_rate_are_a_prior_plateau() -> None:

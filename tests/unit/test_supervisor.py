@@ -339,6 +339,9 @@ def test_a_paused_run_leaves_the_processor_to_others_where_memory_is_left_and_ke
     rundir.set_status(first, rundir.Status("paused", pid=os.getpid(), heartbeat=time.time()))
     watcher.tick()
     assert [folders for folders, _ in started] == ([[first], [second]] if leaves else [[first]])
+    monkeypatch.setattr(supervisor, "free_memory", lambda: free - 0.1)  # what the other one takes
+    watcher.tick()
+    assert watcher.used(device) == 1.0
     rundir.set_status(first, rundir.Status("running", pid=os.getpid(), heartbeat=time.time()))
     watcher.tick()
     assert watcher.used(device) == (2.0 if leaves else 1.0)  # it goes on at once, beside the other
