@@ -21,8 +21,8 @@ ABOVE = 10.0
 QUIETEST_DB = 30.0  # below the loudest frame: what is quieter is not judged
 LEAST_SHARE = 0.15
 """A clip has a pitch where its most pitched tenth of frames has more of its power in partials. Of 397 recordings of the
-eleven instruments the lowest is .29 (an organ pipe with its wind); a recording of rain has .06, white noise .03. In white noise 10 dB
-below them every third of these recordings (n = 133) still has one, 5 dB below all but two."""
+eleven instruments the lowest is .29 (an organ pipe with its wind); a recording of rain has .06, white noise .03.
+In white noise 10 dB below them each of 133 of these recordings still has one, 5 dB below all but two."""
 
 KEPT = 200
 
