@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core import blas, datasets, likeness, soundcheck
+from core import datasets, likeness, soundcheck, threads
 from core.config import fingerprint
 from core.datajobs import Job, is_stop_asked, read_report, write_job, write_report
 from core.datasets import Dataset, splits
@@ -191,7 +191,7 @@ def _features(
 
 def main() -> None:
     """The process behind the page's button."""
-    blas.one_thread()
+    threads.one_for_analyses()
     name, task, split = sys.argv[1:4]
     said = 0.0
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import checkpoints, evaluation, heardwords, metrics, paths, pitch, rundir, windows
+from core import checkpoints, evaluation, heardwords, metrics, paths, pitch, rundir, threads, windows
 from core.audio import Clip
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
@@ -192,8 +192,9 @@ def _predict(
     heard = np.flatnonzero(~is_silent[different])  # what a model says of silence is not shown, nor its warnings
     asked = different[heard] if len(heard) else different[:1]  # of one window, for the labels
     for first in range(0, len(asked), block):
-        inputs = windows.inputs(clip, model.input, times_s[asked[first : first + block]], window_s)
-        parts.append(trainer.predict(model.model, inputs))
+        with threads.few_beside_runs():
+            inputs = windows.inputs(clip, model.input, times_s[asked[first : first + block]], window_s)
+            parts.append(trainer.predict(model.model, inputs))
         tell(min(1.0, (first + block) / len(asked)))
     warnings = list(dict.fromkeys(text for part in parts for text in part.warnings)) if len(heard) else []
     of_asked = np.concatenate([part.values for part in parts])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core import audio, evaluation, listening, pitch, windows
+from core import audio, evaluation, listening, pitch, threads, windows
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
 from core.events import Inputs
 from core.ring import Ring
@@ -53,13 +53,14 @@ def hear(samples: np.ndarray, sample_rate_hz: int, models: list[evaluation.Model
     wants_pitch = not is_silent and any(model.task == "instruments" for model in models)
     has_pitch = wants_pitch and pitch.is_in(clip)
     asked = [not is_silent and (has_pitch or model.task != "instruments") for model in models]
-    inputs = _inputs(clip, name, window_s) if any(asked) else None
-    return tuple(
-        load_trainer(model.trainer).predict(model.model, inputs).values[0]
-        if is_asked and inputs is not None
-        else np.full(len(LABELS[model.task]), np.nan)
-        for model, is_asked in zip(models, asked, strict=True)
-    )
+    with threads.few_beside_runs():
+        inputs = _inputs(clip, name, window_s) if any(asked) else None
+        return tuple(
+            load_trainer(model.trainer).predict(model.model, inputs).values[0]
+            if is_asked and inputs is not None
+            else np.full(len(LABELS[model.task]), np.nan)
+            for model, is_asked in zip(models, asked, strict=True)
+        )
 
 
 def _inputs(clip: audio.Clip, name: str, window_s: float) -> Inputs:

@@ -22,6 +22,12 @@ def runs() -> Path:
     return folder
 
 
+def at_work() -> Path:
+    """A file in the cache that is there while processes train: who finds it without a supervisor knows that one was
+    killed."""
+    return cache() / "at_work"
+
+
 def trash() -> Path:
     """The folder of deleted runs, inside the cache; they can be restored until it is emptied."""
     folder = cache() / "trash"

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from core import background, blas, datasets, paths, studyfaults, sweepchecks, sweepfile, verdicts
+from core import background, datasets, paths, studyfaults, sweepchecks, sweepfile, threads, verdicts
 from core.studybeside import compare, elsewhere, untimed
 from core.studyruns import UNDER_WAY, coverage, going_on, lacking, runs_of, sweeps_of, under_way, variants
 from core.sweepfile import SweepFile
@@ -158,7 +158,7 @@ def read(path: Path, data: str = "") -> Study:
 def judge(study: Study, runs: Runs) -> list[Judged]:
     """Each claim's verdict, in the order of the file. A check that refuses its numbers (`Refusal`) cannot tell, and
     why; one that falls over in any other way is no verdict (`has_failed`), and leaves the others as they are."""
-    blas.one_thread()
+    threads.one_for_analyses()
     return [Judged(claim, _judged(study, claim, runs)) for claim in study.claims]
 
 

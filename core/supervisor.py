@@ -88,7 +88,7 @@ def enqueue(folder: Path) -> None:
 def ensure() -> None:
     """Start a supervisor where there is none, though runs wait, or a sweep looks for its next cells, or one was killed
     while it had processes."""
-    if not any(queue().iterdir()) and not sweepflags.driven() and not _at_work().exists():
+    if not any(queue().iterdir()) and not sweepflags.driven() and not paths.at_work().exists():
         return
     with (paths.cache() / "supervisor.lock").open("w") as lock:
         try:
@@ -157,7 +157,7 @@ class _Supervisor:
         self.fill()
         is_driven = self.drive()
         if not self.running:
-            _at_work().unlink(missing_ok=True)
+            paths.at_work().unlink(missing_ok=True)
         if self.running or is_driven or self.needs:
             self.last_work = time.monotonic()
         return time.monotonic() - self.last_work < IDLE_S
@@ -262,7 +262,7 @@ class _Supervisor:
         before = {folder: rundir.read_status(folder) for folder in map(_run_of, held) if folder.is_dir()}
         slot = _Slot(list(before), need)  # without those that were deleted while they waited
         try:
-            _at_work().touch()
+            paths.at_work().touch()
             # Said before it is so: should this process end here, the runs turn "lost" and can be resumed.
             for folder, status in before.items():
                 starting = replace(status, state="starting", pid=0, heartbeat=time.time(), reason="")
@@ -312,11 +312,6 @@ class _Supervisor:
             if name not in self.drivers and not sweepflags.is_driven(folder):
                 self.drivers[name] = local.start_sweeper(folder)
         return bool(wanted)
-
-
-def _at_work() -> Path:
-    """There while processes are: who finds it and no supervisor knows that one was killed (`ensure`)."""
-    return paths.cache() / "at_work"
 
 
 def _start(slot: _Slot, data_folder: str) -> subprocess.Popen[bytes]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core import blas, designs, paths, rundir, sweepcontrol, sweepflags, sweeprecord
+from core import designs, paths, rundir, sweepcontrol, sweepflags, sweeprecord, threads
 from core.config import knobs
 from core.runner import load_trainer
 from core.sweepfile import Range, SweepFile
@@ -55,7 +55,7 @@ def main(folder: Path) -> int:
             fcntl.flock(flag, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 0  # another one is at work
-        blas.one_thread()
+        threads.one_for_analyses()
         while not any(sweepflags.has(folder.name, name) for name in ("paused", "cancelled")):
             if not step(folder.name):
                 sweepflags.set_flag(folder.name, "driver", False)

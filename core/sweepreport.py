@@ -15,7 +15,6 @@ import pandas as pd
 from core import (
     anova,
     assumptions,
-    blas,
     correlations,
     effectcharts,
     effects,
@@ -29,6 +28,7 @@ from core import (
     sweepfigures,
     sweeprecord,
     sweeps,
+    threads,
     wording,
 )
 from core.document import Block
@@ -64,7 +64,7 @@ def report(store: Store, sweep: str, *, response: str = "", kind: str = "III", m
 
     What cannot be analysed is there as a sentence that says why. ValueError for an unknown sweep or response.
     """
-    blas.one_thread()
+    threads.one_for_analyses()
     record = sweeps.read(sweep)
     found = sweepboard.find(store, record)
     if response and response not in found.responses:

@@ -15,7 +15,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import blas, decoding, disk, leftovers, paths, rundir, supervisor, sweeprecord
+from core import decoding, disk, leftovers, paths, rundir, supervisor, sweeprecord, threads
 from core.keeping import Keeper
 from core.store import Store, default_store
 from core.wording import count_text
@@ -220,7 +220,7 @@ def _warm() -> None:
     decoding.prepare()
     for name in WARM_MODULES:
         importlib.import_module(name)
-    blas.one_thread()
+    threads.one_for_analyses()
     gc.collect()  # what is here now stays, and need not be looked through each time Python looks for garbage
     gc.freeze()
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core import blas, rates, sweepboard, sweepends, sweeps, wording
+from core import rates, sweepboard, sweepends, sweeps, threads, wording
 from core.sweepboard import Found
 from core.sweeprecord import Record
 from pages import palette, shared
@@ -89,7 +89,7 @@ def _moves(record: Record) -> bool:
 
 @st.cache_data(show_spinner="Computing …", max_entries=200)
 def _kept(name: str, sweep: str, mark: str, arguments: tuple[Any, ...], _make: Callable[[], Any]) -> Any:
-    blas.one_thread()
+    threads.one_for_analyses()
     return _make()
 
 
