@@ -90,7 +90,8 @@ def anova(
         if term in groups
     }
     table = _table(told, list(by), level)
-    found = [*data.warnings, *warnings, *_scatter_warnings(told, table, data.unit)]
+    left_over = _left_over(data, model, float(told.error[0]), told.df_error, order)
+    found = [*data.warnings, *warnings, *left_over, *_scatter_warnings(told, table, data.unit)]
     sentences = [_sentence(data, table, by, mixed, told.df_error, kind, is_blocked, errors) for errors in ("", "HC3")]
     return Anova(
         response, data.factors, kind, is_blocked, level, len(data.values), told.df_error,
@@ -163,6 +164,33 @@ def choose(data: Usable, order: int, block: bool) -> tuple[factorial.Design, lis
         return blocked, warnings, True
     warnings.append("Cells were run with different seeds, so seeds cannot be taken out as a block.")
     return model, warnings, False
+
+
+def _left_over(data: Usable, model: factorial.Design, error: float, df_error: int, order: int) -> list[str]:
+    """What is beyond the model between cells, where that is more than the scatter within them (test of lack of fit).
+
+    Interactions of more than `order` factors are not in the model, and count as its error. Source: Fisher 1922, Journal
+    of the Royal Statistical Society 85, 597–612; Draper & Smith 1998, Applied Regression Analysis, ch. 2.
+    """
+    from scipy.stats import f as f_distribution
+
+    cells = np.eye(len(data.cell_codes))[data.cell_of]
+    whole = np.concatenate([cells, model.matrix[:, model.blocks]], axis=1)
+    values = data.values - data.values.mean()
+    residual = values - whole @ np.linalg.lstsq(whole, values, rcond=None)[0]
+    within, df_within = float(residual @ residual), len(values) - int(np.linalg.matrix_rank(whole))
+    df = df_error - df_within
+    if df < 1 or df_within < 1 or within <= factorial.TINY**2 * float(values @ values):
+        return []
+    f = max(0.0, error - within) / df / (within / df_within)
+    p = float(f_distribution.sf(f, df, df_within))
+    if p >= ALPHA:
+        return []
+    beyond = f"interactions of {order + 1} knobs or more" if len(data.factors) > order else "what was left out"
+    return [
+        f"This model leaves out what matters: {beyond}, {f_text(f, df, df_within)}, {wording.p_text(p)}. They count as "
+        "scatter here; compare cells (all knobs under Levels) rather than single effects."
+    ]
 
 
 def f_text(f: float, df: int, df_error: int) -> str:
@@ -273,7 +301,7 @@ def _sentence(
         f, p = (row.f_hc3, row.p_hc3) if errors else (row.f, row.p)
         shown = p < ALPHA
         span = wording.interval_text(row.low, row.high, share=True)
-        share = f"partial ω² {wording.share_text(row.partial_omega2)} {span}"
+        share = f"partial ω² {wording.share_text(max(0.0, row.partial_omega2))} {span}"  # no share is below 0
         detail = f"({f_text(f, row.df, df_error)}, {wording.p_text(p)}, {share})"
         if errors and np.isnan(p):
             parts.append(f"HC3 cannot tell whether {term} changes the {name}: a {data.unit} has a cell of its own")

@@ -76,7 +76,7 @@ def check(analysis: Anova) -> Assumptions:
         )
     advice = ""
     if warnings:
-        advice = "Read the HC3 column and the rank-based test beside the F test, and look at the runs that lie far off."
+        advice = "Read HC3's F and the rank-based test beside the classical F, and look at the runs that lie far off."
     sentence = "The residuals give no sign against the analysis." if not warnings else " ".join(warnings)
     if len(by_cell) and max(map(len, by_cell)) < 5:
         sentence += f" With {max(map(len, by_cell))} {analysis.unit}s a cell only gross faults can be seen."

@@ -62,8 +62,8 @@ def contingency(
     Rows without a class are left out and counted. p is that of Fisher, Freeman & Halton: the share of tables with
     these margins that are no likelier than this one, counted out where there are 20,000 or fewer of them, else over
     100,000 random ones. Where `groups` is a column and some configuration has several runs, the classes of whole
-    configurations change places 9,999 times instead, and the interval of V counts configurations. ValueError for an
-    unknown column.
+    configurations change places 9,999 times instead, and the interval of V counts configurations; where each level is
+    one configuration, its runs are what can be compared. ValueError for an unknown column.
     """
     for column in (classes, factor):
         if column not in frame:
@@ -84,6 +84,13 @@ def contingency(
     expected = np.outer(observed.sum(axis=1), observed.sum(axis=0)) / n
     of = given[groups].astype(str).to_numpy() if groups in given else np.arange(n).astype(str)
     n_groups, unit = len(set(of)), "runs"
+    wide = pd.DataFrame(expected, index=counts.index, columns=counts.columns)
+    is_one_each = len(set(columns)) == n_groups == len(set(zip(columns, of, strict=True)))  # configurations are levels
+    if is_one_each and n_groups == n:
+        why = f"Each level of {wording.words(factor)} has one run: nothing can be told of a level."
+        return Contingency(counts, wide, nan, "none", nan, nan, nan, n, why, tuple(warnings))
+    if is_one_each:
+        n_groups = n
     if n_groups == n:
         p, method = freeman_halton(observed, seed)
     else:
@@ -99,7 +106,6 @@ def contingency(
         f"{wording.interval_text(low, high, share=True)}, {wording.count_text(n, 'run')}"
         f"{f' of {n_groups} configurations' if n_groups < n else ''})."
     )
-    wide = pd.DataFrame(expected, index=counts.index, columns=counts.columns)
     return Contingency(counts, wide, p, method, v, low, high, n, sentence, tuple(warnings))
 
 

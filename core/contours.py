@@ -69,7 +69,7 @@ def levels_between(low: float, high: float, wanted: int = WANTED_LINES) -> np.nd
 def table(pairs: pd.DataFrame) -> pd.DataFrame:
     """The pieces of all lines, x, y, x2, y2, value, from `sweepcharts.pair_table`; empty where these knobs have none.
 
-    Both need three numeric levels or more. Levels far apart are interpolated by their logarithm, as they are drawn.
+    Both need three numeric levels or more. Levels on a logarithmic axis are interpolated there, as they are drawn.
     """
     empty = pd.DataFrame(columns=["x", "y", "x2", "y2", "value"])
     across, along = pairs["at"].astype(float), positions(pairs["other"])
@@ -90,14 +90,16 @@ def table(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else empty
 
 
-def labels(lines: pd.DataFrame) -> pd.DataFrame:
+def labels(lines: pd.DataFrame, is_log_by: Mapping[str, bool]) -> pd.DataFrame:
     """Where each line of `table` is named: x, y, value, text, a row per value, in the middle of one of its pieces.
 
     The piece is the one farthest from the names set before and from the edges, measured in widths and heights of a
     name; the shortest line, which has the least choice, is named first.
     """
-    at = {name: _middles(lines, name) for name in "xy"}
-    place = np.column_stack([_across(lines, name, size) for name, size in zip("xy", NAMES_ACROSS, strict=True)])
+    at = {name: _middles(lines, name, is_log_by[name]) for name in "xy"}
+    place = np.column_stack(
+        [_across(lines, name, size, is_log_by[name]) for name, size in zip("xy", NAMES_ACROSS, strict=True)]
+    )
     edges = np.minimum(place, np.array(NAMES_ACROSS) - place).min(axis=1, initial=np.inf)
     chosen: list[int] = []
     values = lines["value"].to_numpy(float)
@@ -110,16 +112,16 @@ def labels(lines: pd.DataFrame) -> pd.DataFrame:
     return found.assign(text=[wording.number_text(value) for value in found["value"]])
 
 
-def _middles(lines: pd.DataFrame, name: str) -> np.ndarray:
+def _middles(lines: pd.DataFrame, name: str, is_logarithmic: bool) -> np.ndarray:
     """[n]: the middles of pieces along an axis as it is drawn, in its unit."""
     ends = lines[[name, f"{name}2"]].to_numpy(float)
-    return np.exp(np.log(ends).mean(axis=1)) if ends.size and is_log(ends.ravel()) else ends.mean(axis=1)
+    return np.exp(np.log(ends).mean(axis=1)) if is_logarithmic else ends.mean(axis=1)
 
 
-def _across(lines: pd.DataFrame, name: str, size: float) -> np.ndarray:
+def _across(lines: pd.DataFrame, name: str, size: float, is_logarithmic: bool) -> np.ndarray:
     """[n]: how far along an axis, as it is drawn, the middles of pieces lie, from 0 to `size`."""
-    ends, middles = lines[[name, f"{name}2"]].to_numpy(float).ravel(), _middles(lines, name)
-    if ends.size and is_log(ends):
+    ends, middles = lines[[name, f"{name}2"]].to_numpy(float).ravel(), _middles(lines, name, is_logarithmic)
+    if is_logarithmic:
         ends, middles = np.log(ends), np.log(middles)
     low, high = float(ends.min(initial=np.inf)), float(ends.max(initial=-np.inf))
     return size * (middles - low) / (high - low) if high > low else np.full(len(middles), size / 2)
@@ -129,15 +131,15 @@ def drawing(pairs: pd.DataFrame, x: str, other: str, response: str, colours: Map
     """The lines of `table`, each with its value, and the combinations that ran as dots."""
     lines = table(pairs)
     dots = pairs.assign(x=pairs["at"].astype(float), y=positions(pairs["other"]))
-    axes = {}
+    axes, is_log_by = {}, {name: is_log(dots[name].to_numpy()) for name in "xy"}
     for name, of in (("x", x), ("y", other)):
         levels = sorted(set(dots[name]))
-        scale = alt.Scale(type="log" if is_log(levels) else "linear", zero=False, padding=20)
+        scale = alt.Scale(type="log" if is_log_by[name] else "linear", zero=False, padding=20)
         axis = alt.Axis(labelExpr="'' + datum.value", grid=False, values=levels, labelOverlap=True)
         axes[name] = (alt.X if name == "x" else alt.Y)(f"{name}:Q", title=wording.words(of), scale=scale, axis=axis)
     ends = [float(dots["mean"].min()), float(dots["mean"].max())]
     colour = alt.Color("value:Q", title=wording.words(response), scale=alt.Scale(scheme="viridis", domain=ends))
-    named = labels(lines)
+    named = labels(lines, is_log_by)
     tooltip = [alt.Tooltip("level:N", title=wording.words(x)), alt.Tooltip("other:N", title=wording.words(other)),
                alt.Tooltip("mean:Q", format=".4~g"), alt.Tooltip("n:Q")]  # fmt: skip
     layers = [

@@ -1,4 +1,4 @@
-"""Laws through a training curve: power, exponential, logarithm. Which of them holds says whether the curve has a limit.
+"""Laws through a training curve: line, power, exponential, logarithm. Which of them holds says whether it has a limit.
 
 Every law is linear in all its parameters but one rate; that rate is searched on a grid wide enough for any curve and
 refined from the best places of the grid, and the rest is solved exactly. So there is no start value to get wrong.
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LOGARITHM, POWER, POWER_LIMIT, EXPONENTIAL = "logarithm", "power", "power with a limit", "exponential"
+LINE, LOGARITHM = "straight line", "logarithm"
+POWER, POWER_LIMIT, EXPONENTIAL = "power", "power with a limit", "exponential"
 CLEAR = 2.0
 """A law is clearly better from this difference in AICc on. Source: Burnham & Anderson 2002, ch. 2.6."""
 _GRID, _FINE, _REFINED, _RESTARTS = 48, 13, 5, 3
@@ -37,6 +38,8 @@ class Fit:
         """The law at x [n], in the unit of y."""
         p = self.parameters
         x = np.asarray(x, dtype=float)
+        if self.law == LINE:
+            return p["a"] - p["b"] * x
         if self.law == LOGARITHM:
             return p["a"] - p["b"] * np.log(x)
         if self.law == EXPONENTIAL:
@@ -65,10 +68,11 @@ class Fits:
 
     @property
     def has_no_limit(self) -> bool:
-        """Whether no limit is in sight: the logarithm beats both laws that end in one, or the better of these ends
-        farther away than the whole curve has come (a − b·x^−c with a small c is a logarithm that bends a little)."""
+        """Whether no limit is in sight: the logarithm or a straight line beats both laws that end in one, or the better
+        of these ends farther away than the whole curve has come (a − b·x^−c with a small c is a logarithm that bends a
+        little)."""
         limited = next(fit for fit in self.all if fit.limit is not None and fit.law != POWER)
-        return self.of(LOGARITHM).aicc < limited.aicc or _is_far(limited, self.ends)
+        return min(self.of(LOGARITHM).aicc, self.of(LINE).aicc) < limited.aicc or _is_far(limited, self.ends)
 
     def of(self, law: str) -> Fit:
         """The fit of one law."""
@@ -76,7 +80,7 @@ class Fits:
 
 
 def fit(x: np.ndarray, y: np.ndarray) -> Fits:
-    """The four laws by least squares, ordered by AICc: a − b·ln x, −b·x^−c, a − b·x^−c and a − b·e^(−c·x), c > 0.
+    """Five laws by least squares, ordered by AICc: a − b·x, a − b·ln x, −b·x^−c, a − b·x^−c, a − b·e^(−c·x), c > 0.
 
     x [n] above 0 (epochs or steps), y [n] in any unit; points that are not finite, beyond 1e100, or at x ≤ 0 are left
     out. With c above 0 the last two have the limit a; the logarithm is what a − b·x^−c becomes as c → 0, at one
@@ -90,7 +94,7 @@ def fit(x: np.ndarray, y: np.ndarray) -> Fits:
     x, y = x[kept], y[kept]
     if len(x) < 6 or len(np.unique(x)) < 4:
         raise ValueError(f"A law needs at least 6 points beyond 0, this curve has {len(x)}.")
-    laws = [_logarithm(x, y), _power(x, y), _power_limit(x, y), _exponential(x, y)]
+    laws = [_line(x, y), _logarithm(x, y), _power(x, y), _power_limit(x, y), _exponential(x, y)]
     ordered = tuple(sorted(laws, key=lambda law: law.aicc))
     first, last = ordered[0].at(np.array([x.min(), x.max()]))
     ends = (float(first), float(last))
@@ -129,6 +133,11 @@ def slope_against_log(x: np.ndarray, y: np.ndarray, first: float = 0.0, last: fl
 
 
 # ---- the laws ----
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> Fit:
+    a, b, rss = _solve(-x[None], y, True)
+    return _made(LINE, "a − b·x", {"a": float(a[0]), "b": float(b[0])}, float(rss[0]), y, 2, None)
 
 
 def _logarithm(x: np.ndarray, y: np.ndarray) -> Fit:
@@ -206,11 +215,12 @@ def _is_far(law: Fit, ends: tuple[float, float]) -> bool:
 
 def _sentence(ordered: tuple[Fit, ...], ends: tuple[float, float]) -> str:
     best, second = ordered[0], ordered[1]
-    if best.law == LOGARITHM:
+    if best.law in (LINE, LOGARITHM):
         moves = "falls" if best.parameters["b"] > 0 else "rises"
-        shape = (
-            f"logarithmic, no limit: it {moves} by {abs(best.parameters['b']):.3g} each time x grows by a factor 2.72"
-        )
+        shape, when = "logarithmic", "each time x grows by a factor 2.72"
+        if best.law == LINE:
+            shape, when = "a straight line", "each time x grows by 1"
+        shape += f", no limit: it {moves} by {abs(best.parameters['b']):.3g} {when}"
     elif _is_far(best, ends):
         shape = f"{best.law}, its limit out of sight: it is not half-way to the law's {best.limit:.4g}"
     else:

@@ -52,7 +52,7 @@ def n_cells(file: SweepFile) -> int:
 def make(file: SweepFile, config_class: type) -> Design:
     """The cells of a sweep. A Bayesian one has none yet: they are proposed while it runs (core/sweeper.py)."""
     if file.design == "bayesian":
-        return Design((), ("Its cells are proposed while it runs.",))
+        return Design((), ("Each of its cells is proposed from the results before it.",))
     if file.design == "random":
         return _distinct(draws(file.factors, file.search.trials, file.search.seed, config_class), file, config_class)
     if file.design == "fractional":

@@ -13,6 +13,8 @@ import pandas as pd
 from core.wording import number_text
 
 MOST_ROWS = 200
+LONG = 40
+"""Characters from which on a cell of a table holds a sentence."""
 
 STYLE = """
 :root { color-scheme: light dark; --line: #cfd5d4; --soft: #eef0ee; --ink: #22282b; --page: #fafaf8; --warn: #8a5a00; }
@@ -25,6 +27,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; border-to
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .87rem; display: block;
   overflow-x: auto; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
+td.long { white-space: normal; min-width: 18rem; }
 blockquote { margin: .6rem 0; padding: .4rem .9rem; border-left: 3px solid #1f6478; background: var(--soft); }
 .warning { color: var(--warn); } figure { margin: 1rem 0; } figcaption { font-size: .85rem; opacity: .8; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; font-size: .82rem; } svg { max-width: 100%; }
@@ -75,6 +78,11 @@ def _cell(value: object) -> str:
     return str(value)
 
 
+def _cell_html(text: str) -> str:
+    """A cell; a sentence is broken into lines, so that the table fits on paper."""
+    return f"<td{' class=long' if len(text) > LONG else ''}>{escape(text)}</td>"
+
+
 def _more(table: pd.DataFrame) -> str:
     return f"The first {MOST_ROWS} of {len(table):,} rows." if len(table) > MOST_ROWS else ""
 
@@ -96,9 +104,7 @@ def _html(block: Block) -> str:
         case "table":
             assert block.table is not None
             head = "".join(f"<th>{escape(str(name))}</th>" for name in block.table.columns)
-            rows = "".join(
-                "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells(block.table)
-            )
+            rows = "".join("<tr>" + "".join(_cell_html(cell) for cell in row) + "</tr>" for row in cells(block.table))
             caption, more = (f"<p>{words}</p>" if words else "" for words in (text, _more(block.table)))
             return f"{caption}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
     assert block.kind == "text", block.kind

@@ -7,6 +7,7 @@ scores [n, classes]. What is undefined (constant truth, a class without items) i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,16 @@ class Metric:
     sentence: str
     function: Callable[..., float] | None
     source: str = ""
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest value it can have; infinite where its range says that, or no number."""
+        low, _, high = self.range.replace("∞", "inf").partition(" to ")
+        numbers = re.compile(r"-?(\d+(\.\d+)?|inf)")
+        return (
+            float(low) if numbers.fullmatch(low) else -math.inf,
+            float(high) if numbers.fullmatch(high) else math.inf,
+        )
 
 
 def _usable(truth: np.ndarray, prediction: np.ndarray) -> bool:

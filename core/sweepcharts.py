@@ -28,18 +28,29 @@ READING = {
     "parallel": "One line per configuration, from knob to knob to its result. Drag along an axis to keep only the "
     "configurations that pass there.",
 }
-LOG_FROM = 50.0
-"""A knob whose largest level is this many times its smallest is drawn on a logarithmic axis."""
+LOG_FROM, LOG_LEAST = 50.0, 5.0
+"""Two levels, and results, are drawn on a logarithmic axis where the largest is so many times the smallest as the first
+says; three levels and more from the second on, where they are spread as on one."""
 MOST_DOTS = 4000
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 4], [6, 2, 2, 2])
 
 
 def is_log(values: Sequence[float] | np.ndarray) -> bool:
-    """Whether these levels belong on a logarithmic axis: all above 0 and far apart."""
-    numeric = np.asarray(values, dtype=float)
-    return bool(
-        len(numeric) and np.isfinite(numeric).all() and numeric.min() > 0 and numeric.max() >= LOG_FROM * numeric.min()
-    )
+    """Whether these levels belong on a logarithmic axis: all above 0, and spread as on one.
+
+    Of three levels and more: whether those between the ends are likelier where the logarithm is uniform than where the
+    level itself is.
+    """
+    levels = np.unique(np.asarray(values, dtype=float))
+    if len(levels) < 3 or not is_wide(levels, LOG_LEAST):
+        return is_wide(levels)
+    low, high, between = levels[0], levels[-1], levels[1:-1]
+    return bool(np.log((high - low) / (between * np.log(high / low))).sum() > 0)
+
+
+def is_wide(values: np.ndarray, times: float = LOG_FROM) -> bool:
+    """Whether all are above 0, and the largest is so many times the smallest."""
+    return bool(len(values) and np.isfinite(values).all() and values.min() > 0 and values.max() >= times * values.min())
 
 
 def few(table: pd.DataFrame, most: int = MOST_DOTS) -> pd.DataFrame:
@@ -232,7 +243,7 @@ def parallel_drawing(table: pd.DataFrame, responses: Sequence[str], colours: Map
         axis: dict[str, Any] = {"dim": k, "name": wording.words(column), "type": "value" if numeric else "category"}
         if not numeric:
             axis["data"] = list(dict.fromkeys(table[column]))
-        elif is_log(at.to_numpy()):
+        elif is_wide(at.to_numpy()) if is_result else is_log(at.to_numpy()):
             axis |= {"type": "log", "min": float(at.min()), "max": float(at.max())}
             if is_result:  # its ends are no round numbers, and would be written with all digits
                 axis["axisLabel"] = {"showMinLabel": False, "showMaxLabel": False}

@@ -178,7 +178,9 @@ def _cells(raw: dict[str, Any], design: str, config_class: type, where: dict[str
     """The cells of a listed design, each with a level of every knob that any of them names; none in other designs."""
     if design != "listed":
         if "cells" in raw:
-            wrong("cells", f'A {design} design makes its own cells; to list them say design = "listed".', where)
+            many = "; how many it draws is `trials` of [search]" if design in ("random", "bayesian") else ""
+            said = f'A {design} design makes its own cells{many}; to list them say design = "listed".'
+            wrong("cells", said, where)
         return ()
     listed = raw.get("cells")
     if not isinstance(listed, list) or not listed or not all(isinstance(cell, dict) and cell for cell in listed):

@@ -7,9 +7,11 @@ import pandas as pd
 
 from core import convergence, early, wording
 from core.contingency import Contingency, contingency
-from core.curves import LOGARITHM
+from core.curves import LINE, LOGARITHM
 from core.sweepboard import Found, better
 from core.usable import level_text
+
+THIRDS = ("lowest third", "middle third", "highest third")
 
 PRIOR = "train/prior_loss"
 MANY_RUNS, FEW_RESAMPLES = 200, 100
@@ -58,8 +60,15 @@ def classes(found: Found, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def by_factor(kinds: pd.DataFrame, factor: str) -> Contingency:
-    """Class against the levels of a factor."""
-    return contingency(kinds.rename(columns={"kind": "convergence"}), "convergence", factor)
+    """Class against the levels of a factor; of a numeric one whose levels do not come back, as where they are drawn
+    from a range, against its thirds."""
+    told = kinds.rename(columns={"kind": "convergence"})
+    levels = pd.to_numeric(told[factor], errors="coerce")
+    places = levels.rank(method="dense")
+    if levels.notna().all() and "cell" in told and places.max() == told["cell"].nunique() >= 2 * len(THIRDS):
+        third = ((places - 1) * len(THIRDS) // places.max()).astype(int)
+        told = told.assign(**{factor: [THIRDS[place] for place in third]}).iloc[np.argsort(places, kind="stable")]
+    return contingency(told, "convergence", factor)
 
 
 def counted(kinds: pd.DataFrame) -> str:
@@ -71,9 +80,11 @@ def counted(kinds: pd.DataFrame) -> str:
         [f"{wording.count_text(counts[kind], 'run')} {kind}" for kind in convergence.CLASSES if kind in counts], 8
     )
     unlimited = kinds["is_unlimited"].fillna(False).astype(bool)
-    endless = unlimited & (kinds["law"] == LOGARITHM)
+    endless = unlimited & kinds["law"].isin([LINE, LOGARITHM])
     tail = ""
-    if n := int(endless.sum()):
+    if n := int((unlimited & (kinds["law"] == LINE)).sum()):
+        tail += f" {wording.count_text(n, 'curve improves', 'curves improve')} in a straight line."
+    if n := int((unlimited & (kinds["law"] == LOGARITHM)).sum()):
         tail += f" {wording.count_text(n, 'curve improves', 'curves improve')} like a logarithm, which has no limit."
     if n := int((unlimited & ~endless).sum()):
         bend = wording.count_text(n, "curve bends towards a limit, and is", "curves bend towards a limit, and are")

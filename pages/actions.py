@@ -54,7 +54,8 @@ def _of_training(folder: Path, spec: rundir.Spec, status: rundir.Status, current
     elif st.button(
         "Pause",
         icon=":material/pause:",
-        help="It waits at its next step and keeps its device. To let other runs pass, stop it and resume it later.",
+        help="It waits at its next step and keeps what it has in memory, on a GPU its place: to let other runs pass "
+        "there, stop it and resume it later.",
     ):
         _do(lambda: control.pause(folder))
     about, current = _knobs(spec, current)

@@ -25,6 +25,7 @@ VIEWS = ("Curves", "Checkpoints", "Scores", "Family", "Snapshots", "Log", "About
 OF_INSTRUMENTS = ("Polyphonic", "Misses")
 """Views that only runs for instruments have; they stand after the scores."""
 
+FOLLOW_S = 3.0
 NEWEST = 200
 LISTED = 20
 
@@ -69,11 +70,9 @@ def _head(index: Store, folder: Path, spec: rundir.Spec, status: rundir.Status) 
             f"A newer version of the lab wrote this run (format {spec.format}, this one knows {rundir.VERSION}): "
             "what it does not know is left out. Update to see all of it."
         )
+    if not status.is_finished:
+        st.fragment(_under_way, run_every=FOLLOW_S)(folder, status.state)
     if not status.is_finished and status.state != "queued":
-        st.progress(
-            min(max(status.fraction, 0.0), 1.0),
-            text=shared.plain(status.note or f"epoch {rundir.epoch_text(status.epoch)}"),
-        )
         st.page_link(
             "pages/train.py", label="Watch it live", icon=":material/monitoring:", query_params={"run": spec.id}
         )
@@ -81,6 +80,17 @@ def _head(index: Store, folder: Path, spec: rundir.Spec, status: rundir.Status) 
         tell = st.caption if status.state == "done" else st.warning
         tell(shared.plain(status.reason))
     _figures(index, spec)
+
+
+def _under_way(folder: Path, shown: str) -> None:
+    """How far the run is; the page is drawn anew once its state is no longer the one it shows: what can be done with
+    the run depends on it, and a run takes up a wish at its next step."""
+    status = rundir.read_status(folder)
+    if status.state != shown:
+        st.rerun(scope="app")
+    if status.state != "queued":
+        words = status.note or f"epoch {rundir.epoch_text(status.epoch)}"
+        st.progress(min(max(status.fraction, 0.0), 1.0), text=shared.plain(words))
 
 
 def _figures(index: Store, spec: rundir.Spec) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import convergence, curvecharts, curves, effectcharts, sweepboard, sweepcurves, sweepends, wording
+from core import convergence, curvecharts, curves, effectcharts, metrics, sweepboard, sweepcurves, sweepends, wording
 from core.contingency import Contingency
 from core.convergence import Surroundings
 from core.usable import level_text
@@ -172,3 +172,19 @@ def _laws(x: np.ndarray, y: np.ndarray, metric: str) -> None:
         return
     drawing = curvecharts.laws(x, y, fits, title="Laws through it", y_title=wording.words(metric))
     chart(drawing.properties(height=330), fits.sentence)  # its legend stands below
+    if fits.best.limit is not None and (said := _beyond(fits.best.limit, metric)):
+        st.caption(said)
+
+
+def _beyond(limit: float, metric: str) -> str:
+    """What a limit that no value can reach says of its law; empty where the number may have it."""
+    try:
+        low, high = metrics.about(metric).ends
+    except ValueError:  # a trainer's own number
+        return ""
+    if low <= limit <= high:
+        return ""
+    return (
+        f"No {named(metric)} lies beyond {low if limit < low else high:g}: this law holds for the epochs drawn, "
+        "and not for where the curve will end."
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 import streamlit as st
 
-from core import sweepcurves, sweepfile, sweepflags, sweepplan, sweeps
+from core import sweepcurves, sweepfile, sweepflags, sweepplan, sweeps, wording
 from core.sweeprecord import Record
+from core.usable import level_text
 from core.wording import count_text
 from pages import palette, shared
 from pages.drawing import finished
@@ -17,6 +20,11 @@ MOST_ROWS = 300
 BADGES = {"incomplete": "failed", "cancelled": "stopped"}
 """States of a sweep that a run calls otherwise, for the colour."""
 ORDER = ("done", "running", "starting", "queued", "paused", "diverged", "failed", "lost", "stopped", "deleted")
+
+
+def badge(state: str) -> None:
+    """A sweep's state in its colour."""
+    st.badge(state, color=shared.STATE_COLOURS.get(BADGES.get(state, state), "gray"))
 
 
 def variant(is_quick: bool, stage: str) -> str:
@@ -35,7 +43,7 @@ def head(record: Record, found: sweeps.Summary) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         name = f"{record.title or record.name}{variant(record.is_quick, record.stage)}"
         st.subheader(shared.plain(name), anchor=False, width="content")
-        st.badge(found.state, color=shared.STATE_COLOURS.get(BADGES.get(found.state, found.state), "gray"))
+        badge(found.state)
     factors = ", ".join(f"{name} ({_levels(levels)})" for name, levels in record.factors.items()) or "no factors"
     seeds = ", ".join(map(str, record.seeds[:12])) + (" …" if len(record.seeds) > 12 else "")
     st.markdown(
@@ -58,13 +66,19 @@ def progress(record: Record, found: sweeps.Summary) -> None:
     with st.container():  # there also where nothing was told: what is below keeps its place, and stays open
         if "sweep.told" in st.session_state:
             st.success(shared.plain(st.session_state.pop("sweep.told")), icon=":material/check:")
-    is_over = found.state in ("done", "cancelled", "incomplete", "paused")
-    st.fragment(_ticking, run_every=None if is_over else EVERY_S)(record, is_over)
+    is_at_rest = not _moves(found)
+    st.fragment(_ticking, run_every=None if is_at_rest else EVERY_S)(record, is_at_rest)
     _actions(record, found)
     _enlarge(record)
 
 
-def _ticking(record: Record, was_over: bool) -> None:
+def _moves(found: sweeps.Summary) -> bool:
+    """Whether anything of it changes by itself: paused or cancelled, its runs still have to come to that."""
+    to_come = ("starting", "running", "paused") if found.state == "cancelled" else ("starting", "running")
+    return found.state == "running" or any(found.counts.get(state) for state in to_come)
+
+
+def _ticking(record: Record, was_at_rest: bool) -> None:
     frame = sweeps.progress(record.id)
     found = sweeps.summary(record.id, frame)
     left = f" · {sweepplan.humanised(found.eta_s)} left" if found.eta_s else ""
@@ -76,8 +90,8 @@ def _ticking(record: Record, was_over: bool) -> None:
     else:
         st.dataframe(_counts(frame), hide_index=True, width="stretch")
         st.caption(f"{len(frame):,} runs: what each cell has, by state.")
-    _failures(frame)
-    if not was_over and found.state in ("done", "cancelled", "incomplete"):
+    _failures(frame, record.factors)
+    if not was_at_rest and not _moves(found):
         st.rerun(scope="app")  # stop ticking, and let the other views see the end
 
 
@@ -89,10 +103,11 @@ def _counts(frame: pd.DataFrame) -> pd.DataFrame:
     return table.head(MOST_ROWS).reset_index()
 
 
-def _failures(frame: pd.DataFrame) -> None:
+def _failures(frame: pd.DataFrame, factors: Iterable[str]) -> None:
     bad = frame[frame["state"].isin(["failed", "lost", "diverged"])]
     for row in bad.head(5).to_dict("records"):
-        label = shared.plain(f"Cell {row['cell']}, seed {row['seed']}: {row['state']}")
+        where = ", ".join(f"{wording.words(name)} {level_text(row[name])}" for name in factors if name in row)
+        label = shared.plain(f"{where or 'No knob varied'}, seed {row['seed']}: {row['state']}")
         st.page_link("pages/run.py", label=label, icon=":material/error:", query_params={"run": row["run"]})
     if len(bad) > 5:
         st.caption(f"And {len(bad) - 5} more.")

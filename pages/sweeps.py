@@ -34,7 +34,7 @@ def _list() -> None:
             "pages/sweeps.py", label=label, query_params={"sweep": one.id}, help=shared.plain(f"{name} ({one.id})")
         )
         with st.container(horizontal=True, vertical_alignment="center"):
-            shared.badge(sweep_watch.BADGES.get(one.state, one.state))
+            sweep_watch.badge(one.state)
             st.caption(shared.plain(about), width="content")
     if len(known) > LISTED:
         st.caption(f"And {len(known) - LISTED} older ones; `python lab.py sweeps` lists all.")

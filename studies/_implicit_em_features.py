@@ -110,7 +110,9 @@ def lower_loss_is_not_better_features(runs: Runs, strong: float = -0.7, cells: i
         return Verdict(REPRODUCED, f"{said}: the loss does not rank the features.", frame.reset_index(), chart)
     if high < strong:
         return Verdict(NOT_REPRODUCED, f"{said}: lower loss is better features.", frame.reset_index(), chart)
-    return unknown(f"{said}: −{abs(strong):g} is inside the interval.", frame.reset_index(), chart)
+    goes = "Lower loss does go with a better probe; whether" if high < 0 else "Whether"
+    said += f". {goes} it says more than half of how runs rank (ρ below −{abs(strong):g}) cannot be told."
+    return unknown(said, frame.reset_index(), chart)
 
 
 def spread_is_dead_units(

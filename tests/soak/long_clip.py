@@ -3,8 +3,8 @@
     python -m tests.soak.long_clip [--seconds 10800] [--kind flac|wav] [--file PATH] [--listen SECONDS] [--port 8655]
 
 Makes the file, starts the app on an empty cache, uploads, waits until it is unpacked and heard, ends the listening once
-and takes it up again. Samples the memory of the app and its children together (resident, shared pages counted in
-each). `--listen` ends the listening for good after that long, since its memory does not grow with the clip. Prints one
+and takes it up again. Samples the memory of the app and its children together (proportional: a page that
+several of them share counts once). `--listen` ends the listening for good after that long, since its memory does not grow with the clip. Prints one
 JSON object; exit status 1 where it passed 1.5 GB or the curves did not come.
 """
 
@@ -62,7 +62,7 @@ class Watch:
             total = 0
             for one in [self._process, *self._children()]:
                 try:
-                    total += one.memory_info().rss
+                    total += one.memory_full_info().pss
                 except psutil.Error:
                     continue
             self.peak = max(self.peak, total)

@@ -8,7 +8,7 @@ import pytest
 import statsmodels.formula.api as smf
 from scipy.stats import binom, chi2, ncx2, norm, spearmanr
 
-from core import anova, assumptions, contingency, pareto, ranks
+from core import anova, assumptions, contingency, pareto, ranks, sweepends
 from tests import textbooks
 
 JOB = np.array([[1, 2, 1, 0], [3, 3, 6, 1], [10, 10, 14, 9], [6, 7, 12, 11]])
@@ -255,3 +255,25 @@ def test_undominated_agrees_with_a_plain_loop() -> None:
     scores = np.random.default_rng(0).integers(0, 4, size=(5, 12, 3)).astype(float)
     plain = [[not any((q >= p).all() and (q > p).any() for q in sweep) for p in sweep] for sweep in scores]
     assert pareto.is_undominated(scores).tolist() == plain
+
+
+def test_where_each_level_is_one_configuration_its_runs_are_compared() -> None:
+    """Shuffled configurations would always give the same table, and p = 1."""
+    kinds, rates = ["stable"] * 4 + ["diverged"] * 4, [0.1] * 4 + [1.0] * 4
+    frame = pd.DataFrame({"class": kinds, "rate": rates, "cell": [0] * 4 + [1] * 4})
+    found = contingency.contingency(frame, "class", "rate")
+    assert (found.p, found.method) == (pytest.approx(2 / 70), "exact")  # Fisher: 2 of the 70 tables are as extreme
+    single = contingency.contingency(frame.iloc[[0, 4]], "class", "rate")
+    assert np.isnan(single.p) and single.sentence == "Each level of rate has one run: nothing can be told of a level."
+
+
+def test_a_knob_drawn_from_a_range_is_crossed_by_its_thirds() -> None:
+    rates = np.geomspace(0.001, 1.0, 12)
+    kinds = pd.DataFrame({"cell": np.repeat(range(12), 3), "rate": np.repeat(rates, 3)})
+    kinds["kind"] = np.where(kinds["rate"] > 0.1, "stable", "still improving")
+    shuffled = kinds.sample(frac=1.0, random_state=0)
+    found = sweepends.by_factor(shuffled, "rate")
+    assert list(found.counts.columns) == list(sweepends.THIRDS)
+    assert found.counts.loc["stable"].tolist() == [0, 0, 12]
+    assert found.p == pytest.approx(3 / 495, abs=0.003)  # 3 of the 495 ways to choose 4 of 12
+    assert list(sweepends.by_factor(kinds.assign(rate=kinds["rate"].round(0)), "rate").counts.columns) == ["0", "1"]

@@ -71,7 +71,8 @@ def test_every_line_is_named_once_and_apart_from_the_others() -> None:
     rows = [(f"{a:g}", a, f"{b:g}", np.arctan2(b - 0.999, a - 0.999)) for a in steps for b in steps]
     table = pd.DataFrame(rows, columns=["level", "at", "other", "mean"])
     lines = contours.table(table.assign(low=table["mean"], high=table["mean"], n=3))
-    named = contours.labels(lines)
+    linear = {"x": False, "y": False}
+    named = contours.labels(lines, linear)
     assert sorted(named["value"]) == pytest.approx(sorted(set(lines["value"]))) and len(named) >= 5
     for row in named.itertuples():
         own = lines[lines["value"] == row.value]
@@ -80,4 +81,4 @@ def test_every_line_is_named_once_and_apart_from_the_others() -> None:
     across, along = (20 / 4 * named["x"].to_numpy(), 18 / 4 * named["y"].to_numpy())  # in widths and heights of a name
     apart = np.maximum(np.abs(across[:, None] - across), np.abs(along[:, None] - along))
     assert apart[~np.eye(len(named), dtype=bool)].min() > 1.0
-    assert contours.labels(lines[:0]).empty
+    assert contours.labels(lines[:0], linear).empty

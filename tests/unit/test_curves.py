@@ -108,3 +108,11 @@ def test_a_limit_farther_away_than_the_curve_has_come_is_none_in_sight() -> None
     bent = curves.fit(x, 5700 * x**-0.012 - 6000)
     assert bent.best.law == curves.POWER_LIMIT and bent.has_no_limit
     assert not curves.fit(x, np.exp(-x / 15)).has_no_limit
+
+
+def test_a_straight_curve_is_a_line_without_a_limit() -> None:
+    found = curves.fit(X, noisy(0.1 + 0.004 * X, 0.002))
+    assert found.best.law == curves.LINE and found.has_no_limit and found.best.limit is None
+    assert found.best.parameters["b"] == pytest.approx(-0.004, rel=0.02)
+    assert found.best.at(np.array([1000.0])) == pytest.approx([4.1], rel=0.02)
+    assert "a straight line, no limit: it rises by 0.004 each time x grows by 1" in found.sentence

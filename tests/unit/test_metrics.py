@@ -225,3 +225,9 @@ def test_threshold_is_the_best_of_all():
     best = metrics.micro_f1(truth, scores, metrics.threshold_f1(truth, scores))
     assert best == pytest.approx(max(metrics.micro_f1(truth, scores, t) for t in np.arange(0, 1.005, 0.005)))
     assert metrics.threshold_f1(np.zeros((3, 2)), np.ones((3, 2))) == 0.5
+
+
+def test_the_ends_of_every_metric_are_what_its_range_says() -> None:
+    ends = {name: metric.ends for name, metric in metrics.METRICS.items()}
+    assert ends["ccc"] == (-1.0, 1.0) and ends["r2"] == (-np.inf, 1.0) and ends["mse"] == (0.0, np.inf)
+    assert all(low < high for low, high in ends.values())

@@ -89,6 +89,12 @@ def test_every_chart_from_nothing_and_from_plenty(make: Callable[[], pd.DataFram
 
 def test_log_knobs_have_log_axes() -> None:
     assert sweepcharts.is_log([1e-4, 1e-1]) and not sweepcharts.is_log([32, 64]) and not sweepcharts.is_log([0, 1, 100])
+    assert sweepcharts.is_log([0.01, 0.03, 0.1]) and sweepcharts.is_log([0.01, 0.02, 0.05, 0.1, 0.2])
+    assert not sweepcharts.is_log([10, 50, 100]) and not sweepcharts.is_log([0.1, 0.2, 0.3, 0.4, 0.5])
+    random = np.random.default_rng(0)
+    drawn = [random.uniform(0.0, 0.5, (200, 36)), np.exp(random.uniform(np.log(1e-3), np.log(0.5), (200, 36)))]
+    shares = [np.mean([sweepcharts.is_log(levels) for levels in of]) for of in drawn]
+    assert shares[0] < 0.05 and shares[1] > 0.95
     table = sweepcharts.axis_table(sweep(), "train/loss", FACTORS, "learning_rate")
     told = sweepcharts.axis_drawing(table, "learning_rate", "train/loss", COLOURS).to_dict()
     scales = [layer["encoding"]["x"]["scale"]["type"] for layer in told["layer"]]
