@@ -3,9 +3,9 @@
     python -m tests.soak.long_clip [--seconds 10800] [--kind flac|wav] [--file PATH] [--listen SECONDS] [--port 8655]
 
 Makes the file, starts the app on an empty cache, uploads, waits until it is unpacked and heard, ends the listening once
-and takes it up again. Samples the memory of the app and its children together (proportional: a page that
-several of them share counts once). `--listen` ends the listening for good after that long, since its memory does not grow with the clip. Prints one
-JSON object; exit status 1 where it passed 1.5 GB or the curves did not come.
+and takes it up again. Samples the memory of the app and its children together (proportional: a page that several of
+them share counts once). `--listen` ends the listening for good after that long, since its memory does not grow with the
+clip. Prints one JSON object; exit status 1 where it passed 1.5 GB or the curves did not come.
 """
 
 from __future__ import annotations
