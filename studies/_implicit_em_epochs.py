@@ -65,7 +65,7 @@ def convergence_follows_width_over_threshold(
     late = sum(not reached for reached in used["is_reached"])
     law = "K/θ" if factor == 1 else f"{factor:g}·K/θ"
     said = (
-        "Were the law exact, these three would be 1. "
+        f"Were the law exact, these three would be 1 (1 ± {tolerance:g} is asked of each). "
         f"The measured epoch over {law}: {over_cells(ratio, *ends, '.2f')}; "
         f"the power of 1/θ with which it goes: {over_cells(slope, *ends, '.2f')}; "
         f"and that of K: {by_width.text('.2f')} configurations"
