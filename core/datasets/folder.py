@@ -20,6 +20,7 @@ from core import paths
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES, Dataset, Progress
 from core.events import Part
+from core.wording import count_text
 
 TASKS = ("instruments", "emotion")
 INPUTS = {"instruments": ("logmel", "wave16k", "lib164", "lib73"), "emotion": ("lib164", "logmel", "lib73")}
@@ -84,7 +85,10 @@ def survey(place: str, task: str | None = None) -> Survey:
     left_out = [(path, "twice", f"{path} is listed more than once.") for path in table.loc[twice, "path"].unique()]
     table = table[~twice].reset_index(drop=True)
     listed = set(table["path"])
-    wrong = {path: ("label", why) for path, why in _label_mistakes(table, task)}
+    wrong: dict[str, tuple[str, str]] = {}
+    for path, why in _label_mistakes(table, task):
+        before = f"{wrong[path][1]} " if path in wrong else ""
+        wrong[path] = "label", f"{before}{why}"
     for path in table["path"]:
         if why := _absence(folder, path):
             wrong[path] = ("missing", f"{path} {why}.")
@@ -232,7 +236,7 @@ def _row_mistakes(folder: Path, file: Path, table: pd.DataFrame, task: str) -> I
         yield f"{file} lists {len(absent)} of {len(table)} files that are not there; first {absent[0]!r}."
     labels = [why for _, why in _label_mistakes(table, task)]
     if labels:
-        more = f" ({len(labels) - 1} more rows have such a mistake.)" if len(labels) > 1 else ""
+        more = f" (And {count_text(len(labels) - 1, 'more such mistake')}.)" if len(labels) > 1 else ""
         yield f"{file}: {labels[0]}{more}"
 
 

@@ -116,6 +116,13 @@ def test_a_wrong_csv_is_one_sentence(tmp_path, csv, sentence):
     assert sentence in refusal(make(tmp_path, csv))
 
 
+def test_two_mistakes_in_a_row_are_both_told(tmp_path):
+    folder = make(tmp_path, "path,valence,arousal\na.wav,12,abc\nb.wav,5,5")
+    assert refusal(folder).endswith("(And 1 more such mistake.)")
+    (left_out,) = datasets.folder.survey(f"{folder}").left_out
+    assert left_out[:2] == ("a.wav", "label") and "valence '12'" in left_out[2] and "arousal 'abc'" in left_out[2]
+
+
 def test_a_task_without_labels_is_refused(tmp_path):
     folder = make(tmp_path, "path,label\na.wav,pia\nb.wav,pia")
     assert "has no labels for emotion: that needs the columns valence and arousal" in refusal(folder, "emotion")
