@@ -5,8 +5,6 @@ Everything is kept by the sweep's id and a fingerprint of its runs, so that a cl
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -15,19 +13,14 @@ import pandas as pd
 import streamlit as st
 
 from core import rates, sweepboard, sweepends, sweeps, threads, wording
-from core.store import Store
 from core.sweepboard import Found
 from core.sweeprecord import Record
-from pages import ahead, palette, shared
+from pages import palette, shared
 from pages.drawing import draw, finished
 
-LARGE_RUNS, HALF_WAY_S, STALE_S = 100, 60.0, 180.0
+LARGE_RUNS, HALF_WAY_S = 100, 60.0
 """Of a sweep with so many runs, while some are under way, a look is kept for so long: with 1,000 runs, 125 of which log
-side by side, each click would read and analyse all of it anew, a second or two of a core that they need. An older one
-is made anew in the background, for the next click; who comes after the last has it made."""
-
-MOST_AHEAD = 30
-"""Results of the views seen last that are computed ahead for a look made in the background."""
+side by side, each click would read and analyse all of it anew, a second or two of a core that they need."""
 
 
 class _Kept(NamedTuple):
@@ -38,40 +31,9 @@ class _Kept(NamedTuple):
     mark: str
 
 
-class _Followed:
-    """A large sweep that somebody looks at while it runs: the last look, what was computed of it (name, arguments →
-    how), and the thread that makes the next one."""
-
-    def __init__(self) -> None:
-        self.kept: _Kept | None = None
-        self.asked: dict[tuple[str, tuple[Any, ...]], Callable[..., Any]] = {}
-        self.renewal: threading.Thread | None = None
-
-    def ask(self, name: str, arguments: tuple[Any, ...], make: Callable[..., Any]) -> None:
-        """Note what was computed, as the newest."""
-        self.asked.pop((name, arguments), None)
-        self.asked[name, arguments] = make
-        for old in list(self.asked)[:-MOST_AHEAD]:
-            self.asked.pop(old, None)
-
-    def renew(self, record: Record, index: Store) -> None:
-        """Make the next look in the background, unless that is under way."""
-        if self.renewal is None or not self.renewal.is_alive():
-            # Not a daemon: the interpreter waits for it, since one that ends inside DuckDB aborts.
-            self.renewal = threading.Thread(target=self._look, args=(record, index), name=ahead.NAME, daemon=False)
-            self.renewal.start()
-
-    def _look(self, record: Record, index: Store) -> None:
-        look = Look(record, (index, sweepboard.fingerprint(index, record)))
-        for (_, arguments), make in list(self.asked.items()):
-            with contextlib.suppress(ValueError):  # what cannot be computed is said to who asks for it
-                computed(make, look, *arguments)
-        self.kept = _Kept(time.monotonic(), record, look.mark)
-
-
 @st.cache_resource(show_spinner=False)
-def _followed() -> dict[str, _Followed]:
-    """Sweep → how it is followed."""
+def _half_way() -> dict[str, _Kept]:
+    """Sweep → the last look at it."""
     return {}
 
 
@@ -81,34 +43,23 @@ class Look:
     `age_s` is how old a look is that was kept (`LARGE_RUNS`), 0 for one that is new.
     """
 
-    def __init__(self, record: Record, at: tuple[Store, str] | None = None) -> None:
-        """`at`: the index and the fingerprint to look at, where these are chosen already."""
+    def __init__(self, record: Record) -> None:
         self.record, self.age_s = record, 0.0
-        self.index, self.mark = at if at is not None else self._choose()
+        kept = _half_way().get(record.id)
+        is_half_way = kept is not None and kept.record == record and _moves(record)
+        if kept is not None and is_half_way and time.monotonic() < kept.at_s + HALF_WAY_S:
+            self.index, self.mark, self.age_s = shared.known(), kept.mark, time.monotonic() - kept.at_s
+        else:
+            self.index = shared.known() if is_half_way else shared.store()  # the sidebar looks every few seconds
+            self.mark = sweepboard.fingerprint(self.index, record)
+            if len(record.entries) >= LARGE_RUNS:
+                _half_way()[record.id] = _Kept(time.monotonic(), record, self.mark)
         self.found: Found = computed(_find, self)
-
-    def _choose(self) -> tuple[Store, str]:
-        """The index and the fingerprint of now, or of a while ago where that is kept."""
-        record, now_s = self.record, time.monotonic()
-        if len(record.entries) < LARGE_RUNS:
-            index = shared.store()
-            return index, sweepboard.fingerprint(index, record)
-        followed = _followed().setdefault(record.id, _Followed())
-        kept = followed.kept
-        if kept is not None and kept.record == record and now_s < kept.at_s + STALE_S and _moves(record):
-            self.age_s = now_s - kept.at_s
-            if self.age_s > HALF_WAY_S:
-                followed.renew(record, shared.known())  # which the sidebar keeps young
-            return shared.known(), kept.mark
-        index = shared.store()
-        mark = sweepboard.fingerprint(index, record)
-        followed.kept = _Kept(now_s, record, mark)
-        return index, mark
 
     @staticmethod
     def again(record: Record) -> None:
         """Let the next look at this sweep be a new one."""
-        _followed().pop(record.id, None)
+        _half_way().pop(record.id, None)
         shared.look_again()
 
     @property
@@ -149,8 +100,6 @@ def computed(make: Callable[..., Any], look: Look, *arguments: Any) -> Any:
     The arguments must name everything the result depends on beside the sweep.
     """
     name = f"{make.__module__}.{make.__qualname__}"
-    if (followed := _followed().get(look.record.id)) is not None and make is not _find:
-        followed.ask(name, arguments, make)
     return _kept(name, look.record.id, look.mark, arguments, lambda: make(look, *arguments))
 
 

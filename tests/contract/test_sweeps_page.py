@@ -275,49 +275,15 @@ def test_no_sweep_runs_none_at_a_time(cache: Path) -> None:
     st.cache_resource.clear()
 
 
-def at_work(place: Path) -> None:
-    """Let a run of a sweep look as if this process trained it."""
-    alive = psutil.Process()
-    running = rundir.Status("running", pid=alive.pid, pid_started=alive.create_time(), host=socket.gethostname())
-    rundir.set_status(place, running)
-
-
-def test_an_old_look_at_a_large_sweep_is_made_anew_beside_the_page(
-    filled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever clicks sees the old one meanwhile; the next click finds the new one, computed."""
-    record = sweeps.read("half")
-    at_work(paths.runs() / record.runs[0])
-    monkeypatch.setattr(sweep_found, "LARGE_RUNS", 12)
-    app = opened("pages/sweeps.py", sweep="half", view="Effects")
-    followed = sweep_found._followed()[record.id]
-    first, computed = followed.kept, set(followed.asked)
-    assert first is not None and any(name.endswith("_anova") for name, _ in computed)
-    made: list[str] = []
-    find = sweepboard.find
-    monkeypatch.setattr(sweepboard, "find", lambda *given: (made.append("found"), find(*given))[1])
-    monkeypatch.setattr(sweepboard, "fingerprint", lambda *_: "another")
-    monkeypatch.setattr(sweep_found, "HALF_WAY_S", 0.0)
-    seen(app.run())
-    assert followed.renewal is not None
-    followed.renewal.join(60)
-    assert followed.kept is not None and followed.kept.mark == "another" and followed.kept.at_s > first.at_s
-    assert made == ["found"] and set(followed.asked) == computed
-    monkeypatch.setattr(sweep_found, "HALF_WAY_S", 60.0)
-    seen(app.run())
-    assert made == ["found"], "nothing was left to find"
-    followed.kept = followed.kept._replace(at_s=followed.kept.at_s - sweep_found.STALE_S)
-    seen(app.run())
-    assert followed.kept.mark == "another" and followed.kept.at_s > first.at_s, "after long it is waited for"
-
-
 def test_a_large_sweep_is_looked_at_again_when_asked_and_not_at_each_click(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While its runs log side by side: of 1,000 each look takes a second of a core. What ended is looked at anew."""
     place = paths.runs() / sweeps.read("half").runs[0]
+    alive = psutil.Process()
+    running = rundir.Status("running", pid=alive.pid, pid_started=alive.create_time(), host=socket.gethostname())
     status = rundir.read_status(place)
-    at_work(place)
+    rundir.set_status(place, running)
 
     looks: list[str] = []
     fingerprint = sweepboard.fingerprint
