@@ -174,13 +174,20 @@ def _left_over(data: Usable, model: factorial.Design, error: float, df_error: in
     """
     from scipy.stats import f as f_distribution
 
-    cells = np.eye(len(data.cell_codes))[data.cell_of]
-    whole = np.concatenate([cells, model.matrix[:, model.blocks]], axis=1)
-    values = data.values - data.values.mean()
-    residual = values - whole @ np.linalg.lstsq(whole, values, rcond=None)[0]
-    within, df_within = float(residual @ residual), len(values) - int(np.linalg.matrix_rank(whole))
+    sizes = np.bincount(data.cell_of)
+
+    def within_cells(columns: np.ndarray) -> np.ndarray:
+        sums = np.zeros((len(sizes), columns.shape[1]))
+        np.add.at(sums, data.cell_of, columns)
+        return columns - (sums / sizes[:, None])[data.cell_of]
+
+    values = within_cells(data.values[:, None])[:, 0]
+    blocks = within_cells(model.matrix[:, model.blocks])
+    residual = values - blocks @ np.linalg.lstsq(blocks, values, rcond=None)[0]
+    n_blocks = int(np.linalg.matrix_rank(blocks)) if blocks.size else 0
+    within, df_within = float(residual @ residual), len(values) - len(sizes) - n_blocks
     df = df_error - df_within
-    if df < 1 or df_within < 1 or within <= factorial.TINY**2 * float(values @ values):
+    if df < 1 or df_within < 1 or within <= factorial.TINY**2 * float(data.values @ data.values):
         return []
     f = max(0.0, error - within) / df / (within / df_within)
     p = float(f_distribution.sf(f, df, df_within))

@@ -3,7 +3,7 @@
 With several threads each piece of a computation waits for all of them, and where there are more threads than cores that
 is most of its time. Beside a training on both of two cores the Effects view of 1,000 runs took 7.2 and 8.3 s of a core
 with two threads of BLAS, 0.7 and 0.7 with one (OpenBLAS 0.3); what a network says of a clip of 45 s took 0.4 to 0.7 s
-of a core with two threads of OpenMP, 0.2 with one, and 1.9 s by the clock in place of 1.3 (medians of n = 4, load 8).
+of a core with two threads of OpenMP, 0.2 with one, and 2.0 s by the clock in place of 1.3 (medians of n = 4, load 8).
 """
 
 from __future__ import annotations
