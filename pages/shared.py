@@ -248,8 +248,9 @@ STYLE = """
   [data-testid="stPageLink-NavLink"]:hover { background: rgb(128 128 128 / 0.15); }
   [data-testid="stPageLink-NavLink"] * { font-weight: inherit; }
   /* the chosen segment: no primary colour can be read both below white, as on buttons, and on the dark page */
-  [data-testid="stButtonGroup"] button[data-selected]:not([data-disabled]) { background: rgb(54 130 153 / 0.3); }
-  [data-testid="stButtonGroup"] button[data-selected]:not([data-disabled]),
+  [data-testid="stButtonGroup"] button[data-selected]:not([data-disabled]) {
+    color: inherit; background: rgb(54 130 153 / 0.3);
+  }
   [data-testid="stButtonGroup"] button[data-selected]:not([data-disabled]) * { color: inherit; }
 </style>
 """

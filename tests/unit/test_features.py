@@ -174,7 +174,7 @@ def test_a_window_shorter_than_a_frame_takes_one_frame():
     assert np.isfinite(pooled).all()
     place = DESCRIPTORS.index("rms")
     np.testing.assert_array_equal(pooled[:, place, 0], pooled[:, place, 2])
-    assert (pooled[:, place, 1] == 0).all()
+    assert (pooled[:, place, 1] < 1e-7 * pooled[:, place, 0]).all()  # not every processor rounds it to 0
 
 
 def test_lib164_is_descriptors_and_pool_over_everything():
