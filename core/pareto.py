@@ -173,7 +173,8 @@ def _sentence(goals: Mapping[str, str], table: pd.DataFrame) -> str:
         return told + " With one seed each it is unknown how sure that is."
     sure = int((best["probability"] >= SURE).sum())
     near = int((~table["is_on_front"] & (table["probability"] > 1 - SURE)).sum())
+    stay, get = ("stays" if sure == 1 else "stay"), ("gets" if near == 1 else "get")
     return (
-        f"{told} Drawing the seeds again, {sure} of them stay there in {round(100 * SURE)} % of the draws or more, and "
-        f"{near} of the others get there in more than {round(100 * (1 - SURE))} %."
+        f"{told} Drawing the seeds again, {sure} of them {stay} there in {round(100 * SURE)} % of the draws or more, "
+        f"and {near} of the others {get} there in more than {round(100 * (1 - SURE))} %."
     )

@@ -86,7 +86,9 @@ def start(
     if only is not None:
         pairs = [pair for pair in pairs if pair in only]
         left_out = len(design.cells) * len(made.seeds) - len(pairs)
-        record = replace(record, notes=[*record.notes, f"{left_out} of its runs were here already and are not made."])
+        if left_out:
+            told = f"{left_out} of its runs were here already and are not made."
+            record = replace(record, notes=[*record.notes, told])
     record = replace(record, entries=sweepruns.entries(record, pairs, made, trainer))
     flags = ("driver",) if made.design == "bayesian" else ()
     if made.design == "bayesian":  # its first mistake should not wait for its first trial
