@@ -90,6 +90,12 @@ def time_of(page) -> float:
     return float(attribute(page, "time"))
 
 
+def rest_of(page) -> float:
+    """Where the playhead came to rest, in seconds; the browser tells the player of a pause a moment after the click."""
+    page.wait_for_selector('[data-testid="deck"][data-playing="false"]')
+    return time_of(page)
+
+
 def at_fraction(page, fraction: float) -> tuple[float, float]:
     """Where on the page that share of the clip is, in the middle of the time panels."""
     box = page.get_by_test_id("deck-canvas-time").bounding_box()

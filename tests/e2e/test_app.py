@@ -16,7 +16,18 @@ import pytest
 from core import audio, rundir, sweeps
 from tests import made_runs
 from tests.conftest import eventually, processes_of
-from tests.e2e.conftest import IS_SAME, PROJECT, WATCH, at_fraction, attribute, never_back, serving, time_of, wait_past
+from tests.e2e.conftest import (
+    IS_SAME,
+    PROJECT,
+    WATCH,
+    at_fraction,
+    attribute,
+    never_back,
+    rest_of,
+    serving,
+    time_of,
+    wait_past,
+)
 
 pytestmark = pytest.mark.slow
 SECONDS, RATE_HZ = 12.0, 22_050
@@ -138,7 +149,7 @@ def test_upload_listen_seek_and_move_a_control(opened: Callable[..., Any], cache
     assert never_back([before, *(time_s for time_s, _ in seen)])
     assert {state for _, state in seen} == {"true"}
     page.get_by_test_id("deck-play").click()
-    rested = time_of(page)
+    rested = rest_of(page)
 
     upload(page, "broken.wav", b"These are words, not sound. " * 99, answer="stAlert")
     alert = page.get_by_test_id("stAlert")
