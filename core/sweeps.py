@@ -150,6 +150,7 @@ class Summary:
     design: str
     is_quick: bool
     stage: str
+    factors: tuple[str, ...] = ()
 
 
 _settled: dict[str, tuple[int, Summary]] = {}
@@ -188,7 +189,7 @@ def summary(sweep: str, frame: pd.DataFrame | None = None) -> Summary:
     made = Summary(
         folder.name, record.name, record.title, record.created_at, state, total, counts, fraction,
         _eta_s(frame, total, record) if state == "running" else None, record.trainer, record.data, record.design,
-        record.is_quick, record.stage,
+        record.is_quick, record.stage, tuple(record.factors),
     )  # fmt: skip
     if state == "done":
         _settled[str(folder)] = changed, made

@@ -6,7 +6,7 @@ import textwrap
 
 import streamlit as st
 
-from core import sweeps
+from core import sweeps, wording
 from pages import shared, sweep_new, sweep_read, sweep_watch
 
 LISTED = 30
@@ -28,11 +28,11 @@ def _list() -> None:
     st.subheader("Your sweeps", anchor=False)
     for one in known[:LISTED]:
         name = f"{one.title or one.name}{sweep_watch.variant(one.is_quick, one.stage)}"
-        about = f"{one.trainer} on {one.data}, {sweep_watch.counted(one)}, {shared.ago(one.created_at)}"
+        knobs = f": {' × '.join(map(wording.words, one.factors))}" if one.factors else ""
+        about = f"{one.trainer} on {one.data}{knobs} · {sweep_watch.counted(one)} · {shared.ago(one.created_at)}"
         label = shared.plain(textwrap.shorten(name, NAME_LENGTH, placeholder=" …"))
-        st.page_link(
-            "pages/sweeps.py", label=label, query_params={"sweep": one.id}, help=shared.plain(f"{name} ({one.id})")
-        )
+        place = {"sweep": one.id} | ({"view": "Results"} if one.state == "done" else {})
+        st.page_link("pages/sweeps.py", label=label, query_params=place, help=shared.plain(f"{name} ({one.id})"))
         with st.container(horizontal=True, vertical_alignment="center"):
             sweep_watch.badge(one.state)
             st.caption(shared.plain(about), width="content")

@@ -133,6 +133,15 @@ def test_a_view_without_numbers_says_why(filled: Path, sweep: str, why: str) -> 
         assert any("Progress" in str(link.proto) for link in app.get("page_link"))
 
 
+def test_the_list_leads_to_what_was_found_or_to_what_is_under_way(filled: Path) -> None:
+    app = opened("pages/sweeps.py")
+    links = [link.proto for link in app.get("page_link")]
+    queries = {link.label: link.query_string for link in links if "sweep=" in link.query_string}
+    assert "view=Results" in queries["single"]
+    assert "view" not in queries["waiting"] and "view" not in queries["half"]
+    assert told(app).count("toy on toy: learning rate × momentum · ") >= 6
+
+
 def test_the_board_is_what_the_runs_say(filled: Path) -> None:
     app = opened("pages/sweeps.py", sweep="full", view="Results")
     assert app.selectbox(key="metric").value == "validation/ccc"
