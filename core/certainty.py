@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core import evaluation, metrics, paths, rundir, scored
+from core import classmetrics, evaluation, paths, rundir, scored
 
 VERSION = 1
 """Raised where the numbers would come out otherwise: what was kept before is fitted again."""
@@ -99,7 +99,7 @@ def fitted(model: evaluation.Model) -> Certainty:
         raise ValueError(f"its validation part has only {len(one)} items with {n_there} labels")
     scale, shift = fit(one.truth, one.scores)
     probabilities = _sigmoid(scale * _logit(one.scores) + shift)
-    best = metrics.threshold_f1(one.truth, probabilities)
+    best = classmetrics.threshold_f1(one.truth, probabilities)
     before, after = held_out_losses(one)
     named_from = float(np.clip(best, LOWEST, HIGHEST))
     n_groups = len(set(one.groups))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core import metrics, stats
+from core import classmetrics, metrics, stats
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -23,7 +23,7 @@ def values(truth: np.ndarray, said: np.ndarray, scores: np.ndarray) -> dict[str,
     found = {of.__name__: of(truth, said) for of in metrics.OVER_CLASSES}
     found |= {of.__name__: of(truth, scores) for of in metrics.RANKING}
     single, right = _single(truth > 0, scores)
-    found["accuracy"] = float(right[single].mean()) if single.any() else metrics.UNDEFINED
+    found["accuracy"] = float(right[single].mean()) if single.any() else classmetrics.UNDEFINED
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
@@ -74,7 +74,7 @@ def class_rows(
     for k, label in enumerate(labels):
         n, n_said, hits = int(present[:, k].sum()), int(given[:, k].sum()), int((present & given)[:, k].sum())
         low, high = interval(resamples.get(f"f1_{k}")) if n else (None, None)
-        auc = metrics.roc_auc(truth[:, k], scores[:, k])
+        auc = classmetrics.roc_auc(truth[:, k], scores[:, k])
         rows.append(
             {
                 "label": label,

@@ -16,11 +16,11 @@ import numpy as np
 from core import (
     aggregation,
     calibration,
+    classmetrics,
     datasets,
     evaluation,
     lineage,
     listening,
-    metrics,
     mixtures,
     multilabel,
     polygap,
@@ -129,7 +129,7 @@ def _scored(asked: _Asked, heard: _Heard) -> dict[str, Any]:
     truth, groups = dataset.targets[asked.chosen], np.asarray(dataset.groups, dtype=str)[asked.chosen]
     said = thresholds.said(scores, picked.values)
     resamples = multilabel.resampled(truth, said, scores, groups)
-    half, everything = np.full(truth.shape[1], metrics.THRESHOLD), np.ones_like(truth)
+    half, everything = np.full(truth.shape[1], classmetrics.THRESHOLD), np.ones_like(truth)
     groups_of_clips = np.asarray(trained.groups, dtype=str)[heard.clips]
     return {
         **_about(asked), **asdict(how),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.metrics import ONE_CLASS_TASKS, THRESHOLD, one_hot, per_item
+from core.classmetrics import THRESHOLD, one_hot
+from core.metrics import ONE_CLASS_TASKS, per_item
 
 if TYPE_CHECKING:
     import pandas as pd

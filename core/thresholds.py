@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core import metrics
+from core import classmetrics
 
 KINDS = {
     "global": "One threshold for all classes: the one with the best micro F1 on the mixtures.",
@@ -43,15 +43,15 @@ def choose(kind: str, truth: np.ndarray, scores: np.ndarray) -> Chosen:
         raise ValueError(f"There are no thresholds {kind!r}; there are {', '.join(KINDS)}.")
     assert truth.shape == scores.shape and truth.ndim == 2, (truth.shape, scores.shape)
     counts = (truth > 0).sum(axis=0)
-    of_all = max(metrics.threshold_f1(truth, scores), LOWEST)
+    of_all = max(classmetrics.threshold_f1(truth, scores), LOWEST)
     values = np.full(truth.shape[1], of_all)
     floored: tuple[int, ...] = ()
     if kind == "class":
         floored = tuple(int(k) for k in np.flatnonzero(counts < FEWEST))
         for k in range(truth.shape[1]):
-            own = metrics.threshold_f1(truth[:, [k]], scores[:, [k]])
-            values[k] = max(of_all, metrics.THRESHOLD) if k in floored else max(own, LOWEST)
-    reached = metrics.micro_f1(truth, said(scores, values))
+            own = classmetrics.threshold_f1(truth[:, [k]], scores[:, [k]])
+            values[k] = max(of_all, classmetrics.THRESHOLD) if k in floored else max(own, LOWEST)
+    reached = classmetrics.micro_f1(truth, said(scores, values))
     return Chosen(kind, values, of_all, floored, counts, len(truth), reached)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from core import metrics, stats
+from core import classmetrics, metrics, stats
 from core.verdicts import Interval, Runs, interval
 from studies._instrunet_arms import SCORED, Gap
 
@@ -82,18 +82,18 @@ def heard(runs: Runs, run: str) -> Items:
 
 def _counts(items: Items, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each class [resamples, classes]: right answers, where it is, where it was said to be."""
-    present, said = items.truth > 0, items.prediction >= metrics.THRESHOLD
+    present, said = items.truth > 0, items.prediction >= classmetrics.THRESHOLD
     return weights @ (present & said), weights @ present, weights @ said
 
 
 def micro_f1(items: Items, weights: np.ndarray) -> np.ndarray:
-    """As `metrics.micro_f1`."""
+    """As `classmetrics.micro_f1`."""
     hits, wanted, said = (count.sum(axis=1) for count in _counts(items, weights))
     return 2 * hits / np.maximum(wanted + said, 1)
 
 
 def macro_f1(items: Items, weights: np.ndarray) -> np.ndarray:
-    """As `metrics.macro_f1`: over the classes that occur."""
+    """As `classmetrics.macro_f1`: over the classes that occur."""
     hits, wanted, said = _counts(items, weights)
     return _over_present(2 * hits / np.maximum(wanted + said, 1), wanted)
 

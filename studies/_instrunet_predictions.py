@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from core import metrics
+from core import classmetrics
 from core.datasets import INSTRUMENT_NAMES, Progress, no_progress
 from core.verdicts import Runs, Verdict, difference, unknown
 from studies import _instrunet_arms as arms
@@ -43,7 +43,7 @@ def polyphonic_scores(runs: Runs, average: str = "micro") -> tuple[pd.Series, in
     Each excerpt was heard in windows, and what is said of it decided by a threshold that was chosen on mixtures of the
     run's training clips. Empty where no run has such an evaluation.
     """
-    score = metrics.micro_f1 if average == "micro" else metrics.macro_f1
+    score = classmetrics.micro_f1 if average == "micro" else classmetrics.macro_f1
     values, counts = {}, []
     for run in scored(runs):
         found = heard(runs, run)
@@ -272,7 +272,7 @@ def _side(runs: Runs) -> Side:
         found = predicted(runs, run)
         if not len(found.items):
             continue
-        values.append(metrics.macro_f1(found.truth, found.prediction))
+        values.append(classmetrics.macro_f1(found.truth, found.prediction))
         n_items, n_groups = len(found.items), len(set(found.groups))
         drawn.append(resampled(found, macro_f1) if n_groups > 1 else np.full(1, np.nan))
     by_songs = float(np.var(np.mean(drawn, axis=0), ddof=1)) if drawn and n_groups > 1 else float("nan")

@@ -277,15 +277,15 @@ def test_two_errors_add_up_as_satterthwaite_says() -> None:
 
 def test_scores_of_songs_drawn_again_are_the_metrics() -> None:
     """Every song once: micro and macro F1, recall and precisions are those of scikit-learn on the excerpts."""
-    from core import metrics
+    from core import classmetrics
 
     found = excerpts.predicted(worlds.made(seeds=(1,)), "r0")
     once = np.ones((1, len(found.items)))
-    assert excerpts.micro_f1(found, once)[0] == pytest.approx(metrics.micro_f1(found.truth, found.prediction))
-    assert excerpts.macro_f1(found, once)[0] == pytest.approx(metrics.macro_f1(found.truth, found.prediction))
-    recall = metrics.recall(found.truth[:, 3], found.prediction[:, 3])
+    assert excerpts.micro_f1(found, once)[0] == pytest.approx(classmetrics.micro_f1(found.truth, found.prediction))
+    assert excerpts.macro_f1(found, once)[0] == pytest.approx(classmetrics.macro_f1(found.truth, found.prediction))
+    recall = classmetrics.recall(found.truth[:, 3], found.prediction[:, 3])
     assert excerpts.recall_of("gac")(found, once)[0] == pytest.approx(recall)
-    precise = [metrics.precision(found.truth[:, k], found.prediction[:, k]) > 0.6 for k in range(11)]
+    precise = [classmetrics.precision(found.truth[:, k], found.prediction[:, k]) > 0.6 for k in range(11)]
     assert 0 < np.mean(precise) < 1 and excerpts.precise_share(0.6)(found, once)[0] == pytest.approx(np.mean(precise))
 
 

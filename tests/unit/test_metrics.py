@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core import metrics
+from core import classmetrics, metrics
 
 LABELS = ("valence", "arousal")
 
@@ -123,14 +123,14 @@ def test_against_the_reference_library():
 def test_lrap_by_hand():
     # true label ranked first → 1; ranked third → 1/3
     truth = np.array([[1, 0, 0], [0, 0, 1]])
-    assert metrics.lrap(truth, np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.1]])) == pytest.approx((1 + 1 / 3) / 2)
+    assert classmetrics.lrap(truth, np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.1]])) == pytest.approx((1 + 1 / 3) / 2)
 
 
 def test_roc_auc_is_one_half_for_equal_scores_and_the_pair_count_otherwise():
     truth = np.array([1, 0, 1, 0, 0])
-    assert metrics.roc_auc(truth, np.full(5, 0.3)) == pytest.approx(0.5)
+    assert classmetrics.roc_auc(truth, np.full(5, 0.3)) == pytest.approx(0.5)
     # of 6 pairs (2 × 3) the item at 0.9 wins 3 and the item at 0.4 wins 1
-    assert metrics.roc_auc(truth, np.array([0.9, 0.5, 0.4, 0.6, 0.1])) == pytest.approx(4 / 6)
+    assert classmetrics.roc_auc(truth, np.array([0.9, 0.5, 0.4, 0.6, 0.1])) == pytest.approx(4 / 6)
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ def test_threshold_is_the_best_of_all():
     rng = np.random.default_rng(0)
     truth = (rng.random((60, 5)) < 0.3).astype(int)
     scores = np.round(np.clip(0.3 * truth + rng.random((60, 5)) * 0.6, 0, 1), 2)  # ties on purpose
-    best = metrics.micro_f1(truth, scores, metrics.threshold_f1(truth, scores))
-    assert best == pytest.approx(max(metrics.micro_f1(truth, scores, t) for t in np.arange(0, 1.005, 0.005)))
-    assert metrics.threshold_f1(np.zeros((3, 2)), np.ones((3, 2))) == 0.5
+    best = classmetrics.micro_f1(truth, scores, classmetrics.threshold_f1(truth, scores))
+    assert best == pytest.approx(max(classmetrics.micro_f1(truth, scores, t) for t in np.arange(0, 1.005, 0.005)))
+    assert classmetrics.threshold_f1(np.zeros((3, 2)), np.ones((3, 2))) == 0.5
 
 
 def test_the_ends_of_every_metric_are_what_its_range_says() -> None:
