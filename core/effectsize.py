@@ -31,14 +31,14 @@ def noncentrality(f: float, df: float, df_error: float, level: float = 0.95) -> 
     low is the λ under which an F this large or larger has probability (1 − level)/2, high the one under which an F
     this small or smaller has it; 0 where even λ = 0 gives less.
     """
-    from scipy.stats import ncf
+    from scipy.special import ncfdtr  # as scipy.stats.ncf.cdf, at a twentieth of its cost a call
 
     if not np.isfinite(f):
         return (f, f)
     tail = (1 - level) / 2
 
     def at(share: float) -> float:  # the λ under which this F is at the quantile `share`
-        return _root(lambda x: float(ncf.cdf(f, df, df_error, x)) - share)
+        return _root(lambda x: float(ncfdtr(df, df_error, x, f)) - share)
 
     return at(1 - tail), at(tail)
 
@@ -71,7 +71,7 @@ def g_interval(
     `weight` is the variance of the difference in units of sd² (1/n1 + 1/n2), `df` the freedom of sd. The interval
     inverts the noncentral t distribution. All NaN where sd is 0 or unknown.
     """
-    from scipy.stats import nct
+    from scipy.special import nctdtr  # as scipy.stats.nct.cdf, at a tenth of its cost a call
 
     correction = hedges_correction(df)
     if not (sd > 0 and np.isfinite(correction)):
@@ -80,7 +80,7 @@ def g_interval(
     tail = (1 - level) / 2
 
     def below(value: float, shift: float) -> float:  # deep in a tail SciPy's series gives NaN
-        return float(np.nan_to_num(nct.cdf(value, df, shift), nan=0.0 if shift > value else 1.0))
+        return float(np.nan_to_num(nctdtr(df, shift, value), nan=0.0 if shift > value else 1.0))
 
     def upper(value: float) -> float:  # the λ with P(T ≤ value) = tail
         reach = 10 + 10 * abs(value)
@@ -100,7 +100,7 @@ def _root(falling: Callable[[float], float], low: float = 0.0, high: float = LAR
     if high == LARGEST:
         high = 1.0
         while falling(high) > 0 and high < LARGEST:
-            high *= 4
+            low, high = high, high * 4
     return float(brentq(falling, low, high, xtol=1e-10, rtol=1e-12)) if falling(high) < 0 else high
 
 

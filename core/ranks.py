@@ -139,15 +139,15 @@ def _aligned(data: Usable, order: int, block: bool) -> RankTests:
         reason = "There are as many terms as runs, so nothing is left to rank."
         return RankTests("none", reason, "", pd.DataFrame(columns=list(COLUMNS)), reason, data.warnings)
     digits = 9 - int(np.floor(np.log10(np.abs(values).max())))  # ties must stay ties after rounding errors
+    spans = [model.spans[term] for term in model.terms]
+    aligned = [np.round(residual + model.matrix[:, span] @ estimate[span], digits) for span in spans]
+    told = factorial.f_tests(model, np.column_stack([rankdata(values) for values in aligned]))
     rows = []
     for k, term in enumerate(model.terms):
-        span = model.spans[term]
-        aligned = np.round(residual + model.matrix[:, span] @ estimate[span], digits)
-        told = factorial.f_tests(model, rankdata(aligned))
-        f, df = float(told.f[k, 0]), int(told.df[k])
+        f, df = float(told.f[k, k]), int(told.df[k])  # each term in the ranks that were aligned for it
         name = group_name(data, groups.get(term, (term,)))
         size = effectsize.partial_eta2(f, df, told.df_error)
-        rows.append((name, f, df, told.df_error, float(told.p[k, 0]), size))
+        rows.append((name, f, df, told.df_error, float(told.p[k, k]), size))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     parts = [
         f"{row.term} (F({row.df}, {row.df_error}) = {wording.number_text(row.statistic)}, {wording.p_text(row.p)})"
