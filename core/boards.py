@@ -111,7 +111,13 @@ def _table(
         chosen = chosen[chosen["data_version"] == version]
     is_higher, wanted = about.better != "lower", list(trainers)
     frames = [_board(store, row, metric, is_higher, limit, wanted) for _, row in chosen.iterrows()]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return _within(pd.concat(frames, ignore_index=True), about.ends) if frames else pd.DataFrame()
+
+
+def _within(rows: pd.DataFrame, ends: tuple[float, float]) -> pd.DataFrame:
+    """The rows with intervals cut where the score ends: that of two seeds may reach far beyond it."""
+    cut = {name: rows[name].clip(*ends) for part in ("validation", "test") for name in (f"{part}_low", f"{part}_high")}
+    return rows.assign(**cut)
 
 
 def scores_of_best(store: Store, rows: pd.DataFrame, data: str, split: str, *, n: int) -> pd.DataFrame:

@@ -99,13 +99,21 @@ def meaning(name: str) -> str:
         return ""
 
 
+def _ends(name: str) -> tuple[float, float]:
+    """The least and the largest value it can have; infinite where nothing is known."""
+    try:
+        return metrics.about(name).ends
+    except ValueError:
+        return -np.inf, np.inf
+
+
 # ---- the board ----
 
 
 def board(results: pd.DataFrame, response: str, factors: Sequence[str], *, level: float = 0.95) -> pd.DataFrame:
     """A row per configuration, best first: cell, name, a column per factor (text), n (runs with a number), mean, low,
-    high (t interval over seeds, NaN for one), sd, planned, diverged, divergence_rate (of the runs that ended; NaN where
-    none did), outcomes ("2 done, 1 diverged"), runs (list of names).
+    high (t interval over seeds, cut where the metric ends, NaN for one), sd, planned, diverged, divergence_rate (of the
+    runs that ended; NaN where none did), outcomes ("2 done, 1 diverged"), runs (list of names).
 
     Only runs that are done count for the mean. Higher first unless lower is better.
     """
@@ -124,7 +132,8 @@ def board(results: pd.DataFrame, response: str, factors: Sequence[str], *, level
     told["divergence_rate"] = told["diverged"] / groups["is_over"].sum().astype(float).replace(0.0, np.nan)
     several = told["n"].where(told["n"] > 1)
     half = t.ppf(0.5 + level / 2, several.to_numpy(float) - 1) * told["sd"] / np.sqrt(several)
-    told["low"], told["high"] = told["mean"] - half, told["mean"] + half
+    ends = _ends(response)
+    told["low"], told["high"] = (told["mean"] - half).clip(*ends), (told["mean"] + half).clip(*ends)
     for factor in factors:
         told[factor] = groups[factor].first().map(level_text)
     told["name"] = [" · ".join(row) or "all runs" for row in told[list(factors)].astype(str).to_numpy()]

@@ -44,13 +44,8 @@ def _choose(known: pd.DataFrame) -> None:
     known = known.assign(is_other=~known["task"].isin(boards.MUSIC))
     known = known.sort_values(["starter", "is_other"], kind="stable")
     for row in known.head(LISTED).to_dict("records"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            shared.badge(row["state"])
-            st.page_link(
-                "pages/run.py",
-                label=shared.plain(f"{runnames.listed(row)} · {row['run']}"),
-                query_params={"run": row["run"]},
-            )
+        place = {"run": row["run"]}
+        st.page_link("pages/run.py", label=runnames.in_a_list(row), help=shared.plain(row["run"]), query_params=place)
     if len(known) > LISTED:
         st.page_link("pages/leaderboard.py", label="All runs, by board", icon=":material/leaderboard:")
 

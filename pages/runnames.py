@@ -24,6 +24,13 @@ def listed(row: Mapping[Hashable, Any]) -> str:
     return " · ".join(filter(None, (named(row), shared.ago(str(row["created_at"])))))
 
 
+def in_a_list(row: Mapping[Hashable, Any]) -> str:
+    """A label with the state in its colour, the name and the age; as one element a row costs the browser a quarter of
+    what it costs as four."""
+    age = shared.plain(shared.ago(str(row["created_at"])))
+    return f"{shared.badge_text(row['state'])} {shared.plain(named(row))} :gray[{age}]"
+
+
 def of(runs: Iterable[str]) -> dict[str, str]:
     """Run → what it is called in a list; its id where the index does not know it."""
     runs = list(runs)

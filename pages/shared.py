@@ -349,6 +349,11 @@ def badge(state: str) -> None:
     st.badge(state, color=STATE_COLOURS.get(state, "gray"))
 
 
+def badge_text(state: str) -> str:
+    """The same as part of a text."""
+    return f":{STATE_COLOURS.get(state, 'gray')}-badge[{state}]"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as a person says them: "3 min", "12 s", "5.2 days"."""
     if seconds is None or seconds != seconds:

@@ -27,6 +27,11 @@ def badge(state: str) -> None:
     st.badge(state, color=shared.STATE_COLOURS.get(BADGES.get(state, state), "gray"))
 
 
+def badge_text(state: str) -> str:
+    """The same as part of a text."""
+    return f":{shared.STATE_COLOURS.get(BADGES.get(state, state), 'gray')}-badge[{state}]"
+
+
 def variant(is_quick: bool, stage: str) -> str:
     """What part of a study this is: ", quick", ", stage width"."""
     return (", quick" if is_quick else "") + (f", stage {stage}" if stage else "")

@@ -33,9 +33,7 @@ def _list() -> None:
         label = shared.plain(textwrap.shorten(name, NAME_LENGTH, placeholder=" …"))
         place = {"sweep": one.id} | ({"view": "Results"} if one.state == "done" else {})
         st.page_link("pages/sweeps.py", label=label, query_params=place, help=shared.plain(f"{name} ({one.id})"))
-        with st.container(horizontal=True, vertical_alignment="center"):
-            sweep_watch.badge(one.state)
-            st.caption(shared.plain(about), width="content")
+        st.caption(f"{sweep_watch.badge_text(one.state)} {shared.plain(about)}")
     if len(known) > LISTED:
         st.caption(f"And {len(known) - LISTED} older ones; `python lab.py sweeps` lists all.")
 

@@ -126,13 +126,10 @@ def _recent() -> None:
     of_none = mine["sweep"].fillna("").eq("")
     told = mine[of_none | ~mine["sweep"].duplicated()]  # of a sweep its first run stands for all
     for row in told.head(SHOWN_RUNS).to_dict("records"):
-        # One element a row: a dozen rows of four took the browser a fifth of a second.
         if isinstance(row["sweep"], str) and row["sweep"]:
             _sweep_link(row["sweep"], shared.ago(row["created_at"]))
             continue
-        badge = f":{shared.STATE_COLOURS.get(row['state'], 'gray')}-badge[{row['state']}]"
-        about = f"{badge} {shared.plain(runnames.named(row))} :gray[{shared.plain(shared.ago(row['created_at']))}]"
-        if st.button(about, key=f"show.{row['run']}", type="tertiary"):
+        if st.button(runnames.in_a_list(row), key=f"show.{row['run']}", type="tertiary"):
             st.query_params["run"] = row["run"]
             st.rerun()
 

@@ -43,9 +43,10 @@ def runs(empty: Path) -> list[str]:
 
 
 def test_the_page_of_runs_lists_them_by_name(runs: list[str]) -> None:
-    told = [label for label in links(opened("pages/run.py")) if label.startswith("toy on cues-small, seed ")]
-    assert len(told) == 2 and all(" ago · " in label for label in told)
-    assert {label.rpartition(" · ")[2] for label in told} == set(runs)
+    told = [link.proto for link in opened("pages/run.py").get("page_link")]
+    told = [link for link in told if link.label.startswith(":green-badge[done] toy on cues\\-small, seed ")]
+    assert len(told) == 2 and all(link.label.endswith(" ago]") for link in told)
+    assert {link.query_string for link in told} == {f"run={run}" for run in runs}
 
 
 def test_relatives_and_seeds_are_named(runs: list[str]) -> None:

@@ -42,6 +42,14 @@ def test_two_seeds_by_hand(cache: Path) -> None:
     assert row["validation_high"] == pytest.approx(0.6 + 1.2706, abs=1e-4)
 
 
+def test_on_a_board_no_interval_reaches_beyond_the_score(cache: Path) -> None:
+    finished("run-0", 0.5, 0.5)
+    finished("run-1", 0.7, 0.7, seed=1)
+    row = boards.table(memory_store(), "emotion").iloc[0]
+    assert (row["validation_low"], row["test_low"]) == pytest.approx((0.6 - 1.2706,) * 2, abs=1e-4)
+    assert (row["validation_high"], row["test_high"]) == (1, 1)  # where a CCC ends; 1.87 by the t interval
+
+
 def test_one_seed_has_the_interval_over_items(cache: Path) -> None:
     finished("run-0", 0.5, 0.4)
     row = rows_of().iloc[0]

@@ -75,6 +75,13 @@ def test_a_board_has_students_interval_and_counts_what_diverged() -> None:
     assert table.loc["c", "n"] == 0 and np.isnan(table.loc["c", "mean"])
 
 
+def test_an_interval_ends_where_the_score_does() -> None:
+    wide = sweepboard.board(made({("a", 1): 0.9, ("a", 2): 0.1}), "test/accuracy", ["knob"])
+    assert wide.loc[0, ["low", "high"]].tolist() == [0, 1]  # by the t interval −4.6 to 5.6
+    named = made({("a", 1): 0.9, ("a", 2): 0.1}).rename(columns={"test/accuracy": "test/own"})
+    assert sweepboard.board(named, "test/own", ["knob"]).loc[0, "low"] < -4  # nobody knows where this one ends
+
+
 def test_the_best_is_called_so_only_where_no_interval_overlaps() -> None:
     apart: dict[tuple[str, int], float | None] = {("a", 1): 0.1, ("a", 2): 0.11, ("b", 1): 0.9, ("b", 2): 0.91}
     told = sweepboard.best_sentence(sweepboard.board(made(dict(apart)), "test/accuracy", ["knob"]), "test/accuracy")
