@@ -7,7 +7,7 @@ left out and counted, for a mean over what happened to survive is not the mean o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ def usable(results: pd.DataFrame, response: str, factors: Sequence[str]) -> Usab
     levels: dict[str, tuple[str, ...]] = {}
     constant: dict[str, str] = {}
     for factor in factors:
-        all_levels = ordered_levels(results[factor])
+        all_levels = _in_order(keys[factor])
         seen = set(keys[factor][keep])
         lost = [level for level in all_levels if level not in seen]
         kept = tuple(level for level in all_levels if level in seen)
@@ -148,7 +148,11 @@ def level_text(level: Any) -> str:
 
 def ordered_levels(column: pd.Series) -> list[str]:
     """The levels of a factor as texts: numbers by size, then the rest by first appearance."""
-    seen = dict.fromkeys(column.map(level_text))
+    return _in_order(column.map(level_text))
+
+
+def _in_order(texts: Iterable[str]) -> list[str]:
+    seen = dict.fromkeys(texts)
     return sorted(seen, key=lambda level: (not _is_number(level), float(level) if _is_number(level) else 0.0))
 
 
