@@ -37,7 +37,11 @@ def list_data(as_json: Json = False) -> None:
 
 @app.command()
 def add(name: str, path: str, as_json: Json = False) -> None:
-    """Give a folder of audio with a CSV a name, or say where a known data set (deam, irmas …) lies."""
+    """Give a folder of audio with a CSV a name, or say where a known data set (deam, irmas …) lies.
+
+    The CSV has path and either label (pia or piano; several: pia|voi) or valence and arousal (1 to 9), and may have
+    group and source. `data check folder:PATH` looks at all of a folder that is refused.
+    """
     from core import catalogue
 
     problems = catalogue.problems_with(name, path)

@@ -57,9 +57,8 @@ def runs(as_json: Json = False, limit: int = 50) -> None:
     elif frame.empty:
         typer.echo("No runs yet: python lab.py train toy --data toy")
     else:
-        typer.echo(
-            frame[["run", "state", "trainer", "data", "split", "seed", "epochs", "seconds"]].to_string(index=False)
-        )
+        shown = frame[["run", "state", "trainer", "data", "split", "seed", "epochs", "seconds"]]
+        typer.echo(shown.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.4g}"))
 
 
 def leaderboard(

@@ -22,10 +22,11 @@ SUREST = 0.994  # nothing here is known so well that it is 1.00
 class Said:
     """What is said of a clip.
 
-    `words` are the names that reach the threshold, the best first, at most three, each with its number, or that none
-    does; `note` says what the numbers are. `scores` has every class in the model's order, `probability` too where the
-    scores are calibrated. `threshold` is in the unit of the words, `threshold_score` the same as a score (None where
-    no score reaches it). Where nothing in the clip has a pitch (`has_pitch`), no class is named, whatever its number.
+    `words` are the names that reach the threshold, the best first, three with their numbers and then how many more, or
+    that none does; `note` says what the numbers are. `scores` has every class in the model's order, `probability` too
+    where the scores are calibrated. `threshold` is in the unit of the words, `threshold_score` the same as a score
+    (None where no score reaches it). Where nothing in the clip has a pitch (`has_pitch`), no class is named, whatever
+    its number.
     """
 
     words: str
@@ -76,7 +77,8 @@ def _words(numbers: Mapping[str, float], threshold: float, has_pitch: bool) -> s
     best = sorted(numbers.items(), key=lambda pair: -pair[1])[:MOST]
     named = [_one(*pair) for pair in best if pair[1] >= threshold and has_pitch]
     if named:
-        return ", ".join(named)
+        more = sum(number >= threshold for number in numbers.values()) - len(named)
+        return ", ".join(named) + (f", and {more} more" if more else "")
     count = "eleven" if len(numbers) == len(INSTRUMENT_NAMES) else f"{len(numbers)} it knows"
     why = "" if has_pitch else ": nothing in it has a pitch"
     return f"none of the {count}, or not music{why} (highest: {_one(*best[0])})"

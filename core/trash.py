@@ -64,7 +64,7 @@ def find(run: str) -> Path:
         return matches[0]
     if matches and run:
         raise ValueError(f"{run!r} fits {len(matches)} runs in the trash; write more of its name.")
-    raise ValueError(f"There is no run {run!r} in the trash.")
+    raise ValueError("The trash is empty." if run == "latest" else f"There is no run {run!r} in the trash.")
 
 
 def restore(folder: Path) -> Path:

@@ -177,7 +177,7 @@ def _clone(folder: Path, spec: rundir.Spec) -> None:
 
 def _delete(folder: Path) -> None:
     if st.button("Delete", icon=":material/delete:", help="Into the trash, from where it can be brought back."):
-        if not _do(lambda: trash.delete(folder)):
+        if not _do(lambda: trash.delete(folder), is_told=False):  # the line with Undo says it
             return
         st.session_state[DELETED] = folder.name
         if st.query_params.get("run") == folder.name:
@@ -213,7 +213,7 @@ def _whole(limit: float | None) -> int | None:
     return None if limit is None else int(limit)
 
 
-def _do(act: Any) -> bool:
+def _do(act: Any, is_told: bool = True) -> bool:
     """Do it and tell what happens now; what was refused stands below the buttons until something else is done."""
     st.session_state[SAID] = ""
     try:
@@ -221,7 +221,8 @@ def _do(act: Any) -> bool:
     except (ValueError, OSError) as error:
         st.session_state[SAID] = shared.reason(error)
         return False
-    st.toast(shared.plain(told) if isinstance(told, str) else "Done.")
+    if is_told:
+        st.toast(shared.plain(told) if isinstance(told, str) else "Done.")
     return True
 
 
@@ -229,7 +230,7 @@ def _open(make: Any) -> None:
     """Make a run and show it."""
     made: list[Path] = []
     with st.spinner("Checking the data …"):
-        if not _do(lambda: made.append(make())):
+        if not _do(lambda: made.append(make()), is_told=False):  # the page of the new run is what tells it
             return
     st.query_params["run"] = made[0].name
     st.rerun()

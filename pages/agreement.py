@@ -105,7 +105,8 @@ def of_clip(sha256: str, path: Path, name: str) -> Views:
             shared.failed(error)
             return Views([], [])
     series = [Series(who, times_s, values[:, 0], values[:, 1]) for who, (times_s, values) in traces.items()]
-    return Views(series, [Point(who, *song) for who, song in songs.items()])
+    points = [Point(f"{who}, whole song" if who in traces else who, *song) for who, song in songs.items()]
+    return Views(series, points)
 
 
 def panel(sha256: str, path: Path, name: str, shows_others: bool) -> None:
@@ -117,7 +118,7 @@ def panel(sha256: str, path: Path, name: str, shows_others: bool) -> None:
     rated_clips = [clip for clip in ratings.clips() if ratings.read(clip.sha256, name).song is not None]
     if not rated_clips:
         st.info(
-            "How far you agree with other raters, with the model pinned on Listen and with published labels will stand "
+            "How far you agree with other raters, with the model that Listen uses and with published labels will stand "
             "here, once you have rated a clip.",
             icon=":material/group:",
         )

@@ -12,13 +12,30 @@ from core.heardwords import Said
 from pages import shared
 from pages.deck import Strip
 
+SHOWN = "listen.strip"
 
-def strip(heard: list[listening.Heard], has_pitch: bool = True) -> Strip | None:
-    """The strip of the first run, its classes always in the order of the model; where nothing in the clip has a pitch,
-    none of them is said to be heard."""
-    if not heard:
+
+def in_strip(heard: list[listening.Heard]) -> listening.Heard | None:
+    """The run whose strip was asked for, else the first; None where there is none."""
+    asked = st.session_state.get(SHOWN)
+    return next((one for one in heard if one.model.run == asked), heard[0] if heard else None)
+
+
+def choose_strip(heard: list[listening.Heard], name: Callable[[str], str]) -> None:
+    """Where several runs were heard, which of them the strip shows: it changes while the sound goes on."""
+    if len(heard) < 2:
+        return
+    one = in_strip(heard)
+    st.session_state[SHOWN] = one.model.run if one else None
+    runs = [one.model.run for one in heard]
+    st.segmented_control("The strip shows", runs, required=True, key=SHOWN, format_func=name)
+
+
+def strip(one: listening.Heard | None, has_pitch: bool = True) -> Strip | None:
+    """The strip of a run, its classes always in the order of the model; where nothing in the clip has a pitch, none of
+    them is said to be heard."""
+    if one is None:
         return None
-    one = heard[0]
     labels = one.prediction.labels
     names = [INSTRUMENT_NAMES.get(label, label) for label in labels]
     known, _ = certainty.of(one.model)
@@ -47,9 +64,9 @@ def whole_clip(heard: list[listening.Heard], name: Callable[[str], str], has_pit
                 "It learned instruments from a sound font: on real recordings it is wrong more often than right, and "
                 "in mixes it rarely finds all (figures in the README)."
             )
-    if heard:
+    if shown := in_strip(heard):
         with st.expander("Every instrument over the whole clip", icon=":material/format_list_bulleted:"):
-            st.markdown(table(heardwords.of(heard[0].model, heard[0].song, has_pitch)))
+            st.markdown(table(heardwords.of(shown.model, shown.song, has_pitch)))
 
 
 def table(said: Said) -> str:

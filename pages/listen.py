@@ -26,7 +26,7 @@ def _name(run: str) -> str:
     spec = rundir.read_spec(listening.folder_of(run))
     is_dated = re.match(r"\d{8}-\d{6}-", run)
     when = f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]} UTC" if is_dated else "shipped"
-    return f"{spec.data}: {spec.trainer}, seed {spec.seed}{_moment(run)} ({when})"
+    return f"{shared.data_name(spec.data)}: {spec.trainer}, seed {spec.seed}{_moment(run)} ({when})"
 
 
 def _moment(run: str) -> str:
@@ -149,7 +149,7 @@ def _series(heard: list[listening.Heard]) -> list[Series]:
     for number, one in enumerate(heard):
         labels, values = one.prediction.labels, one.prediction.values
         valence, arousal = values[:, labels.index("valence")], values[:, labels.index("arousal")]
-        name = f"{one.model.trainer} on {one.model.data}{_moment(one.model.run)}"
+        name = f"{one.model.trainer} on {shared.data_name(one.model.data)}{_moment(one.model.run)}"
         drawn.append(Series(name, one.prediction.times_s, valence, arousal, is_primary=number == 0))
     return drawn
 
@@ -159,7 +159,7 @@ def _points(heard: list[listening.Heard]) -> list[Point]:
     moving = [one for one in heard if one.window_s < listening.LONG_WINDOW_S]
     return [
         Point(
-            f"{one.model.trainer} on {one.model.data}{_moment(one.model.run)}, whole clip",
+            f"{one.model.trainer} on {shared.data_name(one.model.data)}{_moment(one.model.run)}, whole clip",
             one.song["valence"],
             one.song["arousal"],
         )
@@ -232,12 +232,13 @@ def _page() -> None:
     deck(
         key="listen",
         series=_series(emotion),
-        strip=heard_instruments.strip(instruments, pitch.is_in(clip)),
+        strip=heard_instruments.strip(heard_instruments.in_strip(instruments), pitch.is_in(clip)),
         song=_points(emotion),
         title=entry.title,
         unheard=unheard,
         **view,
     )
+    heard_instruments.choose_strip(instruments, _name)
     _below(entry, clip, emotion, instruments, bool(unheard))
     # ---- panels below the player: one call each, from a module of their own ----
     if emotion or instruments:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import streamlit as st
 
 from core import control, machine, paths, rundir, supervisor
-from pages import shared
+from pages import runnames, shared
 
 SHOWN = 12
 GIB = 2**30
@@ -56,14 +57,18 @@ def _queue() -> None:
     if not waiting:
         return
     st.markdown(f"**Queue** · {len(waiting)} waiting, one slot per device")
+    specs: dict[str, rundir.Spec] = {}
+    for name in waiting[:SHOWN]:
+        with contextlib.suppress(ValueError):  # damaged or just deleted: the supervisor takes it out
+            specs[name] = rundir.read_spec(paths.runs() / name)
+    names = [shared.name_of(one.trainer, one.data, one.seed, one.sweep, one.config) for one in specs.values()]
+    told = dict(zip(specs, runnames.apart(names, [one.config for one in specs.values()]), strict=True))
     for place, name in enumerate(waiting[:SHOWN], 1):
-        try:
-            spec = rundir.read_spec(paths.runs() / name)
-        except ValueError:  # damaged or just deleted: the supervisor takes it out
+        if name not in specs:
             continue
+        spec = specs[name]
         said, earlier, later = st.columns([12, 1, 1], vertical_alignment="center", gap="small")
-        about = shared.name_of(spec.trainer, spec.data, spec.seed, spec.sweep, spec.config)
-        text = shared.plain(f"{place}. {about}, for {spec.device}, {shared.ago(spec.created_at)}")
+        text = shared.plain(f"{place}. {told[name]}, for {spec.device}, {shared.ago(spec.created_at)}")
         if said.button(text, key=f"queue.show.{name}", type="tertiary", help="Show this run"):
             st.query_params["run"] = name
             st.rerun()

@@ -47,7 +47,7 @@ def _shows_others(sha256: str, name: str, rating: Rating) -> bool:
         "Show what others say of this clip",
         key=f"rate.others.{sha256}.{name}",
         disabled=not is_rated,
-        help="Other raters, the model pinned on Listen, and published labels where there are any. Nobody is shown "
+        help="Other raters, the model that Listen uses, and published labels where there are any. Nobody is shown "
         "before you have rated the clip, nor while you record, so that nothing leads you; the switch is off again for "
         "each clip.",
     )

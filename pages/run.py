@@ -43,9 +43,10 @@ def _choose(known: pd.DataFrame) -> None:
     st.info("Choose a run: here are your newest and then what ships; every run on the leaderboard leads here, too.")
     known = known.assign(is_other=~known["task"].isin(boards.MUSIC))
     known = known.sort_values(["starter", "is_other"], kind="stable")
-    for row in known.head(LISTED).to_dict("records"):
+    rows = known.head(LISTED).to_dict("records")
+    for row, label in zip(rows, runnames.in_a_list(rows), strict=True):
         place = {"run": row["run"]}
-        st.page_link("pages/run.py", label=runnames.in_a_list(row), help=shared.plain(row["run"]), query_params=place)
+        st.page_link("pages/run.py", label=label, help=shared.plain(row["run"]), query_params=place)
     if len(known) > LISTED:
         st.page_link("pages/leaderboard.py", label="All runs, by board", icon=":material/leaderboard:")
 

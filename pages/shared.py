@@ -379,6 +379,11 @@ def ago(timestamp: str) -> str:
     return f"{duration(max(0.0, (datetime.now(UTC) - then).total_seconds()))} ago"  # a clock may have been set back
 
 
+def data_name(data: str) -> str:
+    """A data set as a person calls it: of clips that were rated, without what their ratings were at the time."""
+    return data.partition("@")[0]
+
+
 def name_of(trainer: str, data: str, seed: int, sweep: str, config: Mapping[str, Any]) -> str:
     """A run in a list: "toy on toy, seed 1", of a sweep with the knobs that vary there."""
     about = sweeprecord.told(sweep, config)

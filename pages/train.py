@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import streamlit as st
 
 import trainers
-from core import config, datasets, rundir, supervisor
+from core import config, datasets, paths, rundir, supervisor
 from core.datasets import rated, splits
 from pages import actions, forms, machine, monitor, runnames, shared
 
@@ -86,7 +89,8 @@ def _form() -> None:
     except ValueError as error:
         shared.failed(error)
         return
-    st.caption("● can move while the run trains.")
+    if any(knob.hot for knob in config.knobs(module.Config).values()):
+        st.caption("● can move while the run trains.")
     chosen_split = None if split == default_split else split
     if chosen_split:
         st.query_params["split"] = chosen_split
@@ -113,7 +117,8 @@ def _start(name: str, settings: object, data: str, split: str, seed: int) -> Non
 
 
 def _recent() -> None:
-    mine = shared.store().shown_first(limit=READ_RUNS)
+    """The user's own runs; ticks by itself, since states and ages change while one looks."""
+    mine = shared.known().shown_first(limit=READ_RUNS)
     if mine.empty:
         st.info(
             "Your runs will be drawn here while they train: loss, score, learning rate and gradient norm. "
@@ -125,13 +130,25 @@ def _recent() -> None:
     st.subheader("Your runs", anchor=False)
     of_none = mine["sweep"].fillna("").eq("")
     told = mine[of_none | ~mine["sweep"].duplicated()]  # of a sweep its first run stands for all
-    for row in told.head(SHOWN_RUNS).to_dict("records"):
+    rows = [row | {"state": _state(row)} for row in told.head(SHOWN_RUNS).to_dict("records")]
+    for row, label in zip(rows, runnames.in_a_list(rows), strict=True):
         if isinstance(row["sweep"], str) and row["sweep"]:
             _sweep_link(row["sweep"], shared.ago(row["created_at"]))
             continue
-        if st.button(runnames.in_a_list(row), key=f"show.{row['run']}", type="tertiary"):
+        if st.button(label, key=f"show.{row['run']}", type="tertiary"):
             st.query_params["run"] = row["run"]
             st.rerun()
+
+
+def _state(row: dict[Hashable, Any]) -> str:
+    """The state of a run that has not ended, as it is now: the index may be some seconds behind."""
+    state = str(row["state"])
+    if state not in (*rundir.ACTIVE, *rundir.WAITING):
+        return state
+    try:
+        return rundir.read_status(paths.runs() / str(row["run"])).state
+    except ValueError:  # damaged, or deleted this moment
+        return state
 
 
 def _sweep_link(sweep: str, ago: str) -> None:
@@ -159,7 +176,8 @@ with right:
     has_queue = bool(supervisor.waiting())
     if has_queue:  # what somebody has just started is looked for first
         machine.panel()
-    _recent()
+    shared.store()  # what somebody has just started is in it
+    st.fragment(_recent, run_every=shared.side_s())()
     actions.trash_bin()
     if not has_queue:
         machine.panel()

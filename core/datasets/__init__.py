@@ -154,7 +154,7 @@ def module(name: str) -> ModuleType:
     """The module of a data set; ValueError with the choices for an unknown name."""
     base = unaliased(name).partition(":")[0]
     if base not in _own():
-        raise ValueError(f"There is no data set {name!r}; there are {', '.join(names())}.")
+        raise ValueError(f"There is no data set {name!r}; there are {', '.join(names())}; a folder is folder:PATH.")
     return _import(base)
 
 

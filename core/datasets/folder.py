@@ -18,7 +18,7 @@ import pandas as pd
 
 from core import paths
 from core.config import fingerprint
-from core.datasets import EMOTION_LABELS, IRMAS_CLASSES, Dataset, Progress
+from core.datasets import EMOTION_LABELS, INSTRUMENT_NAMES, IRMAS_CLASSES, Dataset, Progress
 from core.events import Part
 from core.wording import count_text
 
@@ -26,10 +26,12 @@ TASKS = ("instruments", "emotion")
 INPUTS = {"instruments": ("logmel", "wave16k", "lib164", "lib73"), "emotion": ("lib164", "logmel", "lib73")}
 HOMEPAGE, SIZE, LICENCE = "", "", "as your CSV says"
 LAYOUT = """PATH/
-├─ manifest.csv      path,label,group   or   path,valence,arousal,group
+├─ manifest.csv      path,label,group   or   path,valence,arousal,group; a label is pia or piano, several pia|voi
 └─ anything.wav …    also in folders below"""
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 FORM = "path (or file) and either label, or valence and arousal"
+CODES = {name: code for code, name in INSTRUMENT_NAMES.items()}
+KNOWN_LABELS = f"{', '.join(IRMAS_CLASSES)}, or one in words ({', '.join(CODES)})"
 LOW, HIGH = 1.0, 9.0
 OUTSIDE = "lies outside the folder"
 
@@ -267,7 +269,7 @@ def _label_mistakes(table: pd.DataFrame, task: str) -> Iterator[tuple[str, str]]
             unknown = [code for code in codes if code not in IRMAS_CLASSES]
             if unknown or not codes:
                 what = f"the unknown class {unknown[0]!r}" if unknown else "no label"
-                yield path, f"{path!r} has {what}; for now a label is one of {', '.join(IRMAS_CLASSES)}."
+                yield path, f"{path!r} has {what}; for now a label is one of {KNOWN_LABELS}."
         return
     values = _emotions(table)
     for row, column in np.argwhere(~((values >= LOW) & (values <= HIGH))):  # also what is no number
@@ -277,7 +279,8 @@ def _label_mistakes(table: pd.DataFrame, task: str) -> Iterator[tuple[str, str]]
 
 
 def _codes(text: str) -> list[str]:
-    return [code.strip().lower() for code in re.split(r"[|;]", text) if code.strip()]
+    given = [code.strip().lower() for code in re.split(r"[|;]", text) if code.strip()]
+    return [CODES.get(code, code) for code in given]
 
 
 def _classes(table: pd.DataFrame) -> np.ndarray:

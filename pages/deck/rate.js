@@ -61,7 +61,10 @@ function makeRating(deck, signal) {
     if (!rating) return;
     send = setStateValue;
     const next = deskOf(rating);
-    if (desk && desk !== next && desk.live) finish("Recording ended: another clip or rater was chosen.");
+    if (desk && desk !== next) {
+      say(""); // what was said to one rater of one clip is not true of the next
+      if (desk.live) finish("Recording ended: another clip or rater was chosen.");
+    }
     desk = next;
     deck.plane.tabIndex = 0;
     deck.plane.setAttribute("role", "slider");

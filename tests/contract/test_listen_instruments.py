@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import audio, certainty, checkpoints, heardwords, library, listening, paths, rundir
 from core.datasets import IRMAS_CLASSES
+from pages import deck as listen_deck
 from pages import heard_instruments
 from tests import made_runs
 from tests.contract.test_pages import opened
@@ -78,6 +79,33 @@ def test_the_pinned_run_is_heard_else_the_best_of_its_board(filled: Path) -> Non
     assert heard(app) == [second] and f"({rundir.read_spec(rundir.find(second)).data}: instrunet" in told(app)
 
 
+def test_of_two_runs_either_fills_the_strip(filled: Path) -> None:
+    from core.store import memory_store
+
+    both = list(listening.choices(memory_store(), "instruments"))
+    for run, score in zip(both, (0.4, 0.7), strict=True):
+        flat(rundir.find(run), score)
+    strips: list[heard_instruments.Strip | None] = []
+    with mock.patch.object(listen_deck, "deck", lambda *, strip, **_: strips.append(strip)):
+        app = opened("pages/listen.py")
+        assert not [one for one in app.segmented_control if one.label == "The strip shows"]  # of one there is no choice
+        (box,) = [box for box in app.multiselect if box.label == "Instruments from"]
+        app = box.set_value(both).run()
+        (chooser,) = [one for one in app.segmented_control if one.label == "The strip shows"]
+        assert chooser.value == both[0] and chooser.options[0] != chooser.options[1]
+        app = chooser.set_value(both[1]).run()
+        assert "from 0.30 on |" in told(app) and "| cello | 0.70 | ● |" in told(app)
+    assert [strip and strip.scores[0, 0] for strip in strips[-2:]] == pytest.approx([0.4, 0.7], abs=1e-6)
+
+
+def test_no_more_than_three_are_named_and_the_rest_are_counted() -> None:
+    scores = {label: 0.3 + k / 100 for k, label in enumerate(IRMAS_CLASSES)}
+    words = "voice 0.40, violin 0.39, trumpet 0.38"
+    assert heardwords.say(scores, None).words == f"{words}, and 8 more"
+    assert heardwords.say(scores | {"cel": 0.29, "cla": 0.2}, None).words == f"{words}, and 6 more"
+    assert heardwords.say(dict.fromkeys(IRMAS_CLASSES, 0.1) | {"voi": 0.5}, None).words == "voice 0.50"
+
+
 def test_a_model_that_says_little_everywhere_names_nothing(filled: Path) -> None:
     for folder in rundir.directories():
         flat(folder, 0.15)
@@ -112,16 +140,16 @@ def test_the_strip_has_the_models_order_its_threshold_and_gaps(cache: Path) -> N
     model = run_with(truth, scores)
     values = np.array([np.linspace(0, 1, 11), np.linspace(1, 0, 11), np.full(11, np.nan)])
     prediction = listening.Prediction(np.arange(3.0), values, IRMAS_CLASSES, "probability", [])
-    strip = heard_instruments.strip([listening.Heard(model, 3.0, prediction, 3.0)])
+    strip = heard_instruments.strip(listening.Heard(model, 3.0, prediction, 3.0))
     known, _ = certainty.of(model)
     assert strip is not None and known is not None
     assert list(strip.labels) == list(IRMAS_CLASSES) and strip.names[0] == "cello"
     assert (strip.threshold, strip.calibration) == (known.named_from_score, (known.scale, known.shift))
     np.testing.assert_array_equal(strip.scores, values)
     lost = run_with(np.eye(11)[np.arange(110) % 11], np.full((110, 11), 0.15))
-    strip = heard_instruments.strip([listening.Heard(lost, 3.0, prediction, 3.0)])
+    strip = heard_instruments.strip(listening.Heard(lost, 3.0, prediction, 3.0))
     assert strip is not None and strip.threshold == 1.0
-    assert heard_instruments.strip([]) is None
+    assert heard_instruments.strip(None) is None
 
 
 def test_the_terminal_says_the_same(filled: Path, lab: Callable, tmp_path: Path) -> None:
@@ -165,7 +193,7 @@ def test_no_instrument_is_named_where_nothing_has_a_pitch(cache: Path) -> None:
     none = "none of the eleven, or not music: nothing in it has a pitch (highest: cello 0.90)"
     assert song["instruments_words"] == none and heardwords.of(model, heard[0].song, has_pitch=False).named == []
     assert listening.report(audio.decode(sound()), [], heard[0])["song"]["instruments_words"].startswith("cello 0.90")
-    strips = [heard_instruments.strip(heard, has_pitch) for has_pitch in (True, False)]
+    strips = [heard_instruments.strip(heard[0], has_pitch) for has_pitch in (True, False)]
     assert [strip and strip.threshold for strip in strips] == [0.3, 1.0]
 
 

@@ -47,7 +47,7 @@ MISTAKES = {
     "delete": "Name a run, or say --for-good to empty the trash.",
     "delete 1999": "There is no run '1999'",
     "delete 1999 --for-good": "There is no run '1999' in the trash.",
-    "restore": "There is no run 'latest' in the trash.",
+    "restore": "The trash is empty.",
     "restore RUN": "in the trash.",
     "reorder RUN --to 2": "The queue has 1 place; choose 1 to 1.",
     "reorder RUN --to first": "Invalid value for '--to'",

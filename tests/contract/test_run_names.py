@@ -49,6 +49,16 @@ def test_the_page_of_runs_lists_them_by_name(runs: list[str]) -> None:
     assert {link.query_string for link in told} == {f"run={run}" for run in runs}
 
 
+def test_runs_of_one_name_are_told_apart_by_what_differs() -> None:
+    names = ["toy on toy, seed 0", "toy on toy, seed 0", "toy on toy, seed 1", "toy on toy, seed 0"]
+    settings = [{"epochs": 9, "momentum": momentum, "slope": 1} for momentum in (0.9, 0.5, 0.1, 0.9)]
+    assert runnames.apart(names, settings) == [
+        "toy on toy, seed 0, momentum 0.9", "toy on toy, seed 0, momentum 0.5", "toy on toy, seed 1",
+        "toy on toy, seed 0, momentum 0.9",
+    ]  # fmt: skip
+    assert runnames.apart(names[:2], [settings[0]] * 2) == names[:2]  # a clone has nothing else to tell
+
+
 def test_relatives_and_seeds_are_named(runs: list[str]) -> None:
     shown = links(opened("pages/run.py", run=runs[0], view="Family"))
     assert any(label.startswith("toy on cues-small, seed 1 · ") and label.endswith(" · done") for label in shown)

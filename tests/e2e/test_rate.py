@@ -198,4 +198,5 @@ def test_undo_delete_and_raters_on_the_page(opened: Callable[..., Any], cache: P
     name.fill("somebody else")
     name.press("Enter")
     page.get_by_text("None yet. Press Record").wait_for()
+    assert page.get_by_test_id("deck-rate-said").inner_text() == ""  # una kept her song, somebody else did not
     assert [take.id for take in takes("una")] == [second] and takes("somebody else") == ()

@@ -204,7 +204,7 @@ def test_deleted_and_restored_to_the_byte(cache: Path) -> None:
     assert trash.trashed() == [cache / "trash" / folder.name]
     assert trash.restore(trash.find("latest")) == folder
     assert {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    with pytest.raises(ValueError, match="There is no run 'latest' in the trash"):
+    with pytest.raises(ValueError, match="The trash is empty"):
         trash.find("latest")
 
 

@@ -116,6 +116,14 @@ def test_a_wrong_csv_is_one_sentence(tmp_path, csv, sentence):
     assert sentence in refusal(make(tmp_path, csv))
 
 
+def test_a_label_may_be_said_in_words(tmp_path):
+    folder = make(tmp_path, "path,label,group\na.wav,Piano|voi,p1\nb.wav,electric guitar,p2")
+    dataset = datasets.load(f"folder:{folder}", "instruments")
+    targets = dataset.targets
+    heard = [[dataset.labels[k] for k in np.flatnonzero(row)] for row in targets]
+    assert heard == [["pia", "voi"], ["gel"]]
+
+
 def test_two_mistakes_in_a_row_are_both_told(tmp_path):
     folder = make(tmp_path, "path,valence,arousal\na.wav,12,abc\nb.wav,5,5")
     assert refusal(folder).endswith("(And 1 more such mistake.)")
