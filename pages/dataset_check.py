@@ -14,6 +14,7 @@ from core.findings import Report
 from pages import shared
 from pages.dataset_views import chosen_split, download
 
+NAMED = 3
 SEVERITIES = {"serious": "red", "warning": "orange", "note": "gray"}
 
 
@@ -101,12 +102,29 @@ def _report(name: str, report: Report) -> None:
     kinds = st.multiselect("Kinds", sorted(table["kind"].unique()), key=f"kinds.{name}", placeholder="all of them")
     shown = table[table["kind"].isin(kinds)] if kinds else table
     evidence = [f"{value:g} {unit}" for value, unit in zip(shown["evidence"], shown["unit"], strict=True)]
-    columns = ["severity", "kind", "item", "other", "what", "evidence", "remedy"]
+    columns = ["severity", "kind", "item", "other", "what", "evidence"]
     st.dataframe(
-        shown.assign(evidence=evidence)[columns].rename(
-            columns={"other": "with", "what": "what is wrong", "remedy": "what to do"}
-        ),
+        shown.assign(evidence=evidence)[columns].rename(columns={"other": "with", "what": "what is wrong"}),
         hide_index=True,
         width="stretch",
+        column_config={
+            name: st.column_config.Column(width=width)
+            for name, width in (("item", 150), ("with", 110), ("what is wrong", 360))
+        },
     )
+    _remedies(shown)
     download(table, f"{name}-check")
+
+
+def _remedies(findings: pd.DataFrame) -> None:
+    """What to do, once for each kind and remedy: sentences, which a cell of the table would cut."""
+    lines = []
+    for (kind, remedy), rows in findings.groupby(["kind", "remedy"], sort=False):
+        items = rows["item"].astype(bool)
+        which = (
+            f" ({', '.join(rows['item'][items].head(NAMED))}{' …' if items.sum() > NAMED else ''})"
+            if items.any()
+            else ""
+        )
+        lines.append(f"- **{shared.plain(str(kind))}**{shared.plain(which)}: {shared.plain(str(remedy))}")
+    st.markdown("\n".join(["**What to do**", "", *lines]))

@@ -127,6 +127,8 @@ def test_a_check_is_started_watched_cancelled_and_read(
     app = opened(PAGE, data="mine", view="check")
     assert "12 recordings read" in plain(app) and "It broke" in app.error[0].value
     assert any("DROP" in str(frame.value.to_numpy()) for frame in app.dataframe)
+    (remedies,) = [text.value for text in app.markdown if text.value.startswith("**What to do**")]
+    assert remedies.count("- **duplicate** ") == 1 and remedies.endswith("Delete one\\.")
     assert_text(app)
 
 
