@@ -58,7 +58,11 @@ def runs(as_json: Json = False, limit: int = 50) -> None:
         typer.echo("No runs yet: python lab.py train toy --data toy")
     else:
         shown = frame[["run", "state", "trainer", "data", "split", "seed", "epochs", "seconds"]]
-        typer.echo(shown.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.4g}"))
+        typer.echo(shown.to_string(index=False, na_rep="—", float_format=_number))
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def leaderboard(

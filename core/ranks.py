@@ -141,7 +141,7 @@ def _aligned(data: Usable, order: int, block: bool) -> RankTests:
     digits = 9 - int(np.floor(np.log10(np.abs(values).max())))  # ties must stay ties after rounding errors
     spans = [model.spans[term] for term in model.terms]
     aligned = [np.round(residual + model.matrix[:, span] @ estimate[span], digits) for span in spans]
-    told = factorial.f_tests(model, np.column_stack([rankdata(values) for values in aligned]))
+    told = factorial.f_tests(model, np.column_stack([rankdata(column) for column in aligned]))
     rows = []
     for k, term in enumerate(model.terms):
         f, df = float(told.f[k, k]), int(told.df[k])  # each term in the ranks that were aligned for it

@@ -101,6 +101,8 @@ def meaning(name: str) -> str:
 
 def _ends(name: str) -> tuple[float, float]:
     """The least and the largest value it can have; infinite where nothing is known."""
+    if name == "seconds" or name.startswith(("spread/", "gap/")):
+        return 0.0, np.inf
     try:
         return metrics.about(name).ends
     except ValueError:

@@ -59,7 +59,7 @@ def _modified(run: str) -> float:
 def run_name(run: str) -> str:
     """A run in a few words."""
     spec = rundir.read_spec(rundir.find(run))
-    return f"{spec.trainer} on {spec.data.partition('@')[0]}"
+    return f"{spec.trainer} on {shared.data_name(spec.data)}"
 
 
 def _others(sha256: str, path: Path, name: str) -> tuple[dict[str, agreement.Pair], dict[str, agreement.Trace]]:

@@ -15,6 +15,7 @@ from pages import shared
 from pages.dataset_views import chosen_split, download
 
 NAMED = 3
+"""Items named beside what to do with them; the table has them all."""
 SEVERITIES = {"serious": "red", "warning": "orange", "note": "gray"}
 
 
@@ -120,11 +121,7 @@ def _remedies(findings: pd.DataFrame) -> None:
     """What to do, once for each kind and remedy: sentences, which a cell of the table would cut."""
     lines = []
     for (kind, remedy), rows in findings.groupby(["kind", "remedy"], sort=False):
-        items = rows["item"].astype(bool)
-        which = (
-            f" ({', '.join(rows['item'][items].head(NAMED))}{' …' if items.sum() > NAMED else ''})"
-            if items.any()
-            else ""
-        )
+        items = [item for item in rows["item"] if item]
+        which = f" ({', '.join(items[:NAMED])}{' …' if len(items) > NAMED else ''})" if items else ""
         lines.append(f"- **{shared.plain(str(kind))}**{shared.plain(which)}: {shared.plain(str(remedy))}")
     st.markdown("\n".join(["**What to do**", "", *lines]))

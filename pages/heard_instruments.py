@@ -25,10 +25,15 @@ def choose_strip(heard: list[listening.Heard], name: Callable[[str], str]) -> No
     """Where several runs were heard, which of them the strip shows: it changes while the sound goes on."""
     if len(heard) < 2:
         return
-    one = in_strip(heard)
-    st.session_state[SHOWN] = one.model.run if one else None
     runs = [one.model.run for one in heard]
-    st.segmented_control("The strip shows", runs, required=True, key=SHOWN, format_func=name)
+    if st.session_state.get(SHOWN) not in runs:
+        st.session_state[SHOWN] = runs[0]
+    # Streamlit knows an option again by its label: of two that are alike the second could not be chosen.
+    named = [name(run) for run in runs]
+    labels = {run: one if named.count(one) == 1 else f"{one} {run}" for run, one in zip(runs, named, strict=True)}
+    st.segmented_control(
+        "The strip shows", runs, required=True, key=SHOWN, format_func=lambda run: shared.plain(labels[run])
+    )
 
 
 def strip(one: listening.Heard | None, has_pitch: bool = True) -> Strip | None:
@@ -51,7 +56,8 @@ def strip(one: listening.Heard | None, has_pitch: bool = True) -> Strip | None:
 
 
 def whole_clip(heard: list[listening.Heard], name: Callable[[str], str], has_pitch: bool = True) -> None:
-    """For each run the best three in words, or that it is none of them, and every class with its numbers."""
+    """For each run the best three in words and how many more, or that it is none of them, and every class with its
+    numbers."""
     for one in heard:
         said = heardwords.of(one.model, one.song, has_pitch)
         words = said.words[:1].upper() + said.words[1:]

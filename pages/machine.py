@@ -43,7 +43,12 @@ def _busy(folders: list[Path]) -> list[tuple[str, str]]:
             spec = rundir.read_spec(folder)
         except ValueError:  # damaged: that run's own page says so
             continue
-        found.append((spec.device, shared.plain(f"{spec.trainer} on {spec.data}, {status.state}{_memory(status.pid)}")))
+        found.append(
+            (
+                spec.device,
+                shared.plain(f"{spec.trainer} on {shared.data_name(spec.data)}, {status.state}{_memory(status.pid)}"),
+            )
+        )
     return found
 
 

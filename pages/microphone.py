@@ -194,7 +194,7 @@ def _waiting(analyst: live.Analyst, session: microphone.Session) -> str:
 
 
 def _name(model: evaluation.Model) -> str:
-    return f"{model.trainer} on {model.data}"
+    return f"{model.trainer} on {shared.data_name(model.data)}"
 
 
 def payload(session: microphone.Session) -> dict[str, Any]:

@@ -58,9 +58,8 @@ def _head(index: Store, folder: Path, spec: rundir.Spec, status: rundir.Status) 
         if rundir.is_starter(folder):
             st.badge("starter", color="gray")
     words = [shared.plain(spec.id), shared.ago(spec.created_at)]
-    st.markdown(
-        f"on **{shared.plain(spec.data)}**, split {shared.plain(spec.split)} · {' · '.join(filter(None, words))}"
-    )
+    data, about = shared.plain(shared.data_name(spec.data)), " · ".join(filter(None, words))
+    st.markdown(f"on **{data}**, split {shared.plain(spec.split)} · {about}")
     if spec.format > rundir.VERSION:
         st.warning(
             f"A newer version of the lab wrote this run (format {spec.format}, this one knows {rundir.VERSION}): "

@@ -13,15 +13,13 @@ from core.usable import level_text
 from core.wording import words
 from pages import shared
 
-MOST_KNOBS = 2
+MOST_KNOBS = 3
 
 
 def named(row: Mapping[Hashable, Any]) -> str:
     """A run, as a row of the index: "ridge on cues, alpha 0.1, seed 0"."""
     sweep = row["sweep"] if isinstance(row["sweep"], str) else ""  # NaN where it belongs to none
-    return shared.name_of(
-        row["trainer"], shared.data_name(str(row["data"])), row["seed"], sweep, json.loads(row["config"])
-    )
+    return shared.name_of(row["trainer"], str(row["data"]), row["seed"], sweep, json.loads(row["config"]))
 
 
 def listed(row: Mapping[Hashable, Any]) -> str:
@@ -30,14 +28,21 @@ def listed(row: Mapping[Hashable, Any]) -> str:
 
 
 def apart(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names; those that are alike with the first knobs in which they differ: "toy on toy, seed 0, momentum 0.5"."""
-    alike: dict[str, list[Mapping[str, Any]]] = {}
-    for name, settings in zip(names, configs, strict=True):
-        alike.setdefault(name, []).append(settings)
-    told = []
-    for name, settings in zip(names, configs, strict=True):
-        knobs = [k for k in settings if len({level_text(other.get(k)) for other in alike[name]}) > 1]
-        told.append(", ".join([name, *(f"{words(k)} {level_text(settings[k])}" for k in knobs[:MOST_KNOBS])]))
+    """The names; those that are alike with the knobs that tell them apart, as few as do: "toy on toy, seed 0, momentum
+    0.5". What has the same knobs stays alike."""
+    told = list(names)
+    for name in {name for name in names if names.count(name) > 1}:
+        places = [place for place, one in enumerate(names) if one == name]
+        knobs = dict.fromkeys(knob for place in places for knob in configs[place])
+        levels = {knob: [level_text(configs[place].get(knob)) for place in places] for knob in knobs}
+        chosen: list[str] = []
+        n_apart = 1
+        for knob in levels:
+            n_now = len(set(zip(*(levels[one] for one in (*chosen, knob)), strict=True)))
+            if n_now > n_apart and len(chosen) < MOST_KNOBS:
+                chosen, n_apart = [*chosen, knob], n_now
+        for row, place in enumerate(places):
+            told[place] = ", ".join([name, *(f"{words(knob)} {levels[knob][row]}" for knob in chosen)])
     return told
 
 
@@ -47,7 +52,7 @@ def in_a_list(rows: Sequence[Mapping[Hashable, Any]]) -> list[str]:
     told = apart([named(row) for row in rows], [json.loads(row["config"]) for row in rows])
     ages = [shared.ago(str(row["created_at"])) for row in rows]
     return [
-        f"{shared.badge_text(row['state'])} {shared.plain(name)} :gray[{shared.plain(age)}]"
+        f"{shared.badge_text(row['state'])} {shared.plain(name)}" + (f" :gray[{shared.plain(age)}]" if age else "")
         for row, name, age in zip(rows, told, ages, strict=True)
     ]
 

@@ -349,9 +349,9 @@ def badge(state: str) -> None:
     st.badge(state, color=STATE_COLOURS.get(state, "gray"))
 
 
-def badge_text(state: str) -> str:
-    """The same as part of a text."""
-    return f":{STATE_COLOURS.get(state, 'gray')}-badge[{state}]"
+def badge_text(state: str, coloured_as: str | None = None) -> str:
+    """The same as part of a text; in the colour of another state where its own has none."""
+    return f":{STATE_COLOURS.get(coloured_as or state, 'gray')}-badge[{state}]"
 
 
 def duration(seconds: float | None) -> str:
@@ -381,13 +381,13 @@ def ago(timestamp: str) -> str:
 
 def data_name(data: str) -> str:
     """A data set as a person calls it: of clips that were rated, without what their ratings were at the time."""
-    return data.partition("@")[0]
+    return data.partition("@")[0] if data.startswith("rated") else data
 
 
 def name_of(trainer: str, data: str, seed: int, sweep: str, config: Mapping[str, Any]) -> str:
     """A run in a list: "toy on toy, seed 1", of a sweep with the knobs that vary there."""
     about = sweeprecord.told(sweep, config)
-    return f"{trainer} on {data}, {f'{about}, ' if about else ''}seed {seed}"
+    return f"{trainer} on {data_name(data)}, {f'{about}, ' if about else ''}seed {seed}"
 
 
 def plain(text: str) -> str:

@@ -29,7 +29,7 @@ def badge(state: str) -> None:
 
 def badge_text(state: str) -> str:
     """The same as part of a text."""
-    return f":{shared.STATE_COLOURS.get(BADGES.get(state, state), 'gray')}-badge[{state}]"
+    return shared.badge_text(state, BADGES.get(state))
 
 
 def variant(is_quick: bool, stage: str) -> str:

@@ -29,7 +29,8 @@ def _list() -> None:
     for one in known[:LISTED]:
         name = f"{one.title or one.name}{sweep_watch.variant(one.is_quick, one.stage)}"
         knobs = f": {' × '.join(map(wording.words, one.factors))}" if one.factors else ""
-        about = f"{one.trainer} on {one.data}{knobs} · {sweep_watch.counted(one)} · {shared.ago(one.created_at)}"
+        what = f"{one.trainer} on {shared.data_name(one.data)}{knobs}"
+        about = f"{what} · {sweep_watch.counted(one)} · {shared.ago(one.created_at)}"
         label = shared.plain(textwrap.shorten(name, NAME_LENGTH, placeholder=" …"))
         place = {"sweep": one.id} | ({"view": "Results"} if one.state == "done" else {})
         st.page_link("pages/sweeps.py", label=label, query_params=place, help=shared.plain(f"{name} ({one.id})"))

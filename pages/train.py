@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 import trainers
-from core import config, datasets, paths, rundir, supervisor
+from core import config, datasets, paths, resting, rundir, supervisor
 from core.datasets import rated, splits
 from pages import actions, forms, machine, monitor, runnames, shared
 
@@ -130,25 +130,26 @@ def _recent() -> None:
     st.subheader("Your runs", anchor=False)
     of_none = mine["sweep"].fillna("").eq("")
     told = mine[of_none | ~mine["sweep"].duplicated()]  # of a sweep its first run stands for all
-    rows = [row | {"state": _state(row)} for row in told.head(SHOWN_RUNS).to_dict("records")]
-    for row, label in zip(rows, runnames.in_a_list(rows), strict=True):
-        if isinstance(row["sweep"], str) and row["sweep"]:
+    rows = [_now(row) for row in told.head(SHOWN_RUNS).to_dict("records")]
+    alone = [row for row in rows if row["sweep"] is None]
+    labels = dict(zip((row["run"] for row in alone), runnames.in_a_list(alone), strict=True))
+    for row in rows:
+        if row["sweep"] is not None:
             _sweep_link(row["sweep"], shared.ago(row["created_at"]))
-            continue
-        if st.button(label, key=f"show.{row['run']}", type="tertiary"):
+        elif st.button(labels[row["run"]], key=f"show.{row['run']}", type="tertiary"):
             st.query_params["run"] = row["run"]
             st.rerun()
 
 
-def _state(row: dict[Hashable, Any]) -> str:
-    """The state of a run that has not ended, as it is now: the index may be some seconds behind."""
-    state = str(row["state"])
-    if state not in (*rundir.ACTIVE, *rundir.WAITING):
-        return state
-    try:
-        return rundir.read_status(paths.runs() / str(row["run"])).state
-    except ValueError:  # damaged, or deleted this moment
-        return state
+def _now(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
+    """A row of the index with the state as it is now, of which the index may be some seconds behind; `sweep` is None
+    where it belongs to none."""
+    sweep = row["sweep"] if isinstance(row["sweep"], str) and row["sweep"] else None
+    state = row["state"]
+    if sweep is None and state in (*rundir.ACTIVE, *rundir.WAITING):
+        status = resting.read_status(str(paths.runs() / str(row["run"])))
+        state = status.state if status else "deleted"
+    return row | {"sweep": sweep, "state": state}
 
 
 def _sweep_link(sweep: str, ago: str) -> None:

@@ -1,9 +1,9 @@
 """Any folder of audio with a CSV of labels: `folder:PATH`, for your own recordings.
 
 The CSV is manifest.csv, labels.csv or the only one there, with a column `path` (or `file`), relative to the folder,
-and either `label` (IRMAS codes, several separated by `|` or `;`) or `valence` and `arousal` (1–9). Optional: `group`
-(song, recording, player: never on two sides of a split), `source` (for leave-source:NAME), `licence`. PATH is
-absolute, or relative to EARSHOT_DATA, or to the working directory.
+and either `label` (IRMAS codes or their names in words, several separated by `|` or `;`) or `valence` and `arousal`
+(1–9). Optional: `group` (song, recording, player: never on two sides of a split), `source` (for leave-source:NAME),
+`licence`. PATH is absolute, or relative to EARSHOT_DATA, or to the working directory.
 """
 
 from __future__ import annotations

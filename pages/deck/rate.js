@@ -62,7 +62,7 @@ function makeRating(deck, signal) {
     send = setStateValue;
     const next = deskOf(rating);
     if (desk && desk !== next) {
-      say(""); // what was said to one rater of one clip is not true of the next
+      if (resends < RESENDS) say(""); // what was said to one rater of one clip is not true of the next
       if (desk.live) finish("Recording ended: another clip or rater was chosen.");
     }
     desk = next;

@@ -57,6 +57,13 @@ def test_runs_of_one_name_are_told_apart_by_what_differs() -> None:
         "toy on toy, seed 0, momentum 0.9",
     ]  # fmt: skip
     assert runnames.apart(names[:2], [settings[0]] * 2) == names[:2]  # a clone has nothing else to tell
+    three = [{"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 2}, {"a": 2, "b": 2, "c": 1}]
+    assert runnames.apart(["x"] * 3, three) == [
+        "x, a 1, c 1",
+        "x, a 1, c 2",
+        "x, a 2, c 1",
+    ]  # b tells nothing that a does not
+    assert runnames.apart(["x"] * 2, [{"a": 1}, {"a": 1, "b": 2}]) == ["x, b none", "x, b 2"]
 
 
 def test_relatives_and_seeds_are_named(runs: list[str]) -> None:

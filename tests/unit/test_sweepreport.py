@@ -78,6 +78,8 @@ def test_a_board_has_students_interval_and_counts_what_diverged() -> None:
 def test_an_interval_ends_where_the_score_does() -> None:
     wide = sweepboard.board(made({("a", 1): 0.9, ("a", 2): 0.1}), "test/accuracy", ["knob"])
     assert wide.loc[0, ["low", "high"]].tolist() == [0, 1]  # by the t interval −4.6 to 5.6
+    gap = made({("a", 1): 0.9, ("a", 2): 0.1}).rename(columns={"test/accuracy": "gap/accuracy"})
+    assert sweepboard.board(gap, "gap/accuracy", ["knob"]).loc[0, "high"] > 5  # a gap between losses has no upper end
     named = made({("a", 1): 0.9, ("a", 2): 0.1}).rename(columns={"test/accuracy": "test/own"})
     assert sweepboard.board(named, "test/own", ["knob"]).loc[0, "low"] < -4  # nobody knows where this one ends
 
