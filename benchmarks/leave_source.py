@@ -15,7 +15,8 @@ Intervals are 95 % percentiles of a bootstrap (1,000 resamples of the mean over 
 class that is one group (all of tonejs) is resampled by clip: such an interval says nothing about other instruments.
 
 `--network` adds instrument_net, its preset for sources it never heard, for that many epochs (12 take a quarter of an
-hour of one core for each training); `--training` and `--network-only` leave the rest out.
+hour of one core for each training), and the committee of the seeds (the trainer `committee`); `--training` and
+`--network-only` leave the rest out.
 """
 
 from __future__ import annotations
@@ -222,7 +223,8 @@ def resamples(real: Sounds, rows: np.ndarray) -> np.ndarray:
 
 
 def network(epochs: int, made: Sounds, real: Sounds, rows: tuple[np.ndarray, np.ndarray], seed: int) -> np.ndarray:
-    """The class [n] that instrument_net gives to each real clip, trained on the rows; a tenth of groups validates."""
+    """Probabilities [n, classes] that instrument_net gives to each real clip, trained on the rows; a tenth of groups
+    validates."""
     waves = np.concatenate([made.waves[rows[0]], real.waves[rows[1]]])
     targets = np.eye(len(IRMAS_CLASSES))[np.concatenate([made.classes[rows[0]], real.classes[rows[1]]])]
     groups = np.concatenate([made.groups[rows[0]], real.groups[rows[1]]])
@@ -237,7 +239,7 @@ def network(epochs: int, made: Sounds, real: Sounds, rows: tuple[np.ndarray, np.
     for event in instrument_net.fit(given, settings, generator=np.random.default_rng(seed)):
         if isinstance(event, Done):
             asked = Inputs("wave16k", real.waves, np.full(len(real), 1.5))
-            return instrument_net.predict(event.model, asked).values.argmax(axis=1)
+            return instrument_net.predict(event.model, asked).values
     raise AssertionError("the training ended without a model")
 
 
@@ -322,8 +324,13 @@ def main() -> None:
             for fold in chosen.folds if kind != "generated" else chosen.folds[:1]:
                 rows = [drawn(kind, made, real, (fold,), seed) for seed in seeds]
                 said = [network(chosen.network, made, real, one, seed) for seed, one in zip(seeds, rows, strict=True)]
+                answers, together = [one.argmax(axis=1) for one in said], np.mean(said, axis=0).argmax(axis=1)
                 for asked in FOLDS if kind == "generated" else (fold,):
-                    print(line(f"instrument_net, {chosen.network}", kind, asked, said, real, "not chosen"), flush=True)
+                    name = f"instrument_net, {chosen.network}"
+                    print(line(name, kind, asked, answers, real, "not chosen"), flush=True)
+                    if len(said) > 1:
+                        name = f"committee of {len(said)}"
+                        print(line(name, kind, asked, [together], real, "not chosen"), flush=True)
     print(f"\n({time.process_time() - started:.0f} s of one processor)")
 
 

@@ -2,7 +2,7 @@
 
 A model that learns instruments from one sound font learns the font. Each font here is a source of its own
 (`leave-source:NAME` holds one out), and every recording has its own instrument, player, room, microphone and noise.
-One font comes with the lab; more make it better: Debian's packages fluid-soundfont-gm and
+One font comes with the lab; more make it better: Debian's packages fluid-soundfont-gm, csound-soundfont and
 musescore-general-soundfont-lossless, the Python package scamp, or any folder of .sf2 files named by EARSHOT_FONTS.
 """
 
@@ -30,7 +30,8 @@ FIRST_USE = (
 )
 LICENCE = (
     "CC0 1.0 for the generated phrases; the sounds are those of the fonts: TimGM6mb (GPL 2 in Debian), and where "
-    "installed FluidR3 GM and MuseScore General (MIT), Merlin (with scamp, GPL 3), or your own"
+    "installed FluidR3 GM and MuseScore General (MIT), the GM bank of csound (public domain), Merlin (with scamp, "
+    "GPL 3), or your own"
 )
 CITATION = "Made by Earshot."
 VERSION = "1"
