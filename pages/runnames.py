@@ -9,7 +9,6 @@ from typing import Any
 import streamlit as st
 
 from core import run_sql
-from core.usable import level_text
 from core.wording import words
 from pages import shared
 
@@ -30,6 +29,8 @@ def listed(row: Mapping[Hashable, Any]) -> str:
 def apart(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names; those that are alike with the knobs that tell them apart, as few as do: "toy on toy, seed 0, momentum
     0.5". What has the same knobs stays alike."""
+    from core.usable import level_text  # pandas comes with it, and Listen imports this
+
     told = list(names)
     for name in {name for name in names if names.count(name) > 1}:
         places = [place for place, one in enumerate(names) if one == name]

@@ -98,14 +98,6 @@ def test_of_two_runs_either_fills_the_strip(filled: Path) -> None:
     assert [strip and strip.scores[0, 0] for strip in strips[-2:]] == pytest.approx([0.4, 0.7], abs=1e-6)
 
 
-def test_no_more_than_three_are_named_and_the_rest_are_counted() -> None:
-    scores = {label: 0.3 + k / 100 for k, label in enumerate(IRMAS_CLASSES)}
-    words = "voice 0.40, violin 0.39, trumpet 0.38"
-    assert heardwords.say(scores, None).words == f"{words}, and 8 more"
-    assert heardwords.say(scores | {"cel": 0.29, "cla": 0.2}, None).words == f"{words}, and 6 more"
-    assert heardwords.say(dict.fromkeys(IRMAS_CLASSES, 0.1) | {"voi": 0.5}, None).words == "voice 0.50"
-
-
 def test_a_model_that_says_little_everywhere_names_nothing(filled: Path) -> None:
     for folder in rundir.directories():
         flat(folder, 0.15)

@@ -62,12 +62,12 @@ def ended(cache: Path, file: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_what_it_tells_at_the_end_is_the_board(ended: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The mean of 0.5 and 0.7 is 0.6, its t interval 0.6 ± 12.706 · 0.1; what diverged is in no mean."""
+    """The mean of 0.5 and 0.7 is 0.6, its t interval 0.6 ± 12.706 · 0.1, cut at 1; what diverged is in no mean."""
     commands.sweep._tell_results(ended, sweeps.summary(ended), False)
     told = " ".join(capsys.readouterr().out.split())
-    assert "│ 0 │ 2 │ 0.600 │ [−0.671, 1.87] │ 0 │ 2 done │" in told
+    assert "│ 0 │ 2 │ 0.600 │ [−0.671, 1.00] │ 0 │ 2 done │" in told
     assert "│ 0.9 │ 1 │ 0.200 │ – │ 1 │ 1 done, 1 diverged │" in told
-    assert "Momentum 0 has the highest mean validation ccc, 0.600 [−0.671, 1.87]" in told
+    assert "Momentum 0 has the highest mean validation ccc, 0.600 [−0.671, 1.00]" in told
 
 
 def test_a_report_is_a_file_unless_it_is_asked_for(

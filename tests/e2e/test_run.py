@@ -146,7 +146,7 @@ def test_agreement_is_told_and_the_difference_heard(opened: Callable[[str], Any]
 
 def test_a_link_to_the_page_itself_changes_the_address(opened: Callable[[str], Any]) -> None:
     page = opened("run")
-    page.get_by_role("link", name=run_of("toy").name).click()
+    page.locator(f'[data-testid="stMain"] a[href*="run={run_of("toy").name}"]').first.click()
     page.get_by_text("Another run").wait_for()
     eventually(lambda: parse_qs(urlsplit(page.url).query).get("run") == [run_of("toy").name])
     page.get_by_test_id("stMain").get_by_text("Scores", exact=True).click()

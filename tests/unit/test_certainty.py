@@ -240,7 +240,7 @@ def song(**scores: float) -> dict[str, float]:
 def test_the_best_three_that_reach_the_threshold_are_named() -> None:
     assert heardwords.say(song(pia=0.91, voi=0.62), None).words == "piano 0.91, voice 0.62"
     many = song(cel=0.4, cla=0.7, flu=0.6, gac=0.5)
-    assert heardwords.say(many, None).words == "clarinet 0.70, flute 0.60, acoustic guitar 0.50"
+    assert heardwords.say(many, None).words == "clarinet 0.70, flute 0.60, acoustic guitar 0.50, and 1 more"
     assert heardwords.say(many, None).named == ["cel", "cla", "flu", "gac"]
     assert heardwords.say(song(sax=heardwords.LEAST_SCORE), None).named == ["sax"]
 
