@@ -66,7 +66,7 @@ def _queue() -> None:
     for name in waiting[:SHOWN]:
         with contextlib.suppress(ValueError):  # damaged or just deleted: the supervisor takes it out
             specs[name] = rundir.read_spec(paths.runs() / name)
-    names = [shared.name_of(one.trainer, one.data, one.seed, one.sweep, one.config) for one in specs.values()]
+    names = [runnames.name_of(one.trainer, one.data, one.seed, one.sweep, one.config) for one in specs.values()]
     told = dict(zip(specs, runnames.apart(names, [one.config for one in specs.values()]), strict=True))
     for place, name in enumerate(waiting[:SHOWN], 1):
         if name not in specs:

@@ -8,17 +8,23 @@ from typing import Any
 
 import streamlit as st
 
-from core import run_sql
+from core import run_sql, sweeprecord
 from core.wording import words
 from pages import shared
 
 MOST_KNOBS = 3
 
 
+def name_of(trainer: str, data: str, seed: int, sweep: str, config: Mapping[str, Any]) -> str:
+    """A run in a list: "toy on toy, seed 1", of a sweep with the knobs that vary there."""
+    about = sweeprecord.told(sweep, config)
+    return f"{trainer} on {shared.data_name(data)}, {f'{about}, ' if about else ''}seed {seed}"
+
+
 def named(row: Mapping[Hashable, Any]) -> str:
     """A run, as a row of the index: "ridge on cues, alpha 0.1, seed 0"."""
     sweep = row["sweep"] if isinstance(row["sweep"], str) else ""  # NaN where it belongs to none
-    return shared.name_of(row["trainer"], str(row["data"]), row["seed"], sweep, json.loads(row["config"]))
+    return name_of(row["trainer"], str(row["data"]), row["seed"], sweep, json.loads(row["config"]))
 
 
 def listed(row: Mapping[Hashable, Any]) -> str:

@@ -7,15 +7,13 @@ import importlib
 import math
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from core import decoding, disk, leftovers, paths, rundir, supervisor, sweeprecord, threads
+from core import decoding, disk, leftovers, paths, rundir, supervisor, threads
 from core.keeping import Keeper
 from core.store import Store, default_store
 from core.wording import count_text
@@ -382,12 +380,6 @@ def ago(timestamp: str) -> str:
 def data_name(data: str) -> str:
     """A data set as a person calls it: of clips that were rated, without what their ratings were at the time."""
     return data.partition("@")[0] if data.startswith("rated") else data
-
-
-def name_of(trainer: str, data: str, seed: int, sweep: str, config: Mapping[str, Any]) -> str:
-    """A run in a list: "toy on toy, seed 1", of a sweep with the knobs that vary there."""
-    about = sweeprecord.told(sweep, config)
-    return f"{trainer} on {data_name(data)}, {f'{about}, ' if about else ''}seed {seed}"
 
 
 def plain(text: str) -> str:
