@@ -1,6 +1,7 @@
 """Instruments of a source that nothing was learned from: generated sounds, real clips of other sources, or both.
 
     EARSHOT_DATA=… python benchmarks/leave_source.py [--data cues-fonts] [--takes 2] [--seeds 3] [--network EPOCHS]
+    EARSHOT_DATA=… python benchmarks/leave_source.py --runs starter-fonts-committee
 
 Two of the four sources of `folder:instruments` carry a fold: fsdkaggle2018 (cello, clarinet, flute, acoustic guitar,
 saxophone, violin; 30 recordings each) and tonejs-instruments (acoustic guitar, electric guitar, piano; notes of one
@@ -42,8 +43,9 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.svm import SVC  # noqa: E402
 
-from core import config, datasets, paths  # noqa: E402
-from core.datasets import IRMAS_CLASSES, no_progress  # noqa: E402
+import trainers  # noqa: E402
+from core import config, datasets, evaluation, lineage, paths, rundir  # noqa: E402
+from core.datasets import IRMAS_CLASSES, Dataset, no_progress  # noqa: E402
 from core.events import Done, FitData, Inputs, Part  # noqa: E402
 from trainers import _waves, instrument_net  # noqa: E402
 
@@ -90,20 +92,26 @@ class Sounds:
         return len(self.waves)
 
 
-def load(data: str, takes: int) -> tuple[Sounds, Sounds]:
-    """`takes` generated excerpts of each recording, and the real clips (their first 3 s)."""
-    made, real = datasets.load(data, "instruments"), datasets.load(REAL, "instruments")
+def generated(data: str, takes: int) -> Sounds:
+    """`takes` generated excerpts of each recording."""
+    made = datasets.load(data, "instruments")
     names = [str(item) for item in made.items]
     is_wanted = [made.official[name] == "train" and int(name.rpartition("-")[2]) < takes for name in names]
+    return _excerpts(made, np.flatnonzero(is_wanted), {})
+
+
+def recorded() -> Sounds:
+    """The first 3 s of each real clip."""
+    real = datasets.load(REAL, "instruments")
     assert real.sources is not None
-    source_of = dict(zip(real.items, real.sources, strict=True))
-    found = []
-    for dataset, rows in ((made, np.flatnonzero(is_wanted)), (real, np.arange(len(real.items)))):
-        part = dataset.rows("wave16k", rows, 3.0, no_progress)
-        first = np.unique(part.items, return_index=True)[1]
-        sources = np.array([source_of.get(item, "") for item in part.items[first]])
-        found.append(Sounds(part.inputs[first], part.targets[first].argmax(axis=1), sources, part.groups[first]))
-    return found[0], found[1]
+    return _excerpts(real, np.arange(len(real.items)), dict(zip(real.items, real.sources, strict=True)))
+
+
+def _excerpts(dataset: Dataset, rows: np.ndarray, source_of: dict[str, str]) -> Sounds:
+    part = dataset.rows("wave16k", rows, 3.0, no_progress)
+    first = np.unique(part.items, return_index=True)[1]
+    sources = np.array([source_of.get(item, "") for item in part.items[first]])
+    return Sounds(part.inputs[first], part.targets[first].argmax(axis=1), sources, part.groups[first])
 
 
 def cepstra(waves: np.ndarray, seed: int | None = None) -> np.ndarray:
@@ -243,6 +251,16 @@ def network(epochs: int, made: Sounds, real: Sounds, rows: tuple[np.ndarray, np.
     raise AssertionError("the training ended without a model")
 
 
+def answers_of_run(run: str, real: Sounds, fold: str) -> np.ndarray:
+    """The class [n] that a finished run gives to each real clip; ValueError where it learned from the fold."""
+    folder = rundir.find(run)
+    clips = datasets.load(REAL, "instruments")
+    lineage.refuse_leak(folder.name, clips, np.where(np.asarray(clips.sources) == fold, "test", "train"))
+    model = evaluation.load_model(folder)
+    asked = Inputs("wave16k", real.waves, np.full(len(real), 1.5))
+    return trainers.load(model.trainer).predict(model.model, asked).values.argmax(axis=1)
+
+
 def answers_of(recipe: str, kind: str, made: Sounds, real: Sounds, tables: Tables, seed: int) -> Answers:
     """What one recipe says of every real clip, for both folds and for each choice inside them."""
     classifier, is_disturbed = RECIPES[recipe]
@@ -288,6 +306,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--network", type=int, default=0, metavar="EPOCHS")
     parser.add_argument("--network-only", action="store_true")
+    parser.add_argument("--runs", nargs="+", metavar="RUN", help="ask these (3 s of wave16k), train nothing")
     parser.add_argument("--folds", nargs="+", default=list(FOLDS), choices=FOLDS, help="of the network alone")
     parser.add_argument("--training", nargs="+", default=list(TRAINING), choices=TRAINING)
     chosen = parser.parse_args()
@@ -296,12 +315,18 @@ def main() -> None:
     if root is None or not (root / "instruments" / "manifest.csv").exists():  # `make bench` goes on where it is not
         print("Skipped: set EARSHOT_DATA to a folder that holds instruments/manifest.csv.")
         return
-    made, real = load(chosen.data, chosen.takes)
+    real = recorded()
     for fold in FOLDS:
         counts = np.bincount(real.classes[real.sources == fold], minlength=len(IRMAS_CLASSES))
         held = ", ".join(f"{code} {n}" for code, n in zip(IRMAS_CLASSES, counts, strict=True) if n)
         groups = len(set(real.groups[real.sources == fold]))
         print(f"{fold}: {counts.sum()} clips of {groups} groups ({held}); voice and trumpet untested")
+    for run in chosen.runs or ():
+        for fold in chosen.folds:
+            print(line(run, "as stored", fold, [answers_of_run(run, real, fold)], real, "not chosen"), flush=True)
+    if chosen.runs:
+        return
+    made = generated(chosen.data, chosen.takes)
     print(
         f"{len(made):,} generated excerpts ({chosen.data}), {chosen.seeds} seeds; scikit-learn {sklearn.__version__}\n"
     )

@@ -318,8 +318,12 @@ def _start(slot: _Slot, data_folder: str) -> subprocess.Popen[bytes]:
     need = slot.need
     threads = max(1, round((os.cpu_count() or 1) * need.share)) if need.share < 1 and need.device == "cpu" else 0
     if need.together:
-        return local.start_many(slot.folders, data_folder, threads)
-    return local.start(slot.folders[0], data_folder, threads)
+        process = local.start_many(slot.folders, data_folder, threads)
+    else:
+        process = local.start(slot.folders[0], data_folder, threads)
+    if need.device == "cpu":  # a GPU's run must not wait: the GPU would stand still
+        local.give_way(process.pid)
+    return process
 
 
 def _take_up(folder: Path, sweep: str) -> None:

@@ -5,6 +5,7 @@ Everything is kept by the sweep's id and a fingerprint of its runs, so that a cl
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -12,15 +13,20 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core import rates, sweepboard, sweepends, sweeps, threads, wording
+from core import background, rates, sweepboard, sweepends, sweeps, threads, wording
+from core.store import Store
 from core.sweepboard import Found
 from core.sweeprecord import Record
 from pages import palette, shared
 from pages.drawing import draw, finished
 
-LARGE_RUNS, HALF_WAY_S = 100, 60.0
+LARGE_RUNS, HALF_WAY_S, OLDEST_S = 100, 60.0, 300.0
 """Of a sweep with so many runs, while some are under way, a look is kept for so long: with 1,000 runs, 125 of which log
-side by side, each click would read and analyse all of it anew, a second or two of a core that they need."""
+side by side, each click would read and analyse all of it anew, a second or two of a core that they need. The next look
+is prepared behind the page: until it is there the last one is shown, unless it is older than `OLDEST_S`."""
+
+Asked = dict[tuple[str, tuple[Any, ...]], tuple[Callable[..., Any], float]]
+"""What views computed from a look, by name and arguments → how it is made, and when it was last asked for."""
 
 
 class _Kept(NamedTuple):
@@ -29,6 +35,7 @@ class _Kept(NamedTuple):
     at_s: float
     record: Record
     mark: str
+    asked: Asked
 
 
 @st.cache_resource(show_spinner=False)
@@ -38,23 +45,29 @@ def _half_way() -> dict[str, _Kept]:
 
 
 class Look:
-    """One sweep as one visitor looks at it now: the record, its fingerprint, what is known of its runs.
+    """One sweep at one moment: the record, its fingerprint (`mark`), what is known of its runs.
 
     `age_s` is how old a look is that was kept (`LARGE_RUNS`), 0 for one that is new.
     """
 
-    def __init__(self, record: Record) -> None:
-        self.record, self.age_s = record, 0.0
+    def __init__(self, record: Record, mark: str, index: Store, age_s: float = 0.0) -> None:
+        self.record, self.mark, self.index, self.age_s = record, mark, index, age_s
+        self.found: Found = computed(_find, self)
+
+    @classmethod
+    def at(cls, record: Record) -> Look:
+        """What a visitor is shown now."""
         kept = _half_way().get(record.id)
         is_half_way = kept is not None and kept.record == record and _moves(record)
-        if kept is not None and is_half_way and time.monotonic() < kept.at_s + HALF_WAY_S:
-            self.index, self.mark, self.age_s = shared.known(), kept.mark, time.monotonic() - kept.at_s
-        else:
-            self.index = shared.known() if is_half_way else shared.store()  # the sidebar looks every few seconds
-            self.mark = sweepboard.fingerprint(self.index, record)
-            if len(record.entries) >= LARGE_RUNS:
-                _half_way()[record.id] = _Kept(time.monotonic(), record, self.mark)
-        self.found: Found = computed(_find, self)
+        if kept is not None and is_half_way and (age_s := time.monotonic() - kept.at_s) < OLDEST_S:
+            if age_s > HALF_WAY_S:
+                _prepare(kept)
+            return cls(record, kept.mark, shared.known(), age_s)
+        index = shared.known() if is_half_way else shared.store()  # the sidebar looks every few seconds
+        mark = sweepboard.fingerprint(index, record)
+        if len(record.entries) >= LARGE_RUNS:
+            _half_way()[record.id] = _Kept(time.monotonic(), record, mark, {})
+        return cls(record, mark, index)
 
     @staticmethod
     def again(record: Record) -> None:
@@ -88,6 +101,30 @@ def _moves(record: Record) -> bool:
     return not {folder.name for folder in shared.under_way()}.isdisjoint(record.runs)
 
 
+def _prepare(kept: _Kept) -> None:
+    """Make the next look at a sweep in the background, with all that was asked of the last one; one at a time."""
+    key = "look", kept.record.id
+    background.forget(key)
+    background.start(key, lambda tell: _make_next(kept))
+
+
+def _make_next(kept: _Kept) -> None:
+    began, record = time.monotonic(), kept.record
+    mark = sweepboard.fingerprint(shared.known(), record)
+    wanted = {key: (make, at_s) for key, (make, at_s) in kept.asked.copy().items() if began - at_s < OLDEST_S}
+    _fill(record.id, mark, record, wanted)
+    if _half_way().get(record.id) is kept:  # else somebody asked to look again meanwhile
+        _half_way()[record.id] = _Kept(began, record, mark, wanted)
+
+
+@st.cache_data(show_spinner=False, max_entries=1)  # no spinner for what is computed within: there is no page to show it
+def _fill(sweep: str, mark: str, _record: Record, _wanted: Asked) -> None:
+    look = Look(_record, mark, shared.known())
+    for (_, arguments), (make, _) in _wanted.items():
+        with contextlib.suppress(Exception):  # whoever looks finds it himself, and is told
+            computed(make, look, *arguments)
+
+
 @st.cache_data(show_spinner="Computing …", max_entries=200)
 def _kept(name: str, sweep: str, mark: str, arguments: tuple[Any, ...], _make: Callable[[], Any]) -> Any:
     threads.one_for_analyses()
@@ -100,6 +137,9 @@ def computed(make: Callable[..., Any], look: Look, *arguments: Any) -> Any:
     The arguments must name everything the result depends on beside the sweep.
     """
     name = f"{make.__module__}.{make.__qualname__}"
+    kept = _half_way().get(look.record.id)
+    if kept is not None and kept.mark == look.mark:
+        kept.asked[name, arguments] = make, time.monotonic()
     return _kept(name, look.record.id, look.mark, arguments, lambda: make(look, *arguments))
 
 

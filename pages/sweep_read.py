@@ -45,7 +45,7 @@ EMPTY = {
 
 def view(name: str, record: Record) -> None:
     """Draw the view of this name."""
-    look = Look(record)
+    look = Look.at(record)
     found = look.found
     if not choices(look):
         _nothing(name, look)

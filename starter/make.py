@@ -24,6 +24,9 @@ from core.executors import local
 from core.runner import save_evaluation
 from trainers import instrument_net
 
+SEEDS, PLACES = range(3), ("first", "second", "third")
+
+
 # name → trainer, data, seed, knobs. No trainer that stores training rows (svr) may stand here for DEAM.
 RUNS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "deam-ridge": ("ridge", "deam", 0, {}),
@@ -38,12 +41,18 @@ RUNS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         0,
         {"width": 16, "kernel": 3, "epochs": 12, "batch_size": 64, "learning_rate": 0.03},
     ),
-    # with the fonts FluidR3_GM, MuseScore_General_Full, Merlin and TimGM6mb; of others it is another run
-    "fonts-instrument-net-0": ("instrument_net", "cues-fonts", 0, instrument_net.UNSEEN),
+    # of the fonts FluidR3_GM, MuseScore_General_Full, Merlin, sf_GMbank, sonivox and TimGM6mb; of others they differ
+    **{f"fonts-instrument-net-{seed}": ("instrument_net", "cues-fonts", seed, instrument_net.UNSEEN) for seed in SEEDS},
+    "fonts-committee": (
+        "committee",
+        "cues-fonts",
+        0,
+        {place: f"starter-fonts-instrument-net-{seed}" for place, seed in zip(PLACES, SEEDS, strict=True)},
+    ),
 }
 RECORDINGS = "folder:instruments"
 """Real instruments that no shipped run learned from: what it scores there ships with it, and Listen tells it."""
-PINNED = {"instruments": ["starter-fonts-instrument-net-0"]}
+PINNED = {"instruments": ["starter-fonts-committee"]}
 """What Listen opens with until somebody pins another: validation scores on different data do not rank runs."""
 
 KEPT_EPOCHS = {"cues-trees-0": (10, 40, 100)}

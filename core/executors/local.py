@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,10 @@ THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+NICE = 5
+"""Where cores are short, a run gets a third of what a page, a browser or a microphone gets that somebody waits for."""
+TRIES = 3
+ANOTHER_AFTER_S = 0.1
 
 
 def start(folder: Path, data_folder: str = "", threads: int = 0) -> subprocess.Popen[bytes]:
@@ -33,6 +39,25 @@ def start_many(folders: Sequence[Path], data_folder: str = "", threads: int = 0)
     """Start one process that trains several runs as one; it writes what it has to say into the log of the first."""
     log = folders[0] / "stdout.log"
     return _launch("core.many", log, *map(str, folders), data_folder=data_folder, threads=threads)
+
+
+def give_way(pid: int) -> None:
+    """Let everything else that wants the processor go before this run, which was started here.
+
+    Told to the whole session at once: libraries start threads, and Linux shares a processor between sessions before it
+    shares it between the processes of one (autogroups, where there are any). What cannot be had changes no result.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.setpriority(os.PRIO_PGRP, pid, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+    for _ in range(TRIES):
+        try:
+            Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
+        except BlockingIOError:  # Linux takes ten a second from whoever is not root
+            time.sleep(ANOTHER_AFTER_S)
+        except OSError:
+            return
+        else:
+            return
 
 
 def start_sweeper(folder: Path) -> subprocess.Popen[bytes]:

@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -21,6 +22,7 @@ from core.executors import local
 from core.store import memory_store
 from core.sweepcharts import READING
 from pages import shared, sweep_found, sweep_read
+from tests.conftest import eventually
 from tests.contract.test_pages import HOSTILE, assert_text, opened, seen
 
 TEXT = """name = "NAME"
@@ -309,11 +311,39 @@ def test_a_large_sweep_is_looked_at_again_when_asked_and_not_at_each_click(
     (again,) = [button for button in app.button if button.label == "Look again"]
     app = seen(again.click().run())
     assert len(looks) == 2 and "this is a look half-way." in told(app)
+    _the_next_look_is_prepared_behind_the_page(app, place, looks, monkeypatch)
     rundir.set_status(place, status)
     shared.store().sync()
     seen(app.segmented_control(key="view").set_value("Knobs").run())
     seen(app.segmented_control(key="view").set_value("Results").run())
-    assert len(looks) == 4
+    assert len(looks) == 5
+
+
+def _the_next_look_is_prepared_behind_the_page(
+    app: AppTest, place: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = sweeps.read("half")
+    made: list[str] = []
+    for name in ("find", "board"):
+
+        def watched(*given: object, make: Callable[..., object] = getattr(sweepboard, name), **more: object) -> object:
+            made.append(threading.current_thread().name)
+            return make(*given, **more)
+
+        monkeypatch.setattr(sweepboard, name, watched)
+    (before,) = [sweep_found._half_way()[sweep.id]]
+    with (place / "events.jsonl").open("a") as log:
+        log.write(json.dumps({"n": 10_001, "t": 2.0, "kind": "metrics", "step": 10_001, "epoch": 9.5, "values": {}}))
+        log.write("\n")
+    shared.store().sync()
+    monkeypatch.setattr(sweep_found, "HALF_WAY_S", 0.0)
+    seen(app.segmented_control(key="view").set_value("Knobs").run())
+    eventually(lambda: sweep_found._half_way()[sweep.id] is not before)
+    monkeypatch.setattr(sweep_found, "HALF_WAY_S", 60.0)
+    seen(app.segmented_control(key="view").set_value("Results").run())
+    assert len(looks) == 3
+    assert before.mark != sweep_found._half_way()[sweep.id].mark
+    assert made == ["background work"] * 2
 
 
 def test_a_cancelled_sweep_offers_what_can_be_done_with_it(filled: Path) -> None:

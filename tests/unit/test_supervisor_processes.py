@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from core import control, rundir, supervisor
@@ -52,6 +56,35 @@ def test_one_supervisor_per_cache_and_a_new_one_takes_over(cache: Path) -> None:
     control.stop(folder)
     eventually(lambda: state(waiting) == "done")
     assert state(folder) == "stopped"
+
+
+@pytest.mark.parametrize("together", ["", "a group"])
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_a_run_on_the_processor_gives_way_and_one_on_a_gpu_does_not(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, device: str, together: str
+) -> None:
+    """Told to the whole session: its threads, and the autogroup by which Linux shares cores, where there are any."""
+    with subprocess.Popen(["sh", "-c", "sleep 60 & wait"], start_new_session=True) as run:
+        monkeypatch.setattr(local, "start", lambda *given: run)
+        monkeypatch.setattr(local, "start_many", lambda *given: run)
+        need = supervisor._Need(device, 1.0, together, "")
+        try:
+            supervisor._start(supervisor._Slot([cache], need), "")
+            eventually(lambda: psutil.Process(run.pid).children())
+            expected = local.NICE if device == "cpu" else 0
+            for process in (psutil.Process(run.pid), *psutil.Process(run.pid).children()):
+                assert process.nice() == max(expected, os.getpriority(os.PRIO_PROCESS, 0))
+            shared_by = Path(f"/proc/{run.pid}/autogroup")
+            if shared_by.exists():
+                assert shared_by.read_text().split()[-1] == str(expected)
+        finally:
+            os.killpg(run.pid, signal.SIGKILL)
+
+
+def test_a_session_that_is_gone_is_no_error() -> None:
+    with subprocess.Popen(["true"], start_new_session=True) as run:
+        run.wait()
+        local.give_way(run.pid)
 
 
 @pytest.mark.slow
