@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import audio, background, foreign, library, longclip, spectrogram
 from core.longclip import LongClip
-from pages import shared, waiting
+from pages import address, shared, waiting
 
 Clip = audio.Clip | LongClip
 
@@ -42,6 +42,7 @@ def choose() -> library.Entry | None:
     keys = list(by_key)
     if st.session_state.get("clip") not in keys:
         asked = st.query_params.get("clip")
+        address.pass_over("clip", "the clip", keys)
         first = _first(entries)
         st.session_state["clip"] = asked if asked in keys or first is None else first.key
     with place:

@@ -16,7 +16,7 @@ import streamlit as st
 from core import background, evaluation, library, listening, pitch, rundir
 from core.datasets import INSTRUMENT_NAMES
 from core.longclip import LongClip
-from pages import clips, heard_instruments, microphone, retrain, shared, waiting
+from pages import address, clips, heard_instruments, microphone, retrain, shared, waiting
 from pages.deck import Point, Series, deck
 
 # ---- the models ----
@@ -42,6 +42,7 @@ def _choose_runs(task: str, label: str, most: int, help_text: str) -> list[str]:
     default = list(dict.fromkeys([*asked, *offered]))[: max(most, min(len(asked), 2))]
     before = [run for run in st.session_state.get(f"moments.{task}", []) if _is_moment(run, task)]
     offered = list(dict.fromkeys([*asked, *before, *offered]))
+    address.pass_over(task, "the run", offered)
     st.session_state[f"moments.{task}"] = [run for run in offered if "@" in run]
     key = f"runs.{task}"
     if key not in st.session_state or not set(st.session_state[key]) <= set(offered):

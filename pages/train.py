@@ -10,7 +10,7 @@ import streamlit as st
 import trainers
 from core import config, datasets, paths, resting, rundir, supervisor
 from core.datasets import rated, splits
-from pages import actions, forms, machine, monitor, runnames, shared
+from pages import actions, address, forms, machine, monitor, runnames, shared
 
 FOLDER, RATED = "folder", "rated"
 SHOWN_RUNS = 12
@@ -20,6 +20,8 @@ READ_RUNS = 200
 
 def _choose_data() -> str:
     names = ["cues-small", *(name for name in datasets.names() if name != "cues-small")]
+    if "data" not in st.session_state:
+        address.pass_over("data", "the data set", names)
     name = st.selectbox("Data set", names, key="data", bind="query-params", help="Where the examples come from.")
     if name == FOLDER:
         place = st.text_input(
@@ -65,6 +67,8 @@ def _form() -> None:
     tasks = datasets.module(data).TASKS
     # The inputs of a rendered set are known; others are read when it starts.
     usable = trainers.fitting(tasks, datasets.inputs_made_here(data, tasks[0]) if len(tasks) == 1 else None)
+    if "trainer" not in st.session_state:
+        address.pass_over("trainer", "the trainer", usable)
     name = st.selectbox("Trainer", usable, key="trainer", bind="query-params", help="What learns.")
     module = trainers.load(name)
     task = next(task for task in module.TASKS if task in tasks)
