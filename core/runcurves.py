@@ -18,6 +18,8 @@ SAME_SCORE = 1e-5
 
 PANEL_PIXELS, LABEL_PIXELS = 440, 6
 """Width of a panel's axis and of a letter on it, near enough to say which labels would touch."""
+AS_SET = ("learning rate",)
+"""Lines of what was set, not measured: their steps are no noise."""
 
 
 class Mark(NamedTuple):
@@ -208,14 +210,14 @@ def curve_drawing(
     x_title: str = "epoch",
     log: tuple[bool, bool] = (False, False),
 ) -> dict[str, Any]:
-    """One panel as an ECharts option: the raw line always, thin where a smoothed one is drawn over it.
+    """One panel as an ECharts option: the raw line always, thin where a smoothed one is drawn over it (`AS_SET`: none).
 
     `span` is the stretch of the x axis that is shown, `log` says which of x and y is logarithmic (what is not above 0
     is not on such an axis), `marked` are lines at (x, kind, label).
     """
     smoothed = {}
     if smoothing > 0:  # over all of it, then cut: at the left edge of a stretch its past counts, too
-        for name in [name for name in lines if not (name == TRAIN and PER_STEP in lines)]:
+        for name in [name for name in lines if name not in AS_SET and not (name == TRAIN and PER_STEP in lines)]:
             frame = lines[name]
             values = smooth(frame["epoch"].to_numpy(float), frame["value"].to_numpy(float), smoothing)
             smoothed[f"{name}, smoothed"] = pd.DataFrame({"epoch": frame["epoch"], "value": values})

@@ -56,6 +56,14 @@ def test_the_raw_line_stays_under_the_smoothed_one() -> None:
     assert max(point[1] for point in over["data"]) < 2
 
 
+def test_what_was_set_is_not_smoothed() -> None:
+    line = {
+        "learning rate": pd.DataFrame({"epoch": np.arange(100.0), "value": np.where(np.arange(100) < 50, 0.1, 0.01)})
+    }
+    one, alone = (runcurves.curve_drawing("Learning rate", line, COLOURS, smoothing=by)["series"] for by in (0.95, 0.0))
+    assert one == alone and len(one) == 1
+
+
 def test_a_zoom_shows_every_number_of_its_stretch() -> None:
     line = {"validation": pd.DataFrame({"epoch": np.arange(20_000.0), "value": np.arange(20_000.0) % 7})}
     option = runcurves.curve_drawing("Loss", line, COLOURS, span=(500.0, 899.0), smoothing=0.5)
