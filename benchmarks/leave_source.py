@@ -257,6 +257,8 @@ def answers_of_run(run: str, real: Sounds, fold: str) -> np.ndarray:
     clips = datasets.load(REAL, "instruments")
     lineage.refuse_leak(folder.name, clips, np.where(np.asarray(clips.sources) == fold, "test", "train"))
     model = evaluation.load_model(folder)
+    if (model.input, model.window_s) != ("wave16k", 3.0):
+        raise ValueError(f"{run} eats {model.window_s:g} s of {model.input}; here it would be given 3 s of wave16k.")
     asked = Inputs("wave16k", real.waves, np.full(len(real), 1.5))
     return trainers.load(model.trainer).predict(model.model, asked).values.argmax(axis=1)
 

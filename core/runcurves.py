@@ -210,10 +210,10 @@ def curve_drawing(
     x_title: str = "epoch",
     log: tuple[bool, bool] = (False, False),
 ) -> dict[str, Any]:
-    """One panel as an ECharts option: the raw line always, thin where a smoothed one is drawn over it (`AS_SET`: none).
+    """One panel as an ECharts option: the raw line always, thin where a smoothed one is drawn over it.
 
     `span` is the stretch of the x axis that is shown, `log` says which of x and y is logarithmic (what is not above 0
-    is not on such an axis), `marked` are lines at (x, kind, label).
+    is not on such an axis), `marked` are lines at (x, kind, label). `AS_SET` is not smoothed.
     """
     smoothed = {}
     if smoothing > 0:  # over all of it, then cut: at the left edge of a stretch its past counts, too

@@ -9,14 +9,12 @@ import streamlit as st
 from pages import shared
 
 
-def pass_over(name: str, what: str, there: Container[str]) -> None:
+def tell_missing(name: str, what: str, there: Container[str]) -> None:
     """Say which of the values that the address gives `name` are not `there`; `what` says what they would be.
 
-    To be called before the page writes what it shows instead into the address.
+    For the first run of the script: later the address holds what the page shows.
     """
     for asked in st.query_params.get_all(name):
         if asked not in there:
-            st.toast(
-                shared.plain(f"The address asks for {what} “{asked}”, which cannot be had here."),
-                icon=":material/link_off:",
-            )
+            said = f"The address asks for {what} “{asked}”, which cannot be had here."
+            st.toast(shared.plain(said), icon=":material/link_off:")

@@ -42,7 +42,7 @@ def choose() -> library.Entry | None:
     keys = list(by_key)
     if st.session_state.get("clip") not in keys:
         asked = st.query_params.get("clip")
-        address.pass_over("clip", "the clip", keys)
+        address.tell_missing("clip", "the clip", keys)
         first = _first(entries)
         st.session_state["clip"] = asked if asked in keys or first is None else first.key
     with place:

@@ -42,7 +42,7 @@ def _choose_runs(task: str, label: str, most: int, help_text: str) -> list[str]:
     default = list(dict.fromkeys([*asked, *offered]))[: max(most, min(len(asked), 2))]
     before = [run for run in st.session_state.get(f"moments.{task}", []) if _is_moment(run, task)]
     offered = list(dict.fromkeys([*asked, *before, *offered]))
-    address.pass_over(task, "the run", offered)
+    address.tell_missing(task, "the run", {*offered, *filter(rundir.exists, st.query_params.get_all(task))})
     st.session_state[f"moments.{task}"] = [run for run in offered if "@" in run]
     key = f"runs.{task}"
     if key not in st.session_state or not set(st.session_state[key]) <= set(offered):

@@ -6,6 +6,7 @@ Everything is kept by the sweep's id and a fingerprint of its runs, so that a cl
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -13,24 +14,27 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core import background, rates, sweepboard, sweepends, sweeps, threads, wording
+from core import rates, sweepboard, sweepends, sweeps, threads, wording
 from core.store import Store
 from core.sweepboard import Found
 from core.sweeprecord import Record
 from pages import palette, shared
 from pages.drawing import draw, finished
 
-LARGE_RUNS, HALF_WAY_S, OLDEST_S = 100, 60.0, 300.0
+LARGE_RUNS, HALF_WAY_S = 100, 60.0
 """Of a sweep with so many runs, while some are under way, a look is kept for so long: with 1,000 runs, 125 of which log
-side by side, each click would read and analyse all of it anew, a second or two of a core that they need. The next look
-is prepared behind the page: until it is there the last one is shown, unless it is older than `OLDEST_S`."""
+side by side, each click would read and analyse all of it anew, a second or two of a core that they need."""
+OLDEST_S, BEGIN_AFTER_S = 300.0, 1.0
+"""A click on a look older than `HALF_WAY_S` is answered by that look, and has the next one made behind the page, a
+moment later, with whatever was asked of the last in `OLDEST_S`; what is older than that is looked at anew at once."""
 
 Asked = dict[tuple[str, tuple[Any, ...]], tuple[Callable[..., Any], float]]
 """What views computed from a look, by name and arguments → how it is made, and when it was last asked for."""
 
 
-class _Kept(NamedTuple):
-    """A look at a large sweep half-way: when (s, monotonic), at which plan, and the fingerprint found."""
+class _HalfWay(NamedTuple):
+    """A look at a large sweep half-way: when (s, monotonic), at which plan, the fingerprint found, and what views
+    asked of it."""
 
     at_s: float
     record: Record
@@ -39,19 +43,29 @@ class _Kept(NamedTuple):
 
 
 @st.cache_resource(show_spinner=False)
-def _half_way() -> dict[str, _Kept]:
+def _half_way() -> dict[str, _HalfWay]:
     """Sweep → the last look at it."""
+    return {}
+
+
+@st.cache_resource(show_spinner=False)
+def _coming() -> dict[str, threading.Thread]:
+    """Sweep → the thread that makes its next look, or made the last one."""
     return {}
 
 
 class Look:
     """One sweep at one moment: the record, its fingerprint (`mark`), what is known of its runs.
 
-    `age_s` is how old a look is that was kept (`LARGE_RUNS`), 0 for one that is new.
+    `age_s` is how old a look is that was kept (`LARGE_RUNS`), 0 for one that is new; `is_next_coming` says that the
+    next one is being made.
     """
 
-    def __init__(self, record: Record, mark: str, index: Store, age_s: float = 0.0) -> None:
-        self.record, self.mark, self.index, self.age_s = record, mark, index, age_s
+    def __init__(
+        self, record: Record, mark: str, index: Store, age_s: float = 0.0, *, is_next_coming: bool = False
+    ) -> None:
+        self.record, self.mark, self.index = record, mark, index
+        self.age_s, self.is_next_coming = age_s, is_next_coming
         self.found: Found = computed(_find, self)
 
     @classmethod
@@ -62,11 +76,11 @@ class Look:
         if kept is not None and is_half_way and (age_s := time.monotonic() - kept.at_s) < OLDEST_S:
             if age_s > HALF_WAY_S:
                 _prepare(kept)
-            return cls(record, kept.mark, shared.known(), age_s)
+            return cls(record, kept.mark, shared.known(), age_s, is_next_coming=age_s > HALF_WAY_S)
         index = shared.known() if is_half_way else shared.store()  # the sidebar looks every few seconds
         mark = sweepboard.fingerprint(index, record)
         if len(record.entries) >= LARGE_RUNS:
-            _half_way()[record.id] = _Kept(time.monotonic(), record, mark, {})
+            _half_way()[record.id] = _HalfWay(time.monotonic(), record, mark, {})
         return cls(record, mark, index)
 
     @staticmethod
@@ -78,8 +92,7 @@ class Look:
     @property
     def colours(self) -> dict[str, Any]:
         """The roles of the palette in the visitor's theme, and what lies behind a chart; `ramp` goes low to high."""
-        theme = shared.theme()
-        return palette.ROLES[theme] | {"background": palette.BACKGROUND[theme], "ramp": palette.RAMP[theme]}
+        return colours_in(shared.theme())
 
     @property
     def varied(self) -> list[str]:
@@ -96,32 +109,42 @@ class Look:
         return computed(_curves, self, metric)
 
 
+def colours_in(theme: str) -> dict[str, Any]:
+    """`Look.colours` of the theme "light" or "dark"."""
+    return palette.ROLES[theme] | {"background": palette.BACKGROUND[theme], "ramp": palette.RAMP[theme]}
+
+
 def _moves(record: Record) -> bool:
     """Whether runs of this sweep are under way, as far as the index knows: what is at rest costs little to look at."""
     return not {folder.name for folder in shared.under_way()}.isdisjoint(record.runs)
 
 
-def _prepare(kept: _Kept) -> None:
-    """Make the next look at a sweep in the background, with all that was asked of the last one; one at a time."""
-    key = "look", kept.record.id
-    background.forget(key)
-    background.start(key, lambda tell: _make_next(kept))
+def _prepare(kept: _HalfWay) -> None:
+    """Have the next look at a sweep made in a thread, with all that was asked of the last one; one at a time."""
+    before = _coming().get(kept.record.id)
+    if before is not None and before.is_alive():
+        return
+    coming = threading.Timer(BEGIN_AFTER_S, _make_next, [kept])  # no daemon: one that ends inside DuckDB aborts
+    _coming()[kept.record.id] = coming
+    coming.start()
 
 
-def _make_next(kept: _Kept) -> None:
+def _make_next(kept: _HalfWay) -> None:
     began, record = time.monotonic(), kept.record
+    if _half_way().get(record.id) is not kept:  # somebody looked again meanwhile
+        return
     mark = sweepboard.fingerprint(shared.known(), record)
     wanted = {key: (make, at_s) for key, (make, at_s) in kept.asked.copy().items() if began - at_s < OLDEST_S}
     _fill(record.id, mark, record, wanted)
-    if _half_way().get(record.id) is kept:  # else somebody asked to look again meanwhile
-        _half_way()[record.id] = _Kept(began, record, mark, wanted)
+    if _half_way().get(record.id) is kept:
+        _half_way()[record.id] = _HalfWay(began, record, mark, wanted)
 
 
-@st.cache_data(show_spinner=False, max_entries=1)  # no spinner for what is computed within: there is no page to show it
+@st.cache_data(show_spinner=False, max_entries=1)  # within it Streamlit shows no spinner; in a thread it cannot
 def _fill(sweep: str, mark: str, _record: Record, _wanted: Asked) -> None:
     look = Look(_record, mark, shared.known())
     for (_, arguments), (make, _) in _wanted.items():
-        with contextlib.suppress(Exception):  # whoever looks finds it himself, and is told
+        with contextlib.suppress(ValueError):  # what cannot be told is said on the page
             computed(make, look, *arguments)
 
 
@@ -134,7 +157,8 @@ def _kept(name: str, sweep: str, mark: str, arguments: tuple[Any, ...], _make: C
 def computed(make: Callable[..., Any], look: Look, *arguments: Any) -> Any:
     """`make(look, *arguments)`, kept for as long as no run of the sweep says anything new.
 
-    The arguments must name everything the result depends on beside the sweep.
+    The arguments must name everything the result depends on beside the sweep, and `make` may ask Streamlit for nothing:
+    it also runs in a thread that belongs to no visitor.
     """
     name = f"{make.__module__}.{make.__qualname__}"
     kept = _half_way().get(look.record.id)

@@ -9,7 +9,8 @@ import streamlit as st
 
 from core import contours, effects, sweepcharts
 from core.sweepcharts import READING
-from pages.sweep_found import Look, chart, choose, computed, drawn, named, warn
+from pages import shared
+from pages.sweep_found import Look, chart, choose, colours_in, computed, drawn, named, warn
 
 MOST_PAIR_LEVELS = 400
 """Combinations of two knobs that a heat map can still be read with."""
@@ -93,13 +94,13 @@ def _has_lines(look: Look, response: str, x: str, other: str) -> bool:
 
 
 def _parallel(look: Look, response: str) -> None:
-    option: dict[str, Any] = computed(_parallel_option, look, response, tuple(look.colours["runs"]))
+    option: dict[str, Any] = computed(_parallel_option, look, response, shared.theme())
     if not option:
         return
     told = option["aria"]["description"]
     chart(option, READING["parallel"], height=380, key=f"parallel.{look.record.id}.{response}", alt=told)
 
 
-def _parallel_option(look: Look, response: str, theme: tuple[str, ...]) -> dict[str, Any]:
+def _parallel_option(look: Look, response: str, theme: str) -> dict[str, Any]:
     table = sweepcharts.parallel_table(look.found.results, [response], look.found.factors)
-    return sweepcharts.parallel_drawing(table, [response], look.colours) if len(table) else {}
+    return sweepcharts.parallel_drawing(table, [response], colours_in(theme)) if len(table) else {}

@@ -53,7 +53,9 @@ def view(name: str, record: Record) -> None:
     left = len(found.results) - found.n_finished
     if left:
         ago = f" of {shared.duration(look.age_s)} ago" if look.age_s >= 1 else ""
-        st.caption(f"{count_text(left, 'run')} of {len(found.results):,} have not ended; this is a look half-way{ago}.")
+        coming = "; the next click shows a newer one" if look.is_next_coming else ""
+        not_ended = f"{count_text(left, 'run')} of {len(found.results):,} have not ended"
+        st.caption(f"{not_ended}; this is a look half-way{ago}{coming}.")
         st.button("Look again", icon=":material/refresh:", on_click=Look.again, args=(record,))
     response = choose_response(look)
     try:

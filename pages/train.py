@@ -21,7 +21,7 @@ READ_RUNS = 200
 def _choose_data() -> str:
     names = ["cues-small", *(name for name in datasets.names() if name != "cues-small")]
     if "data" not in st.session_state:
-        address.pass_over("data", "the data set", names)
+        address.tell_missing("data", "the data set", names)
     name = st.selectbox("Data set", names, key="data", bind="query-params", help="Where the examples come from.")
     if name == FOLDER:
         place = st.text_input(
@@ -68,7 +68,7 @@ def _form() -> None:
     # The inputs of a rendered set are known; others are read when it starts.
     usable = trainers.fitting(tasks, datasets.inputs_made_here(data, tasks[0]) if len(tasks) == 1 else None)
     if "trainer" not in st.session_state:
-        address.pass_over("trainer", "the trainer", usable)
+        address.tell_missing("trainer", "the trainer", usable)
     name = st.selectbox("Trainer", usable, key="trainer", bind="query-params", help="What learns.")
     module = trainers.load(name)
     task = next(task for task in module.TASKS if task in tasks)

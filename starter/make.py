@@ -41,7 +41,7 @@ RUNS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         0,
         {"width": 16, "kernel": 3, "epochs": 12, "batch_size": 64, "learning_rate": 0.03},
     ),
-    # of the fonts FluidR3_GM, MuseScore_General_Full, Merlin, sf_GMbank, sonivox and TimGM6mb; of others they differ
+    # of the fonts FluidR3_GM, MuseScore_General_Full, Merlin, sf_GMbank, sonivox and TimGM6mb; others make other runs
     **{f"fonts-instrument-net-{seed}": ("instrument_net", "cues-fonts", seed, instrument_net.UNSEEN) for seed in SEEDS},
     "fonts-committee": (
         "committee",

@@ -6,13 +6,10 @@ import json
 import os
 import shutil
 import signal
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-import psutil
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -21,8 +18,7 @@ from core import many, paths, rundir, supervisor, sweepboard, sweepflags, sweepr
 from core.executors import local
 from core.store import memory_store
 from core.sweepcharts import READING
-from pages import shared, sweep_found, sweep_read
-from tests.conftest import eventually
+from pages import sweep_read
 from tests.contract.test_pages import HOSTILE, assert_text, opened, seen
 
 TEXT = """name = "NAME"
@@ -284,66 +280,6 @@ def test_no_sweep_runs_none_at_a_time(cache: Path) -> None:
     assert "workers" not in file(app)
     assert "workers = 3\n" in file(seen(box.set_value(3).run()))
     st.cache_resource.clear()
-
-
-def test_a_large_sweep_is_looked_at_again_when_asked_and_not_at_each_click(
-    filled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While its runs log side by side: of 1,000 each look takes a second of a core. What ended is looked at anew."""
-    place = paths.runs() / sweeps.read("half").runs[0]
-    alive = psutil.Process()
-    running = rundir.Status("running", pid=alive.pid, pid_started=alive.create_time(), host=socket.gethostname())
-    status = rundir.read_status(place)
-    rundir.set_status(place, running)
-
-    looks: list[str] = []
-    fingerprint = sweepboard.fingerprint
-    monkeypatch.setattr(sweepboard, "fingerprint", lambda *given: (looks.append("look"), fingerprint(*given))[1])
-    monkeypatch.setattr(sweep_found, "LARGE_RUNS", 12)
-    app = opened("pages/sweeps.py", sweep="half", view="Results")
-    about = {"n": 10_000, "t": 1.0, "kind": "metrics", "step": 10_000, "epoch": 9.0, "values": {"validation/ccc": 0.5}}
-    with (place / "events.jsonl").open("a") as log:
-        log.write(json.dumps(about) + "\n")
-    n_looks = len(looks)
-    for view in ("Knobs", "Results"):
-        app = seen(app.segmented_control(key="view").set_value(view).run())
-    assert len(looks) == n_looks == 1
-    (again,) = [button for button in app.button if button.label == "Look again"]
-    app = seen(again.click().run())
-    assert len(looks) == 2 and "this is a look half-way." in told(app)
-    _the_next_look_is_prepared_behind_the_page(app, place, looks, monkeypatch)
-    rundir.set_status(place, status)
-    shared.store().sync()
-    seen(app.segmented_control(key="view").set_value("Knobs").run())
-    seen(app.segmented_control(key="view").set_value("Results").run())
-    assert len(looks) == 5
-
-
-def _the_next_look_is_prepared_behind_the_page(
-    app: AppTest, place: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sweep = sweeps.read("half")
-    made: list[str] = []
-    for name in ("find", "board"):
-
-        def watched(*given: object, make: Callable[..., object] = getattr(sweepboard, name), **more: object) -> object:
-            made.append(threading.current_thread().name)
-            return make(*given, **more)
-
-        monkeypatch.setattr(sweepboard, name, watched)
-    (before,) = [sweep_found._half_way()[sweep.id]]
-    with (place / "events.jsonl").open("a") as log:
-        log.write(json.dumps({"n": 10_001, "t": 2.0, "kind": "metrics", "step": 10_001, "epoch": 9.5, "values": {}}))
-        log.write("\n")
-    shared.store().sync()
-    monkeypatch.setattr(sweep_found, "HALF_WAY_S", 0.0)
-    seen(app.segmented_control(key="view").set_value("Knobs").run())
-    eventually(lambda: sweep_found._half_way()[sweep.id] is not before)
-    monkeypatch.setattr(sweep_found, "HALF_WAY_S", 60.0)
-    seen(app.segmented_control(key="view").set_value("Results").run())
-    assert len(looks) == 3
-    assert before.mark != sweep_found._half_way()[sweep.id].mark
-    assert made == ["background work"] * 2
 
 
 def test_a_cancelled_sweep_offers_what_can_be_done_with_it(filled: Path) -> None:
