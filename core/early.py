@@ -226,4 +226,6 @@ def _sentence(main: pd.DataFrame, knobs: float, enough: float, better: float, n:
         return f"{said}; what the hyper-parameters alone say cannot be judged, for some level has one run."
     if np.isfinite(better):
         return f"{said}; from epoch {better:g} on that is more than the hyper-parameters alone say (ρ = {knobs:.2f})."
-    return f"{said}; that is not clearly more than the hyper-parameters alone say (ρ = {knobs:.2f})."
+    return (
+        f"{said}; no epoch before the last tenth tells clearly more than the hyper-parameters alone (ρ = {knobs:.2f})."
+    )

@@ -159,7 +159,7 @@ def _factors(
         if name not in config.knobs(config_class):
             wrong(place, str(_error(config_class, name, None)), where)
         if isinstance(value, dict):
-            found[name] = _range(name, value, design, config_class, where)
+            found[name] = _range(name, value, design, config_class, where, warnings)
         elif isinstance(value, list):
             found[name] = levels(config_class, name, value, lambda said, at=place: wrong(at, said, where))
         else:
@@ -230,7 +230,7 @@ def _error(config_class: type, name: str, value: Any) -> ValueError | None:
 
 
 def _range(
-    name: str, value: dict[str, Any], design: str, config_class: type, where: dict[str, int]
+    name: str, value: dict[str, Any], design: str, config_class: type, where: dict[str, int], warnings: list[str]
 ) -> tuple[Any, ...] | Range:
     """A range for a search; its two ends for a factorial; as many levels as it says for a grid."""
     place, about = f"factors.{name}", config.knobs(config_class)[name]
@@ -255,7 +255,11 @@ def _range(
     if not isinstance(count, int) or isinstance(count, bool) or count < 2:
         wrong(place, f"A grid needs the levels of {name}: a list, or a range with levels = 5.", where)
     ends = np.geomspace(low, high, count) if scale == "log" else np.linspace(low, high, count)
-    return tuple(dict.fromkeys(round(x) if about.type is int else float(f"{x:.6g}") for x in ends))
+    found = tuple(dict.fromkeys(round(x) if about.type is int else float(f"{x:.6g}") for x in ends))
+    if len(found) < count and count > 2:
+        n = f"{len(found):,} levels in place of {count:,}"
+        warnings.append(f"line {where.get(place, 1)}: {name} has {n}: rounded, the others are equal to these.")
+    return found
 
 
 def _settings(

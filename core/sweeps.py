@@ -210,9 +210,10 @@ def _state(sweep: str, frame: pd.DataFrame, counts: dict[str, int]) -> str:
 def _eta_s(frame: pd.DataFrame, total: int, record: Record) -> float | None:
     """Time left (s): what a process takes, times what is left of all of them, over the workers that the plan has.
 
-    A process trains one run, or a group that trains together. Those of the plan are counted, and not those at work at
-    this moment: between two groups there is none, and while one starts beside another there are more or fewer. What one
-    takes is its start-up, once, and its training so far by its fraction: seconds of import are no share.
+    A process trains one run, or a group that trains together, and takes as long as it has runs. Those of the plan are
+    counted, and not those at work at this moment: between two groups there is none, and while one starts beside another
+    there are more or fewer. What one takes is its start-up, once, and its training so far by its fraction: seconds of
+    import are no share.
     """
     process = frame["run"].map({entry.run: entry.together or entry.run for entry in record.entries})
     told = frame[(frame["seconds"] > 0) & (frame["fraction"] > 0.02)]
@@ -220,11 +221,12 @@ def _eta_s(frame: pd.DataFrame, total: int, record: Record) -> float | None:
     whole = (told["seconds"] - trained + trained / told["fraction"]).groupby(process).median()
     if whole.empty:
         return None
+    size = process.groupby(process).size()
     is_left = frame["state"].isin(["queued", "starting", "running", "paused"]) & (frame["outcome"] != "pruned")
-    left = (1 - frame["fraction"])[is_left].groupby(process).mean()
+    left = ((1 - frame["fraction"])[is_left].groupby(process).mean() * size).dropna()  # in runs
     n_more = max(total - len(frame), 0)  # that a search has yet to propose
     at_once = min(record.workers, max(len(left) + n_more, 1))
-    return float(whole.median()) * (float(left.sum()) + n_more) / at_once
+    return float((whole / size).median()) * (float(left.sum()) + n_more) / at_once
 
 
 def progress(sweep: str) -> pd.DataFrame:

@@ -35,7 +35,7 @@ SMALLEST = 1e-7  # a probability; of 0 and 1 the logarithm has no end
 
 @dataclass(frozen=True)
 class Config:
-    first: str = knob("", "A finished run whose probabilities go into the mean.", kind="run")
+    first: str = knob("", "A finished run, as of instrument_net, whose probabilities go into the mean.", kind="run")
     second: str | None = knob(None, "Another one.", kind="run")
     third: str | None = knob(None, "Another one.", kind="run")
     fourth: str | None = knob(None, "Another one.", kind="run")
@@ -96,12 +96,14 @@ def _members(config: Config) -> list[evaluation.Model]:
     if not config.first:
         raise ValueError("A committee is the mean of what runs say: name a finished run as first, and others.")
     members = [evaluation.load_model(rundir.find(run)) for run in named]
-    for place, one in enumerate(members):
+    runs = [one.run for one in members]
+    for run in runs:
+        if runs.count(run) > 1:
+            raise ValueError(f"Run {run} is named twice; a committee needs others.")
+    for one in members:
         if one.task not in TASKS or one.input not in INPUTS:
-            wanted = f"{TASKS[0]} from {INPUTS[0]}"
+            wanted = f"{TASKS[0]} from {INPUTS[0]}, as those of instrument_net"
             raise ValueError(f"Run {one.run} learned {one.task} from {one.input}; choose runs that learned {wanted}.")
-        if one.run in [other.run for other in members[:place]]:
-            raise ValueError(f"Run {one.run} is named twice; a committee needs others.")
         if one.window_s != members[0].window_s:
             lengths = f"{one.window_s:g} s, those of the first have {members[0].window_s:g} s"
             raise ValueError(f"Run {one.run} learned from excerpts of {lengths}; choose runs of one length.")

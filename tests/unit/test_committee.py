@@ -71,6 +71,7 @@ def test_who_may_not_sit_in_it_is_told_in_a_sentence() -> None:
     for config, sentence in [
         (committee.Config(), "name a finished run as first"),
         (committee.Config(one, one), "Run one is named twice"),
+        (committee.Config(member("drawn", 0.1, kind="logmel"), "drawn"), "Run drawn is named twice"),
         (committee.Config(one, member("long", 0.1, window_s=5.0)), "excerpts of 5 s, those of the first have 3 s"),
         (committee.Config(one, member("moods", 0.1, task="emotion")), "learned emotion from wave16k; choose runs"),
         (committee.Config(one, member("pictures", 0.1, kind="logmel")), "learned instruments from logmel; choose runs"),

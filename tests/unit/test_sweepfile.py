@@ -66,6 +66,14 @@ def test_what_is_no_mistake_but_worth_knowing() -> None:
     assert "One seed" in file.warnings[0] and file.warnings[1].startswith("line 13: momentum has one level")
 
 
+def test_levels_that_rounding_makes_equal_are_told() -> None:
+    few = sweepfile.parse(GOOD.replace("momentum = [0.0, 0.9]", "batch_size = {low = 1, high = 4, levels = 9}"))
+    assert few.factors["batch_size"] == (1, 2, 3, 4)
+    assert any("batch_size has 4 levels in place of 9: rounded" in said for said in few.warnings)
+    all_there = sweepfile.parse(GOOD.replace("momentum = [0.0, 0.9]", "batch_size = {low = 1, high = 4, levels = 4}"))
+    assert not any("in place of" in said for said in all_there.warnings)
+
+
 def test_ranges_become_levels_where_the_design_needs_them() -> None:
     text = GOOD.replace("momentum = [0.0, 0.9]", "weight_decay = {low = 1e-4, high = 1e-1, scale = 'log', levels = 4}")
     assert sweepfile.parse(text).factors["weight_decay"] == (1e-4, 1e-3, 1e-2, 1e-1)

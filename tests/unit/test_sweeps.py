@@ -11,6 +11,7 @@ import socket
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -139,7 +140,9 @@ def test_a_paused_sweep_starts_nothing_and_goes_on(
     cache: Path, asleep: None, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[Path]] = []
-    monkeypatch.setattr(local, "start_many", lambda folders, *_: started.append(folders))
+    child = mock.Mock(pid=0, poll=lambda: None)
+    monkeypatch.setattr(local, "start_many", lambda folders, *_: (started.append(folders), child)[1])
+    monkeypatch.setattr(local, "give_way", lambda pid: None)
     sweep = sweeps.start(file)
     sweeps.pause(sweep)
     watcher = supervisor._Supervisor()
@@ -387,6 +390,16 @@ def test_time_left_is_the_same_between_two_groups(
     assert sweeps._eta_s(failed, 8, record) == pytest.approx(60.0 * left)  # its group still has one to train
     side_by_side = sweeps._eta_s(frame, 8, replace(record, workers=2))
     assert side_by_side == pytest.approx(60.0 * left / min(2, 2 if state != "done" else 1))
+
+
+def test_time_left_goes_by_how_many_runs_a_group_has(cache: Path, asleep: None, file: Path) -> None:
+    """Six runs took 60 s together; the two that were added since, in a group of their own, take 20."""
+    frame, record = standing(
+        file, ["done"] * 6 + ["queued"] * 2, [1.0] * 6 + [0.0] * 2, [60.0] * 6 + [0.0] * 2, groups=2
+    )
+    groups = ["group 0"] * 6 + ["group 1"] * 2
+    entries = [replace(e, together=name) for e, name in zip(record.entries, groups, strict=False)]
+    assert sweeps._eta_s(frame, 8, replace(record, entries=tuple(entries))) == pytest.approx(20.0)
 
 
 def standing(

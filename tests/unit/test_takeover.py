@@ -19,8 +19,7 @@ def supervisors(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The supervisors that would have been started."""
     found: list[int] = []
     monkeypatch.setattr(local, "start_supervisor", lambda: found.append(1))
-    monkeypatch.setattr(local, "start", lambda *_: None)
-    monkeypatch.setattr(local, "start_many", lambda *_: None)
+    monkeypatch.setattr(supervisor, "_start", lambda *_: None)
     return found
 
 
