@@ -58,13 +58,17 @@ def say(song: Mapping[str, float], known: certainty.Certainty | None, why: str =
     threshold_score: float | None
     if known is None:
         numbers, probability, threshold, threshold_score = scores, None, LEAST_SCORE, LEAST_SCORE
-        note = f"Scores, not calibrated{f': {why}' if why else ''}. A class is named from {LEAST_SCORE:.2f} on."
+        note = (
+            f"Scores, not calibrated{f': {why}' if why else ''}. A class is named whose score over the whole clip is "
+            f"{LEAST_SCORE:.2f} or more."
+        )
     else:
         probability = dict(zip(scores, map(float, known.probability(np.array(list(scores.values())))), strict=True))
         numbers, threshold, threshold_score = probability, known.named_from, known.named_from_score
         note = (
             f"Probabilities, calibrated on {known.n_items:,} validation items of {known.data}: true of sounds like "
-            f"those, a guess for others. A class is named from {threshold:.2f} on."
+            f"those, a guess for others. A class is named whose probability over the whole clip is {threshold:.2f} or "
+            "more."
         )
     shown = numbers if probability is None else {label: min(p, SUREST) for label, p in probability.items()}
     words = _words(shown, threshold, has_pitch)

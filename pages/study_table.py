@@ -194,7 +194,8 @@ def summary(whole: pd.DataFrame, metric: str, runs: Runs) -> str:
     with_sd, several = sum(one != NO_SD for one in inside), sum(one not in (ONE_SEED, NO_SD) for one in held)
     parts = []
     if with_sd:
-        parts.append(f"{inside.count(INSIDE)} of {with_sd} means lie within the published ±")
+        without = f" ({len(inside) - with_sd} have none)" if with_sd < len(inside) else ""
+        parts.append(f"{inside.count(INSIDE)} of {with_sd} means lie within the published ±{without}")
     if several:
         parts.append(f"{held.count(HOLDS)} of {several} of our intervals hold the published value")
     return f"{metric}: {', '.join(parts) or 'one seed, and no ± was printed'}."

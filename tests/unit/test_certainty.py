@@ -248,7 +248,10 @@ def test_the_best_three_that_reach_the_threshold_are_named() -> None:
 def test_where_all_are_low_it_is_none_of_them() -> None:
     said = heardwords.say(dict.fromkeys(IRMAS_CLASSES, 0.15), None, "its predictions are not kept")
     assert said.words == "none of the eleven, or not music (highest: cello 0.15)" and said.named == []
-    assert said.note == ("Scores, not calibrated: its predictions are not kept. A class is named from 0.30 on.")
+    assert said.note == (
+        "Scores, not calibrated: its predictions are not kept. A class is named whose score over the whole clip is "
+        "0.30 or more."
+    )
     assert heardwords.say({"a": 0.1, "b": 0.2}, None).words.startswith("none of the 2 it knows, or not music")
 
 
