@@ -16,9 +16,12 @@ from core.usable import level_text
 READING = {
     "curves": "Thin lines are runs, the thick one is the median of a level, the band holds its middle half. A line "
     "that ends early stopped there.",
-    "cells": "One row per configuration, one column per seed. The letter names the state, the number how far it is.",
+    "cells": "One row per configuration, one column per seed. The letter names the state, the number how far it is; "
+    "where there is no room for one the colour says it.",
 }
 MOST_LINES, POINTS = 60, 75
+MOST_SHARES = 12
+"""Seeds side by side whose cells have room for a number."""
 SIGNS = {
     "done": "✓", "running": "▸", "queued": "·", "starting": "·", "failed": "✗", "diverged": "∞", "lost": "?",
     "stopped": "■", "paused": "‖", "cancelled": "–",
@@ -114,8 +117,9 @@ def cells_table(progress: pd.DataFrame, factors: list[str]) -> pd.DataFrame:
     table = pd.DataFrame({"row": named, "seed": progress["seed"].map(level_text).to_numpy(dtype=object)})
     table["state"] = progress["state"].astype(str).to_numpy(dtype=object)
     table["fraction"] = pd.to_numeric(progress["fraction"], errors="coerce").fillna(0.0).clip(0, 1).to_numpy()
+    has_room = progress["seed"].nunique() <= MOST_SHARES
     share = [
-        f" {round(100 * f)} %" if state in ("running", "paused") else ""
+        f" {round(100 * f)} %" if has_room and state in ("running", "paused") else ""
         for state, f in zip(table["state"], table["fraction"], strict=True)
     ]
     table["sign"] = [SIGNS.get(state, state[:1]) + more for state, more in zip(table["state"], share, strict=True)]

@@ -157,6 +157,8 @@ def test_cells_say_their_state_without_colour() -> None:
         table["sign"].tolist() == ["✓", "▸ 40 %", "✗", "o"] and table["row"].tolist() == ["lr 0.1"] * 2 + ["lr 1"] * 2
     )
     assert sweepcurves.cells_table(progress, [])["row"].tolist() == ["cell 0"] * 2 + ["cell 1"] * 2
+    many = pd.concat([progress.assign(seed=progress["seed"] + 2 * k) for k in range(7)])
+    assert set(sweepcurves.cells_table(many, ["lr"])["sign"]) == {"✓", "▸", "✗", "o"}  # no room for numbers
     assert "1 done, 1 running, 1 failed and 1 odd" in sweepcurves.cells_drawing(table, COLOURS).to_dict()["description"]
 
 
