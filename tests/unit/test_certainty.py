@@ -266,7 +266,8 @@ def test_a_calibrated_run_states_probabilities_and_on_what() -> None:
     p = float(sigmoid(0.5 * logit(np.array(0.99)) - 1))
     assert said.words == f"piano {p:.2f}" and said.named == ["pia"]
     assert said.probability is not None and said.probability["pia"] == pytest.approx(p)
-    assert "calibrated on 490 validation items of cues" in said.note and "over the whole clip is 0.40 or more" in said.note
+    assert "calibrated on 490 validation items of cues" in said.note
+    assert "over the whole clip is 0.40 or more" in said.note
     assert said.threshold_score == known.named_from_score
     sure = replace(known, scale=3.0, shift=5.0)
     assert heardwords.say(song(pia=0.9999), sure).words.startswith("piano 0.99")  # never 1.00
