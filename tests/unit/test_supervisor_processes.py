@@ -81,10 +81,14 @@ def test_a_run_on_the_processor_gives_way_and_one_on_a_gpu_does_not(
             os.killpg(run.pid, signal.SIGKILL)
 
 
-def test_a_session_that_is_gone_is_no_error() -> None:
+def test_a_session_that_is_gone_is_no_error_and_nobody_else_gives_way() -> None:
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
     with subprocess.Popen(["true"], start_new_session=True) as run:
         run.wait()
+        with pytest.raises(ProcessLookupError):
+            os.getpriority(os.PRIO_PGRP, run.pid)
         local.give_way(run.pid)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == ours
 
 
 @pytest.mark.slow
