@@ -112,6 +112,21 @@ def on_other_data(model: evaluation.Model) -> str:
     )
 
 
+def made_of(model: evaluation.Model) -> str:
+    """The other runs whose weights are in this one's, a sentence; "" where there are none."""
+    inputs = rundir.read_spec(rundir.find(model.run.partition("@")[0])).inputs.values()
+    seeds: dict[str, list[str]] = {}
+    for run in inputs:
+        try:
+            spec = rundir.read_spec(rundir.find(run))
+        except ValueError:  # in the trash or gone: the weights are here all the same
+            seeds[f"{run}, deleted since"] = []
+        else:
+            seeds.setdefault(f"{spec.trainer} on {spec.data}", []).append(str(spec.seed))
+    kinds = [f"{kind}, seed{'s' * (len(of) > 1)} {', '.join(of)}" if of else kind for kind, of in seeds.items()]
+    return f"Made of {len(inputs)} other run{'s' * (len(inputs) > 1)} ({'; '.join(kinds)})." if inputs else ""
+
+
 def _share(score: Mapping[str, float | None]) -> str:
     ends = score["low"], score["high"]
     inside = f" [{ends[0]:.2f}, {ends[1]:.2f}]" if None not in ends else ""

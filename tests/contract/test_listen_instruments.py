@@ -212,6 +212,27 @@ def test_how_it_fares_on_other_data_is_read_from_its_evaluations(cache: Path) ->
     )
 
 
+def test_a_run_that_was_made_of_others_says_so(filled: Path) -> None:
+    from core.store import memory_store
+
+    both = list(listening.choices(memory_store(), "instruments"))
+    model = listening.load(both[0])
+    assert heardwords.made_of(model) == ""
+    path = rundir.find(both[0]) / "spec.json"
+    spec = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(spec | {"inputs": {"first": both[1], "second": both[1], "third": "20260101-000000-gone"}})
+    )
+    data = rundir.read_spec(rundir.find(both[1])).data
+    words = f"Made of 3 other runs (instrunet on {data}, seeds 0, 0; 20260101-000000-gone, deleted since)."
+    assert heardwords.made_of(model) == words
+    path.write_text(json.dumps(spec | {"inputs": {"base": both[1]}}))
+    assert heardwords.made_of(model) == f"Made of 1 other run (instrunet on {data}, seed 0)."
+    assert f"Made of 1 other run (instrunet on {data}, seed 0). Scores, not calibrated" in told(
+        opened("pages/listen.py")
+    )
+
+
 # ---- what ships ----
 
 STARTER = paths.PROJECT / "starter"
