@@ -24,7 +24,7 @@ from core.executors import local
 from core.runner import save_evaluation
 from trainers import instrument_net
 
-SEEDS, PLACES = range(3), ("first", "second", "third")
+SEEDS, PLACES = range(5), ("first", "second", "third", "fourth", "fifth")
 
 
 # name → trainer, data, seed, knobs. No trainer that stores training rows (svr) may stand here for DEAM.
@@ -89,10 +89,10 @@ def ship(name: str, folder: Path) -> Path:
     shutil.copytree(folder / "evaluations", target / "evaluations")
     rundir.set_status(target, replace(status, host="", pid=0, pid_started=0.0))
     model = evaluation.load_model(folder)
-    (target / "card.md").write_text(cards.card(folder, dataset, model), encoding="utf-8")
     if model.task == "instruments":
         certainty.ship(model)  # what Listen would fit to the predictions, which stay behind
         _hear_recordings(model, target)
+    (target / "card.md").write_text(cards.card(target, dataset, model), encoding="utf-8")
     return target
 
 

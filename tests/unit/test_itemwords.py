@@ -72,6 +72,27 @@ def test_the_index_and_the_card_say_the_same(cache: Path) -> None:
     assert "Accuracy counts only items with exactly one label: 2 of 8 test items." in card
 
 
+def test_a_card_keeps_apart_what_was_scored_on_which_data(cache: Path) -> None:
+    folder = rundir.create(rundir.Spec("run", "ridge", {}, "cues", "instruments", "official", 0, "cpu"))
+    model = evaluation.Model("run", "ridge", "instruments", "cues", "lib164", 3.0, {}, "final")
+    test_only = {"test": report()["parts"]["test"]}
+    for data, split in (("cues", "official"), ("cues", "random:0"), ("/somewhere/band", "all")):
+        scored = report() | {"data": data, "split": split, "is_leaky": split == "random:0"}
+        scored |= {} if data == "cues" else {"parts": test_only}
+        rundir.write_json(folder / "evaluations" / f"{data.replace('/', '-')}-{split[:6]}.json", scored)
+    card = cards.card(folder, mixes()[0], model)
+    places = [line for line in card.splitlines() if line.startswith("**On ")]
+    assert places == [
+        "**On cues**, split `official`:",
+        "**On band**, which it did not learn from, split `all`:",
+        "**On cues**, split `random:0` (which leaks: items of one group lie on both sides of it):",
+    ]
+    own, band, _ = (part.partition("**Limits")[0] for part in card.split("**On ")[1:])
+    assert "| validation |" in own and "| validation |" not in band and band.count("| test | accuracy |") == 1
+    assert "Validation and test ask for different things" in own and "different things" not in band
+    assert "not from players" in card and "a model of listeners" not in card  # instruments are known, not judged
+
+
 @pytest.mark.parametrize(
     ("validation", "test", "tells"),
     [(1.0, 2.5, True), (2.0, 1.0, True), (1.0, 1.2, False), (None, 2.5, False), (1.0, None, False), (0.0, 0.0, False)],
