@@ -3,7 +3,7 @@
 Networks that learned the same from other seeds are wrong in different places, and the mean of their probabilities is
 wrong less often than one of them (Hansen & Salamon 1990, IEEE TPAMI 12(10), 993–1001; Lakshminarayanan, Pritzel &
 Blundell 2017, NeurIPS). Nothing is learned here: the members are kept as they are, and asked one after the other, so
-a committee of three takes three times as long to listen.
+a committee of five computes five times as much to listen.
 """
 
 from __future__ import annotations
