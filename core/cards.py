@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core import evaluation, itemwords, metrics, rundir
+from core import ancestors, evaluation, itemwords, metrics, rundir
 from core.datasets import Dataset
 
 LIMITS = {
@@ -60,15 +60,15 @@ def _reports(folder: Path, spec: rundir.Spec) -> list[dict[str, Any]]:
 
 def _scores(report: dict[str, Any], spec: rundir.Spec) -> list[str]:
     """The lines of one evaluation: which data, a table, and what must be known before its parts are compared."""
-    data, is_own = report["data"], evaluation.may_share_items(report["data"], spec.data)
-    about = "" if is_own else ", which it did not learn from"
-    leak = " (which leaks: items of one group lie on both sides of it)" if report["is_leaky"] else ""
+    data = report["data"]
+    about = "" if ancestors.may_know(spec.id, data) else ", which it did not learn from"
+    leak = " (which leaks: items of one group lie on both sides of it)" if report.get("is_leaky") else ""
     rows = [row for part, scores in report["parts"].items() for row in _rows(part, scores)]
     primary = metrics.primary(spec.task)
     rows.sort(key=lambda row: (row.split("|")[1], row.split("|")[2].strip() != primary, row))
     words = " ".join(itemwords.sentences(itemwords.of_report(report), spec.task))
     return [
-        f"**On {data.rpartition('/')[2]}**{about}, split `{report['split']}`{leak}:",
+        f"**On {evaluation.short_name(data)}**{about}, split `{report['split']}`{leak}:",
         "",
         "| part | score | value | 95 % interval | baseline | items |",
         "|---|---|---|---|---|---|",

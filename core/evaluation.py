@@ -127,6 +127,11 @@ def may_share_items(first: str, second: str) -> bool:
     return family[0] == family[1]
 
 
+def short_name(data: str) -> str:
+    """A data set's name for a sentence: of a folder somewhere, its last part."""
+    return data.rstrip("/").rpartition("/")[2]
+
+
 def refuse_leak(spec: rundir.Spec, trained: Dataset, dataset: Dataset, assignment: np.ndarray) -> None:
     """ValueError where the test part of `assignment` holds items or groups that `spec`'s run learned from.
 

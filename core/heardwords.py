@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from core import certainty, evaluation, rundir
+from core import ancestors, certainty, evaluation, rundir
 from core.datasets import INSTRUMENT_NAMES
 
 LEAST_SCORE = 0.3
@@ -96,13 +97,14 @@ def on_other_data(model: evaluation.Model) -> str:
     """How often the highest score of the run was right on data of another kind than it learned from, by the evaluations
     that are kept beside it; "" where there are none."""
     found = []
-    for path in sorted((rundir.find(model.run.partition("@")[0]) / "evaluations").glob("*.json")):
+    folder = rundir.find(model.run.partition("@")[0])
+    for path in sorted((folder / "evaluations").glob("*.json")):
         try:
             report = json.loads(path.read_text(encoding="utf-8"))
             part, name = report["parts"]["test"], str(report["data"])
             score = part["metrics"]["accuracy"]
-            if not evaluation.may_share_items(name, model.data):
-                found.append(f"{name.rpartition('/')[2]} {_share(score)} (n = {part['n_items']:,})")
+            if not ancestors.may_know(folder.name, name):
+                found.append(f"{evaluation.short_name(name)} {_share(score)} (n = {part['n_items']:,})")
         except (OSError, ValueError, TypeError, KeyError):  # damaged, or of another task
             continue
     if not found:
@@ -117,10 +119,11 @@ def made_of(model: evaluation.Model) -> str:
     inputs = rundir.read_spec(rundir.find(model.run.partition("@")[0])).inputs.values()
     seeds: dict[str, list[str]] = {}
     for run in inputs:
-        try:
-            spec = rundir.read_spec(rundir.find(run))
-        except ValueError:  # in the trash or gone: the weights are here all the same
-            seeds[f"{run}, deleted since"] = []
+        spec = None
+        with contextlib.suppress(ValueError):  # its weights are here all the same
+            spec = next(ancestors.of(run), None)
+        if spec is None:
+            seeds[f"{run}, which cannot be read any more"] = []
         else:
             seeds.setdefault(f"{spec.trainer} on {spec.data}", []).append(str(spec.seed))
     kinds = [f"{kind}, seed{'s' * (len(of) > 1)} {', '.join(of)}" if of else kind for kind, of in seeds.items()]

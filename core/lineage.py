@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from core import agreement, checkpoints, config, datasets, evaluation, paths, rundir
+from core import agreement, ancestors, checkpoints, config, datasets, evaluation, rundir
 from core.datasets import Dataset, splits
 
 
@@ -40,35 +39,10 @@ def refuse_leaks(inputs: dict[str, str], dataset: Dataset, assignment: np.ndarra
 
 def refuse_leak(run: str, dataset: Dataset, assignment: np.ndarray) -> None:
     """ValueError where this run (full id), or a run behind it, learned from the test part, or nobody can know."""
-    for spec in ancestors(run):
+    for spec in ancestors.of(run):
         if evaluation.may_share_items(spec.data, dataset.name):  # data it cannot have learned from need not be here
             evaluation.refuse_leak(spec, datasets.load(spec.data, spec.task), dataset, assignment)
         _refuse_known_songs(spec, dataset, assignment)
-
-
-def ancestors(run: str) -> Iterator[rundir.Spec]:
-    """The run itself, its inputs and the run it was branched from, and theirs, also where they are in the trash.
-
-    Raises ValueError where an input is gone for good. A parent may be: a branch has its data, its split and its inputs.
-    """
-    waiting: list[tuple[str, str]] = [(run, "")]
-    seen = set()
-    while waiting:
-        name, heir = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        places = (paths.runs() / name, paths.starter() / "runs" / name, paths.trash() / name)
-        folder = next((place for place in places if place.is_dir()), None)
-        if folder is None and heir:
-            raise ValueError(
-                f"Run {heir} stands on run {name}, which is gone for good: what that one learned from cannot be known, "
-                "so a score could be a leak."
-            )
-        if folder is not None:
-            spec = rundir.read_spec(folder)
-            yield spec
-            waiting += [(one, name) for one in spec.inputs.values()] + ([(spec.parent, "")] if spec.parent else [])
 
 
 def _refuse_known_songs(spec: rundir.Spec, dataset: Dataset, judged: np.ndarray) -> None:

@@ -87,7 +87,7 @@ def ship(name: str, folder: Path) -> Path:
     for file in ("spec.json", "events.jsonl", "checkpoints/final.safetensors", *kept):
         shutil.copy(folder / file, target / file)
     shutil.copytree(folder / "evaluations", target / "evaluations")
-    rundir.set_status(target, replace(status, host="", pid=0, pid_started=0.0))
+    rundir.set_status(target, replace(status, host="", pid=0, pid_started=0.0, process=""))
     model = evaluation.load_model(folder)
     if model.task == "instruments":
         certainty.ship(model)  # what Listen would fit to the predictions, which stay behind

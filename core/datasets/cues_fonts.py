@@ -31,7 +31,7 @@ FIRST_USE = (
 LICENCE = (
     "CC0 1.0 for the generated phrases; the sounds are those of the fonts: TimGM6mb (GPL 2 in Debian), and where "
     "installed FluidR3 GM and MuseScore General (MIT), the GM bank of csound (public domain), Merlin (with scamp, "
-    "GPL 3), or your own"
+    "GPL 3), Sonivox (with alphaTab, Apache 2.0), or your own"
 )
 CITATION = "Made by Earshot."
 VERSION = "1"

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -212,6 +213,11 @@ def test_how_it_fares_on_other_data_is_read_from_its_evaluations(cache: Path) ->
     )
 
 
+def irmas_report() -> dict[str, Any]:
+    score = {"value": 0.2, "low": None, "high": None}
+    return {"data": "irmas", "parts": {"test": {"n_items": 397, "metrics": {"accuracy": score}}}}
+
+
 def test_a_run_that_was_made_of_others_says_so(filled: Path) -> None:
     from core.store import memory_store
 
@@ -224,9 +230,19 @@ def test_a_run_that_was_made_of_others_says_so(filled: Path) -> None:
         json.dumps(spec | {"inputs": {"first": both[1], "second": both[1], "third": "20260101-000000-gone"}})
     )
     data = rundir.read_spec(rundir.find(both[1])).data
-    words = f"Made of 3 other runs (instrunet on {data}, seeds 0, 0; 20260101-000000-gone, deleted since)."
+    words = (
+        f"Made of 3 other runs (instrunet on {data}, seeds 0, 0; 20260101-000000-gone, which cannot be read any more)."
+    )
     assert heardwords.made_of(model) == words
+    rundir.write_json(rundir.find(both[0]) / "evaluations" / "irmas.json", irmas_report())
+    assert heardwords.on_other_data(model) == ""  # of one that is gone nobody knows what it learned from
     path.write_text(json.dumps(spec | {"inputs": {"base": both[1]}}))
+    assert "irmas 0.20 (n = 397)" in heardwords.on_other_data(model)
+    base = rundir.find(both[1]) / "spec.json"
+    kept = base.read_text()
+    base.write_text(json.dumps(json.loads(kept) | {"data": "irmas"}))
+    assert heardwords.on_other_data(model) == ""  # what it stands on learned from it
+    base.write_text(kept)
     assert heardwords.made_of(model) == f"Made of 1 other run (instrunet on {data}, seed 0)."
     assert f"Made of 1 other run (instrunet on {data}, seed 0). Scores, not calibrated" in told(
         opened("pages/listen.py")

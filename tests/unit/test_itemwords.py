@@ -89,6 +89,10 @@ def test_a_card_keeps_apart_what_was_scored_on_which_data(cache: Path) -> None:
     ]
     own, band, _ = (part.partition("**Limits")[0] for part in card.split("**On ")[1:])
     assert "| validation |" in own and "| validation |" not in band and band.count("| test | accuracy |") == 1
+    heir = replace(rundir.read_spec(folder), id="heir", data="cues-small", inputs={"base": "gone"})
+    stands_on_it = rundir.create(heir)
+    rundir.write_json(stands_on_it / "evaluations" / "band.json", report() | {"data": "folder:/some/band/"})
+    assert "**On band**, split `official`:" in cards.card(stands_on_it, mixes()[0], model)  # of one gone nobody knows
     assert "Validation and test ask for different things" in own and "different things" not in band
     assert "not from players" in card and "a model of listeners" not in card  # instruments are known, not judged
 

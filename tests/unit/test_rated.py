@@ -10,7 +10,7 @@ import pytest
 
 import trainers
 from commands import scores
-from core import audio, checkpoints, datajobs, datasets, lineage, ratings, rundir, runner, supervisor, trash
+from core import ancestors, audio, checkpoints, datajobs, datasets, lineage, ratings, rundir, runner, supervisor, trash
 from core.datasets import IRMAS_CLASSES, Missing, rated, splits
 from core.events import FitData, Inputs, Part
 
@@ -223,14 +223,14 @@ def test_a_run_whose_parent_is_gone_is_still_known(cache: Path) -> None:
     """A branch keeps data, split and inputs of its parent: nothing more was learned from."""
     spec = rundir.Spec("twig", "toy", {}, "toy", "emotion", "grouped:0", 0, "cpu", parent="gone")
     rundir.create(spec, "done")
-    assert [one.id for one in lineage.ancestors("twig")] == ["twig"]
+    assert [one.id for one in ancestors.of("twig")] == ["twig"]
 
 
 def test_a_name_that_only_begins_like_an_ancestor_is_none(cache: Path) -> None:
     heir("other")
     rundir.create(replace(learned(), id="other-copy"), "done")
     with pytest.raises(ValueError, match="stands on run other, which is gone"):
-        list(lineage.ancestors("heir"))
+        list(ancestors.of("heir"))
 
 
 def learned() -> rundir.Spec:
