@@ -34,8 +34,8 @@ def explained(mono: dict[str, Any], usual: dict[str, Any], chosen: dict[str, Any
     (f0, p0, r0), (f1_, p1, r1), (f2, p2, r2) = ([side["metrics"][name]["value"] for name in names] for side in sides)
     of_precision, of_recall = shares((p0, r0), (p1, r1))
     return (
-        f"At the usual threshold of 0.5 micro F1 is {_number(f1_)} on polyphonic items (n = {usual['n_items']}) and "
-        f"{_number(f0)} on validation clips (n = {mono['n_items']}): {_number(abs(f1_ - f0))} "
+        f"At the usual threshold of 0.5 micro F1 is {_number(f1_)} on polyphonic items (n = {usual['n_items']:,}) and "
+        f"{_number(f0)} on validation clips (n = {mono['n_items']:,}): {_number(abs(f1_ - f0))} "
         f"{'lower' if f1_ < f0 else 'higher'}. "
         f"Recall ({_number(r0)} → {_number(r1)}) accounts for {_signed(of_recall)}, "
         f"precision ({_number(p0)} → {_number(p1)}) for {_signed(of_precision)}. Of {usual['labels_per_item']:.1f} "

@@ -228,7 +228,9 @@ def _scores(index: Store, spec: rundir.Spec) -> None:
         column.metric(
             shared.plain(f"{row['part']} {name}"), f"{row['value']:.3f}", help=metrics.about(f"test/{name}").sentence
         )
-        column.caption(f"95 % interval {interval}, n = {row['n_items']} items" if interval else f"n = {row['n_items']}")
+        column.caption(
+            f"95 % interval {interval}, n = {row['n_items']:,} items" if interval else f"n = {row['n_items']:,}"
+        )
     if different := itemwords.unlike(itemwords.of_scores(of_own), spec.task):
         st.caption(f":material/info: {shared.plain(different)}")
 

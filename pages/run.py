@@ -97,7 +97,7 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
     shown = []
     for score in own.dropna(subset=["value"]).sort_values("part", ascending=False).to_dict("records"):
         ends = "" if pd.isna(score["low"]) else f"[{score['low']:.3f}, {score['high']:.3f}], "
-        about = shared.plain(f"{ends}n = {score['n_items']}")
+        about = shared.plain(f"{ends}n = {score['n_items']:,}")
         shown.append((f"{score['part']} {primary}", f"{score['value']:.3f}", about))
     took = runview.figures(index, spec.id)
     if "epochs" in took:
