@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ import typer
 from commands import Json, plain, teller
 
 app = typer.Typer(no_args_is_help=True)
+
+SHOWN = 10  # findings of a kind
 
 
 @app.command("list")
@@ -84,6 +87,7 @@ def check(
     task: Annotated[str | None, typer.Option(help="emotion, instruments …; its first task otherwise.")] = None,
     split: Annotated[str | None, typer.Option(help="The split that copies must not cross.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Check even where nothing has changed.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help=f"All findings of a kind, not the first {SHOWN}.")] = False,
     as_json: Json = False,
 ) -> None:
     """Look a data set over: missing, unreadable, silent, clipped, double or mislabelled. Exit 1: something serious."""
@@ -93,10 +97,18 @@ def check(
     if as_json:
         typer.echo(json.dumps(plain(report.as_dict())))
     else:
+        told = Counter[tuple[str, str]]()
         for finding in report.findings:
+            kind = finding.severity, finding.kind
+            told[kind] += 1
+            if told[kind] > SHOWN and not everything:
+                continue
             about = " + ".join(part for part in (finding.item, finding.other) if part) or name
             typer.echo(f"{finding.severity:8} {finding.kind:15} {about}: {finding.what} "
                        f"[{finding.evidence:g} {finding.unit}] {finding.remedy}")  # fmt: skip
+        for (severity, kind_of), n in told.items():
+            if n > SHOWN and not everything:
+                typer.echo(f"{severity:8} {kind_of:15} … and {n - SHOWN:,} more like this; --all lists them.")
         for sentence in report.not_checked:
             typer.echo(f"not checked: {sentence}")
         counts = report.as_dict()["counts"]

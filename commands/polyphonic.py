@@ -39,6 +39,8 @@ def polyphonic(
     _told(first)
     if second:
         typer.echo(f"\nF1 of {first['run']} (first) and {second['run']} (second); p from a paired bootstrap, Holm")
+        if apart := polyreports.taught(first, second):
+            typer.echo(apart)
         typer.echo(table.to_string(index=False, na_rep="—", float_format=_three) if table is not None else "")
 
 

@@ -58,12 +58,17 @@ def _models_to_listen(named: list[str]) -> tuple[list[Any], Any]:
 
 def _in_words(found: dict[str, Any]) -> str:
     """What is told of a clip, and by which runs: the song's values are those of the first of each task."""
+    from core import heardwords
+
     song, models = found["song"], found["models"]
     told_by = [*models["emotion"][:1], *([models["instruments"]] if models["instruments"] else [])]
     runs = [model["run"] for model in told_by]
     words = [f"{found['clip']}  {found['seconds']:.1f} s, heard by {' and '.join(runs)}"]
     if "valence" in song:
-        words.append(f"valence {song['valence']:.2f}, arousal {song['arousal']:.2f} (1–9)")
+        valence, arousal = ("—" if song[label] is None else f"{song[label]:.2f}" for label in ("valence", "arousal"))
+        words.append(f"valence {valence}, arousal {arousal} (1–9)")
     if "instruments_words" in song:
-        words += [f"instruments: {song['instruments_words']}", f"  {song['instruments_note']}"]
+        words += [f"instruments: {song['instruments_words']}"]
+        brief = heardwords.while_words(song["instruments_for_a_while"])
+        words += [f"  {text}" for text in (brief, song["instruments_note"]) if text]
     return "\n  ".join([*words, *found["warnings"]])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core import ancestors, evaluation, itemwords, metrics, rundir
-from core.datasets import Dataset
+from core.datasets import INSTRUMENT_NAMES, Dataset
 
 LIMITS = {
     ("cues", "emotion"): "Its labels come from a model of listeners and its sounds from a sound font: on recordings "
@@ -67,6 +67,7 @@ def _scores(report: dict[str, Any], spec: rundir.Spec) -> list[str]:
     primary = metrics.primary(spec.task)
     rows.sort(key=lambda row: (row.split("|")[1], row.split("|")[2].strip() != primary, row))
     words = " ".join(itemwords.sentences(itemwords.of_report(report), spec.task))
+    classes = [line for part, of_part in report["parts"].items() if (line := _classes(part, of_part))]
     return [
         f"**On {evaluation.short_name(data)}**{about}, split `{report['split']}`{leak}:",
         "",
@@ -74,8 +75,20 @@ def _scores(report: dict[str, Any], spec: rundir.Spec) -> list[str]:
         "|---|---|---|---|---|---|",
         *rows,
         "",
+        *(line for text in classes for line in (text, "")),
         *([words, ""] if words else []),
     ]
+
+
+def _classes(part: str, scores: dict[str, Any]) -> str:
+    """How many items of a part have each class, a sentence; "" where nobody counted."""
+    counted = {
+        name.removeprefix("recall_"): score["n_items"]
+        for name, score in scores["metrics"].items()
+        if name.startswith("recall_") and "n_items" in score
+    }
+    told = ", ".join(f"{INSTRUMENT_NAMES.get(label, label)} {n:,}" for label, n in counted.items())
+    return f"Items of each class in {part}: {told}." if told else ""
 
 
 def _rows(part: str, scores: dict[str, Any]) -> list[str]:

@@ -124,11 +124,12 @@ def problems_with(name: str, place: str) -> list[str]:
     if parts:
         absent = _absent(where, parts)
         if name in datasets.names():
-            needed = parts[: getattr(datasets.module(name), "NEEDED_PARTS", len(parts))]
-            is_enough = not _absent(where, needed)
+            absent = _absent(where, parts[: getattr(datasets.module(name), "NEEDED_PARTS", len(parts))])
+            is_enough = not absent
         else:  # it comes as several archives, and one of them is enough to say where it lies
             is_enough = len(absent) < len(parts)
-        return found if is_enough else found + [f"{where} holds {sentence}" for sentence in absent]
+        advice = _advice(name)
+        return found if is_enough else found + [f"{where} holds {sentence}{advice}" for sentence in absent]
     if is_own:
         what = "is made by the lab itself" if datasets.is_made_here(name) else "is a data set of the lab"
         return [*found, f"{name} {what} and takes no folder; choose another name."]
@@ -175,6 +176,16 @@ def _held(where: Path | None, parts: Sequence[tuple[str, int, str]]) -> list[dic
          "files": max((_count(place, pattern) for place in places), default=0)}
         for pattern, wanted, what in parts
     ]  # fmt: skip
+
+
+def _advice(name: str) -> str:
+    """What to do where a data set is not whole, to stand after what it lacks."""
+    if name not in datasets.names():
+        return f" Get the rest from {FACTS[name].homepage}."
+    module = datasets.module(name)
+    is_of_clips = getattr(module, "PARTS", ()) and "instruments" in module.TASKS
+    instead = " To use what is there as it is, list it in a CSV and take it as folder:PATH." if is_of_clips else ""
+    return f" Get the rest from {module.HOMEPAGE}.{instead}"
 
 
 def _count(where: Path, pattern: str) -> int:

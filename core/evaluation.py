@@ -173,10 +173,14 @@ def _score(dataset: Dataset, rows: Part, predicted: np.ndarray, train_targets: n
         scores[name] = {"value": value, "low": low, "high": high}
     labels = {}
     if dataset.task in metrics.CLASS_TASKS:
-        counts = metrics.per_item(dataset.task, rows.targets, predicted, rows.items)[0].sum(axis=1)
+        truth = metrics.per_item(dataset.task, rows.targets, predicted, rows.items)[0]
+        counts = truth.sum(axis=1)
         labels["labels_per_item"] = float(counts.mean())
         for name in set(OF_ONE_LABEL) & set(scores):
             scores[name]["n_items"] = int((counts == 1).sum())
+        for label, n in zip(dataset.labels, truth.sum(axis=0), strict=True):
+            if f"recall_{label}" in scores:
+                scores[f"recall_{label}"]["n_items"] = int(n)
     return {
         "n_items": len(set(rows.items)),
         "n_groups": len(set(rows.groups)),

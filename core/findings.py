@@ -59,6 +59,7 @@ class Report:
 
 LEFT_OUT = {
     "missing": ("missing", "serious", "Copy the file to where it is expected, or delete what names it."),
+    "short": ("missing", "serious", "Get the rest from where the data set is given."),
     "label": ("wrong label", "serious", "Correct it; until then the data set cannot be used."),
     "twice": ("listed twice", "serious", "Delete all rows of this file but one."),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,27 @@ def say(song: Mapping[str, float], known: certainty.Certainty | None, why: str =
     shown = numbers if probability is None else {label: min(p, SUREST) for label, p in probability.items()}
     words = _words(shown, threshold, has_pitch)
     return Said(words, note, scores, probability, threshold, threshold_score, has_pitch)
+
+
+def for_a_while(said: Said, labels: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    """The classes that windows reach the threshold with and the whole clip does not, each with its share of the windows
+    that can be heard; most first. `values` are scores [windows, classes], NaN where it is silent."""
+    heard = values[np.isfinite(values).all(axis=1)]
+    if said.threshold_score is None or not said.has_pitch or not len(heard):
+        return {}
+    shares = dict(zip(labels, (heard >= said.threshold_score).mean(axis=0).tolist(), strict=True))
+    brief = {label: share for label, share in shares.items() if share > 0 and label not in said.named}
+    return dict(sorted(brief.items(), key=lambda pair: -pair[1])[:MOST])
+
+
+def while_words(shares: Mapping[str, float]) -> str:
+    """What `for_a_while` found, a sentence; "" where that is nothing."""
+    told = [f"{INSTRUMENT_NAMES.get(label, label)} ({_percent(share)})" for label, share in shares.items()]
+    return f"Heard in some of its windows: {', '.join(told)}." if told else ""
+
+
+def _percent(share: float) -> str:
+    return "under 1 %" if share < 0.01 else f"{min(round(100 * share), 99)} %"
 
 
 def _words(numbers: Mapping[str, float], threshold: float, has_pitch: bool) -> str:

@@ -242,7 +242,9 @@ def report(clip: Clip | LongClip, emotion: list[Heard], instruments: Heard | Non
     song: dict[str, Any] = {label: _rounded(first.song[label]) for label in EMOTION_LABELS} if first else {}
     song["by_run"] = {heard.model.run: {k: _rounded(v) for k, v in heard.song.items()} for heard in emotion}
     if instruments:
-        song |= _told(heardwords.of(instruments.model, instruments.song, pitch.is_in(clip)))
+        said = heardwords.of(instruments.model, instruments.song, pitch.is_in(clip))
+        brief = heardwords.for_a_while(said, instruments.prediction.labels, instruments.prediction.values)
+        song |= _told(said) | {"instruments_for_a_while": {label: _rounded(share) for label, share in brief.items()}}
     return {
         "clip": clip.name,
         "seconds": round(clip.seconds, 3),

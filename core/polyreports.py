@@ -123,6 +123,14 @@ def _plain(value: Any) -> Any:
 # ---- two runs ----
 
 
+def taught(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """That two runs did not learn from the same clips, for beside their comparison; "" where they did."""
+    told = [f"{one['trained_on']}, split {one['split']}" for one in (first, second)]
+    if told[0] == told[1]:
+        return ""
+    return f"They did not learn from the same clips ({told[0]}; {told[1]}): a difference may come from that."
+
+
 def compare(first: dict[str, Any], second: dict[str, Any]) -> pd.DataFrame:
     """Two reports on the same items, class by class: label, n, first, second (F1), difference, low, high, p, p_holm.
 

@@ -88,10 +88,13 @@ def overall(scores: pd.DataFrame, primary: str) -> pd.DataFrame:
 
 
 def per_label(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per class or dimension (`label`), one column per metric, and the ends of its interval where it has one.
+    """One row per class or dimension (`label`), one column per metric, and the ends of its interval where it has one;
+    `n` is how many items have the class, where that was counted.
 
     `scores` are of one part of one data set and split.
     """
+    of_recall = scores["metric"].str.startswith("recall_")
+    is_counted = bool((scores.loc[of_recall, "n_items"] < scores["n_items"].max()).any())  # older versions did not
     rows: dict[str, dict[str, Any]] = {}
     for score in scores.to_dict("records"):
         found = _label_of(score["metric"])
@@ -100,9 +103,11 @@ def per_label(scores: pd.DataFrame) -> pd.DataFrame:
         metric, label = found
         row = rows.setdefault(label, {"label": label})
         row[metric] = score["value"]
+        if metric == "recall" and is_counted:
+            row["n"] = score["n_items"]
         if pd.notna(score["low"]):
             row[f"{metric} low"], row[f"{metric} high"] = score["low"], score["high"]
-    names = [c for metric in PER_LABEL for c in (metric, f"{metric} low", f"{metric} high")]
+    names = ["n"] + [c for metric in PER_LABEL for c in (metric, f"{metric} low", f"{metric} high")]
     columns = [name for name in names if any(name in row for row in rows.values())]
     return pd.DataFrame(list(rows.values()), columns=["label", *columns])
 

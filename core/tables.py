@@ -119,7 +119,12 @@ TABLES: dict[str, Table] = {
             Column("value", "DOUBLE", "see the Guide", "The score over all items."),
             Column("low", "DOUBLE", "as value", "Lower end of its 95 % interval: items drawn again, by group."),
             Column("high", "DOUBLE", "as value", "Upper end of the same."),
-            Column("n_items", "BIGINT", "items", "Items that count in it; in accuracy those with one label alone."),
+            Column(
+                "n_items",
+                "BIGINT",
+                "items",
+                "Items that count in it; in accuracy those with one label, in a class's recall its own.",
+            ),
             Column("labels_per_item", "DOUBLE", "labels", "Labels that an item has on average; empty without classes."),
         ),
     ),

@@ -118,11 +118,14 @@ def _widget(knob: Knob, key: str) -> Any:
         if knob.high - knob.low > 1000:
             return int(st.number_input(label, int(knob.low), int(knob.high), key=key, help=ends))
         return int(st.slider(label, int(knob.low), int(knob.high), key=key, help=ends))
-    if knob.default is not None and knob.default - knob.low < 0.02 * (knob.high - knob.low) and knob.high > 2:
+    decimals = math.ceil(-math.log10((knob.high - knob.low) / 100))
+    above = 0.0 if knob.default is None else knob.default - knob.low
+    if above < 0.02 * (knob.high - knob.low) and (knob.high > 2 or above > 0):
         # A slider whose useful values all lie in its first pixels is no slider.
-        return st.number_input(label, float(knob.low), float(knob.high), key=key, help=ends, format="%g")
-    step = 10.0 ** math.floor(math.log10((knob.high - knob.low) / 100))
-    return st.slider(label, float(knob.low), float(knob.high), step=step, key=key, help=ends)
+        step = 10.0 ** math.floor(math.log10(above)) if above else 10.0**-decimals
+        return st.number_input(label, float(knob.low), float(knob.high), step=step, key=key, help=ends, format="%g")
+    form = f"%.{max(decimals, 0)}f"
+    return st.slider(label, float(knob.low), float(knob.high), step=10.0**-decimals, key=key, help=ends, format=form)
 
 
 def _run_widget(knob: Knob, key: str, ends: str) -> str | None:

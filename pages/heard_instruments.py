@@ -62,6 +62,9 @@ def whole_clip(heard: list[listening.Heard], name: Callable[[str], str], has_pit
         said = heardwords.of(one.model, one.song, has_pitch)
         words = said.words[:1].upper() + said.words[1:]
         st.markdown(f"**Instruments** ({shared.plain(name(one.model.run))}): {shared.plain(words)}")
+        brief = heardwords.for_a_while(said, one.prediction.labels, one.prediction.values)
+        if brief:
+            st.markdown(shared.plain(heardwords.while_words(brief)))
         st.caption(shared.plain(" ".join(filter(None, (heardwords.made_of(one.model), said.note)))))
         if measured := heardwords.on_other_data(one.model):
             st.caption(shared.plain(measured))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -173,11 +174,16 @@ def _song_level(emotion: list[listening.Heard], instruments: list[listening.Hear
     for one in emotion:
         unit = "whole song" if one.window_s >= listening.LONG_WINDOW_S else f"mean of {one.window_s:g} s windows"
         name = shared.plain(_name(one.model.run))
-        rows.append(f"| {name} | {one.song['valence']:.2f} | {one.song['arousal']:.2f} | {unit} |")
+        rows.append(f"| {name} | {_value(one, 'valence')} | {_value(one, 'arousal')} | {unit} |")
     if rows:  # in words: a data frame would have the browser load a megabyte of scripts before the page rests
         head = "| run | valence (1–9) | arousal (1–9) | from |\n|:--|--:|--:|:--|"
         st.markdown("\n".join([head, *rows]))
     heard_instruments.whole_clip(instruments, _name, has_pitch)
+
+
+def _value(one: listening.Heard, label: str) -> str:
+    """A value for the whole clip; a dash where it is silent."""
+    return f"{one.song[label]:.2f}" if math.isfinite(one.song[label]) else "—"
 
 
 def _exports(report: dict[str, Any], emotion: list[listening.Heard], instruments: list[listening.Heard]) -> None:

@@ -61,13 +61,15 @@ def _queue() -> None:
     waiting = supervisor.waiting()
     if not waiting:
         return
-    st.markdown(f"**Queue** · {len(waiting)} waiting, one slot per device")
+    st.markdown(f"**Queue** · {len(waiting)} waiting; a device takes one at a time, of a sweep as many as it asks for")
     specs: dict[str, rundir.Spec] = {}
     for name in waiting[:SHOWN]:
         with contextlib.suppress(ValueError):  # damaged or just deleted: the supervisor takes it out
             specs[name] = rundir.read_spec(paths.runs() / name)
     names = [runnames.name_of(one.trainer, one.data, one.seed, one.sweep, one.config) for one in specs.values()]
-    told = dict(zip(specs, runnames.apart(names, [one.config for one in specs.values()]), strict=True))
+    told = dict(
+        zip(specs, runnames.apart(names, [one.config | {"split": one.split} for one in specs.values()]), strict=True)
+    )
     for place, name in enumerate(waiting[:SHOWN], 1):
         if name not in specs:
             continue

@@ -44,6 +44,8 @@ def against(index: Store, spec: rundir.Spec, report: dict[str, Any], data: str, 
     except ValueError as error:
         shared.failed(error)
         return
+    if apart := polyreports.taught(report, theirs):
+        st.caption(f":material/info: {shared.plain(apart)}")
     ends = spec.id, other
     drawing.draw(
         polycharts.difference_drawing, polycharts.difference_table(compared), *ends, palette.ROLES[shared.theme()]

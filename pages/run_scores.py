@@ -64,6 +64,8 @@ def _per_label(rows: pd.DataFrame, key: str) -> None:
     if rows.empty:
         return
     shown = pd.DataFrame({"class": [INSTRUMENT_NAMES.get(label, label) for label in rows["label"]]})
+    if "n" in rows:
+        shown["n"] = rows["n"]
     for metric in [name for name in runview.PER_LABEL if name in rows]:
         low, high = rows.get(f"{metric} low"), rows.get(f"{metric} high")
         cells = zip(

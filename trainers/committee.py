@@ -95,6 +95,8 @@ def _members(config: Config) -> list[evaluation.Model]:
     named = [run for run in (config.first, config.second, config.third, config.fourth, config.fifth) if run]
     if not config.first:
         raise ValueError("A committee is the mean of what runs say: name a finished run as first, and others.")
+    if len(named) == 1:
+        raise ValueError(f"A committee of one is that one: name another run beside {config.first}.")
     members = [evaluation.load_model(rundir.find(run)) for run in named]
     runs = [one.run for one in members]
     for run in runs:

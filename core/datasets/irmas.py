@@ -63,7 +63,7 @@ def survey(place: str, task: str | None = None) -> Survey:
     `place` is not looked at: IRMAS has one place.
     """
     found = scan(locate())
-    left_out = found.left_out + [(place, "missing", f"{sentence}.") for place, sentence in found.short]
+    left_out = found.left_out + [(place, "short", f"{sentence}.") for place, sentence in found.short]
     return Survey(found.folder, _dataset(found) if found.clips else None, left_out, found.unlabelled)
 
 

@@ -50,7 +50,7 @@ function drawStripKey(context, layout, theme, x, y, threshold) {
   if (threshold === null) return;
   context.fillStyle = theme.text;
   context.fillRect(x + 11 + clamp(threshold, 0, 1) * 40 - 1, y - 7, 2, 14);
-  const said = `heard: score ≥ ${threshold.toFixed(2)}`;
+  const said = threshold >= 1 ? "none is named" : `heard: score ≥ ${threshold.toFixed(2)}`;
   if (layout.right - end < 150) return;
   context.fillRect(end + 16, y + 3, 16, UNDERLINE);
   write(context, theme, said, end + 38, y);

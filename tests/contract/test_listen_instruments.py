@@ -145,6 +145,31 @@ def test_the_strip_has_the_models_order_its_threshold_and_gaps(cache: Path) -> N
     assert heard_instruments.strip(None) is None
 
 
+def test_what_is_heard_for_a_while_is_told_beside_the_words() -> None:
+    """By hand: of 10 windows that can be heard cello reaches 0.3 in all, flute in 2, piano in 1; voice in none."""
+    values = np.full((12, 4), 0.1)
+    values[:, 0], values[:2, 1], values[2, 2] = 0.9, 0.3, 0.8
+    values[10:] = np.nan
+    labels = ("cel", "flu", "pia", "voi")
+    song = dict(zip(labels, np.nanmean(values, axis=0), strict=True))
+    said = heardwords.say(song, None)
+    brief = heardwords.for_a_while(said, labels, values)
+    assert said.named == ["cel"] and brief == {"flu": 0.2, "pia": 0.1}
+    assert heardwords.while_words(brief) == "Heard in some of its windows: flute (20 %), piano (10 %)."
+    assert heardwords.while_words({"flu": 0.004, "pia": 0.999}).endswith("flute (under 1 %), piano (99 %).")
+    assert heardwords.while_words({}) == ""
+    assert heardwords.for_a_while(heardwords.say(song, None, has_pitch=False), labels, values) == {}
+    assert heardwords.for_a_while(said, labels, np.full((3, 4), np.nan)) == {}
+
+
+def test_silence_has_no_value_in_the_terminal(filled: Path, lab: Callable, tmp_path: Path) -> None:
+    made_runs.emotion()
+    (tmp_path / "silence.wav").write_bytes(audio.wav_bytes(np.zeros(4 * 8000), 8000))
+    found = lab("predict", str(tmp_path / "silence.wav"))
+    assert found.returncode == 0, found.stderr
+    assert "valence —, arousal — (1–9)" in found.stdout and "instruments: it is silent" in found.stdout
+
+
 def test_the_terminal_says_the_same(filled: Path, lab: Callable, tmp_path: Path) -> None:
     folder = next(iter(rundir.directories()))
     flat(folder, 0.15)

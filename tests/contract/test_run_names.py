@@ -49,6 +49,14 @@ def test_the_page_of_runs_lists_them_by_name(runs: list[str]) -> None:
     assert {link.query_string for link in told} == {f"run={run}" for run in runs}
 
 
+def test_what_learned_from_another_split_says_so() -> None:
+    rows = [row(trainer="toy", data="toy", state="done", split=split) for split in ("grouped:0", "random:0")]
+    told = [label.replace("\\", "") for label in runnames.in_a_list(rows)]
+    assert ["split grouped:0" in told[0], "split random:0" in told[1], "split" in told[0].replace("split g", "")] == [
+        True, True, False,
+    ]  # fmt: skip
+
+
 def test_runs_of_one_name_are_told_apart_by_what_differs() -> None:
     names = ["toy on toy, seed 0", "toy on toy, seed 0", "toy on toy, seed 1", "toy on toy, seed 0"]
     settings = [{"epochs": 9, "momentum": momentum, "slope": 1} for momentum in (0.9, 0.5, 0.1, 0.9)]

@@ -70,6 +70,7 @@ def test_who_may_not_sit_in_it_is_told_in_a_sentence() -> None:
     one = member("one", 0.1)
     for config, sentence in [
         (committee.Config(), "name a finished run as first"),
+        (committee.Config(one), "A committee of one is that one: name another run beside one"),
         (committee.Config(one, one), "Run one is named twice"),
         (committee.Config(member("drawn", 0.1, kind="logmel"), "drawn"), "Run drawn is named twice"),
         (committee.Config(one, member("long", 0.1, window_s=5.0)), "excerpts of 5 s, those of the first have 3 s"),
@@ -78,11 +79,15 @@ def test_who_may_not_sit_in_it_is_told_in_a_sentence() -> None:
     ]:
         with pytest.raises(ValueError, match=sentence):
             committee.check(config)
-    assert committee.Config(one).window_seconds == 3.0
+    assert committee.Config(one, member("two", 0.1)).window_seconds == 3.0
 
 
 def test_other_classes_are_refused() -> None:
     given = data()
     other = FitData(given.train, given.validation, given.task, ("cel", "flu", "voi"), given.unit, given.input, (), 3.0)
     with pytest.raises(ValueError, match="Run one knows other classes"):
-        list(committee.fit(other, committee.Config(member("one", 0.1)), generator=np.random.default_rng(0)))
+        list(
+            committee.fit(
+                other, committee.Config(member("one", 0.1), member("two", 0.1)), generator=np.random.default_rng(0)
+            )
+        )

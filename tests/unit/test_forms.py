@@ -49,6 +49,25 @@ def test_every_logarithmic_knob_has_steps(name: str) -> None:
             assert 2 <= len(steps) <= 3 * (math.log10(one.high) - math.log10(one.low)) + 6  # a slider one can aim at
 
 
+def test_a_number_is_shown_with_the_digits_that_its_steps_have() -> None:
+    """Two digits hid what a step of 0.001 had set, and no slider of a hundred steps reaches 1e-4 on a way to 0.1."""
+
+    def page() -> None:
+        from pages import forms
+        from trainers import instrunet
+
+        forms.knob_form("instrunet", instrunet.Config, instrunet.PRESETS, is_linked=False)
+
+    app = AppTest.from_function(page).run()
+    (decay,) = [one for one in app.number_input if one.label.startswith("Weight decay")]
+    assert (decay.value, decay.step, decay.proto.format) == (1e-4, 1e-4, "%g")
+    for one in app.slider:
+        if isinstance(one.value, float):
+            assert one.proto.format == f"%.{max(round(-math.log10(one.step)), 0)}f", one.label
+    (dropout,) = [one for one in app.slider if one.label.startswith("Block dropout")]
+    assert (dropout.step, dropout.proto.format) == (pytest.approx(0.001), "%.3f")
+
+
 def read_back(link: dict[str, str], trainer: str) -> Config:
     """What the form makes of an address: every knob on it through `config.read`."""
     given = {key.removeprefix(f"{trainer}."): text for key, text in link.items() if key.startswith(f"{trainer}.")}

@@ -285,6 +285,11 @@ def test_the_check_goes_on_where_loading_stops(small: Path) -> None:
         ("missing", "IRMAS-TestingData-Part2"), ("unreadable", "cel/[cel][cla]0002__1.wav"),
     }  # fmt: skip
     assert [one.item for one in report.findings if one.kind == "no label"] == ["Part2/unheard.wav"]
+    remedies = {one.item: one.remedy for one in report.findings if one.kind == "missing"}
+    assert (
+        remedies["IRMAS-TrainingData/org"].startswith("Get the rest")
+        and "Copy the file" in remedies["Part2/gone-1.wav"]
+    )
     assert report.recordings == 65 + 4 - 1 and report.split == "official"
 
 
@@ -294,7 +299,9 @@ def test_it_is_added_where_it_lies(small: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(irmas, "PARTS", (("IRMAS-TrainingData/*/*.wav", 66, "training excerpts"), *irmas.PARTS[1:]))
     missing = catalogue.card("irmas")
     assert missing.state == "missing" and [part["files"] for part in missing.parts] == [0, 0, 0, 0]
-    assert len(catalogue.problems_with("irmas", str(tmp_path))) == 4
+    (problem,) = catalogue.problems_with("irmas", str(tmp_path))  # the test parts need not be there
+    assert "holds 0 of 66 files of training excerpts" in problem and f"Get the rest from {irmas.HOMEPAGE}." in problem
+    assert "list it in a CSV and take it as folder:PATH" in problem
     card = catalogue.add("irmas", str(small))  # its test parts may come later
     assert card.state == "here" and card.tasks[0].items == 71 and card.tasks[0].default_split == "official"
     next((small / "IRMAS-TestingData-Part3" / "Part3").glob("*.wav")).unlink()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import cards, evaluation, itemwords, rundir
+from core import cards, evaluation, itemwords, rundir, runview
 from core.datasets import Dataset
 from core.events import Inputs, Prediction
 from core.itemwords import Items
@@ -52,6 +52,9 @@ def test_a_report_counts_labels_and_the_items_of_accuracy() -> None:
     assert (parts["test"]["n_items"], parts["test"]["metrics"]["accuracy"]["n_items"]) == (8, 2)
     assert parts["validation"]["metrics"]["accuracy"]["n_items"] == 4
     assert "n_items" not in parts["test"]["metrics"]["macro_f1"]
+    having = [parts["test"]["metrics"][f"recall_{label}"]["n_items"] for label in mixes()[0].labels[1:]]
+    assert having == mixes()[0].targets[12:, 1:].sum(axis=0).tolist() and sum(having) == 18
+    assert "recall_cel" not in parts["test"]["metrics"]  # of a class that no item has there is none
     assert itemwords.of_report(report()) == {"validation": Items(4, 4, 1.0), "test": Items(8, 2, 2.25)}
 
 
@@ -63,6 +66,10 @@ def test_the_index_and_the_card_say_the_same(cache: Path) -> None:
     assert itemwords.of_scores(index.scores(["run"])) == itemwords.of_report(report())
     n_items = index.scores(["run"]).query("part == 'test'").set_index("metric")["n_items"]
     assert (n_items["accuracy"], n_items["macro_f1"]) == (2, 8)
+    by_class = runview.per_label(index.scores(["run"]).query("part == 'test'")).set_index("label")["n"]
+    assert by_class.sum() == 18 and by_class["tru"] == 3
+    old = index.scores(["run"]).query("part == 'test'").assign(n_items=8)  # of a version that did not count
+    assert "n" not in runview.per_label(old)
     index.close()
     model = evaluation.Model("run", "ridge", "instruments", "cues", "lib164", 3.0, {}, "final")
     card = cards.card(folder, mixes()[0], model)
@@ -70,6 +77,7 @@ def test_the_index_and_the_card_say_the_same(cache: Path) -> None:
     assert row.endswith("| 2 |")
     assert "a validation item has 1.0 instruments on average, a test item 2.2" in card
     assert "Accuracy counts only items with exactly one label: 2 of 8 test items." in card
+    assert f"Items of each class in test: clarinet {by_class['cla']:.0f}, flute 1, acoustic" in card
 
 
 def test_a_card_keeps_apart_what_was_scored_on_which_data(cache: Path) -> None:

@@ -290,6 +290,9 @@ def test_two_runs_on_the_same_items(run: str, music: str, hear: Any) -> None:
     assert swapped.loc["cel", "low"] == pytest.approx(-table.loc["cel", "high"])
     with pytest.raises(ValueError, match="which are not the same"):
         polyreports.compare(good, bad | {"data_version": "another"})
+    assert polyreports.taught(good, good | {"run": "another"}) == ""
+    ends = good | {"trained_on": "irmas", "split": "grouped:0"}, good | {"trained_on": "irmas", "split": "random:0"}
+    assert polyreports.taught(*ends).startswith("They did not learn from the same clips (irmas, split grouped:0; irmas")
 
 
 # ---- sound that is made here ----
