@@ -119,7 +119,8 @@ HOW_TO_READ = {
     "curve": (
         "Curves of one run (Run)",
         "The thin raw line shows jumps that smoothing hides. The gap says by how much training is better than "
-        "validation: growing, it is over-fitting. Numbered lines are what happened then.",
+        "validation: growing, it is over-fitting; below zero, training was measured while dropout, mixing or noise "
+        "made it harder. Numbered lines are what happened then.",
     ),
 }
 """What a chart is called and how to read it, by the name of its drawing function."""

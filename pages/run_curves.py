@@ -19,7 +19,8 @@ MOST_MARKS_NAMED = 30
 HOW_TO_READ = (
     "Training is solid, validation dashed. The thin line is always the raw one; smoothing draws a running mean over "
     "what is measured. A validation loss that rises while the training loss falls is over-fitting; the gap shows by "
-    "how much training is better. Vertical lines are named below."
+    "how much training is better (below zero: it was measured while dropout, mixing or noise made it harder). Vertical "
+    "lines are named below."
 )
 
 
