@@ -164,7 +164,9 @@ def cells_drawing(
         y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=200)),
         tooltip=[alt.Tooltip("row:N"), alt.Tooltip("column:N"), *_numbers("share"), alt.Tooltip("n:Q")],
     )
-    colour = alt.Color("share:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), title="share of the row")
+    key = alt.Legend(orient="bottom")  # at the side it is cut off where the rows are few
+    scale = alt.Scale(scheme="viridis", domain=[0, 1])
+    colour = alt.Color("share:Q", scale=scale, title="share of the row", legend=key)
     # on viridis white is readable below a share of a half, black above
     ink = alt.condition("datum.share > 0.55", alt.value("#111111"), alt.value("#ffffff"))
     layers = [base.mark_rect().encode(color=colour)]
