@@ -87,16 +87,15 @@ def predict(model: dict[str, Any], inputs: Inputs, *, device: str = "cpu") -> Pr
 
 
 def check(config: Config) -> None:
-    """ValueError where a member is missing, is named twice, or is not of the others' kind."""
-    _members(config)
+    """ValueError where there is no second member, or one is missing, named twice, or not of the others' kind."""
+    if len(_members(config)) == 1:
+        raise ValueError(f"A committee of one is that one: name another run beside {config.first}.")
 
 
 def _members(config: Config) -> list[evaluation.Model]:
     named = [run for run in (config.first, config.second, config.third, config.fourth, config.fifth) if run]
     if not config.first:
         raise ValueError("A committee is the mean of what runs say: name a finished run as first, and others.")
-    if len(named) == 1:
-        raise ValueError(f"A committee of one is that one: name another run beside {config.first}.")
     members = [evaluation.load_model(rundir.find(run)) for run in named]
     runs = [one.run for one in members]
     for run in runs:
