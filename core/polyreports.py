@@ -54,17 +54,24 @@ def place(run: str) -> Path:
     return paths.cache() / "polyphonic" / folder.name if rundir.is_starter(folder) else folder / "polyphonic"
 
 
+def _places(run: str) -> list[Path]:
+    """Where reports of a run are read: where they are kept, then those that ship with it."""
+    return list(dict.fromkeys([place(run), listening.folder_of(run) / "polyphonic"]))
+
+
 def find(run: str, data: str, settings: Settings) -> dict[str, Any] | None:
     """The kept report of a run as it was made with these settings on this data set; None where there is none."""
     try:
-        return _read(place(run) / _name(run, datasets.settled(data), settings))
+        name = _name(run, datasets.settled(data), settings)
     except ValueError:  # no such data set any more
         return None
+    return next((report for folder in _places(run) if (report := _read(folder / name)) is not None), None)
 
 
 def reports(run: str) -> list[dict[str, Any]]:
     """All kept reports of a run, the newest first; damaged ones and those of another version are left out."""
-    found = [report for path in place(run).glob("*.json") if (report := _read(path)) is not None]
+    there = {path.name: path for folder in reversed(_places(run)) for path in folder.glob("*.json")}
+    found = [report for path in there.values() if (report := _read(path)) is not None]
     return sorted(found, key=lambda report: str(report["made_at"]), reverse=True)
 
 

@@ -18,7 +18,19 @@ from typing import Any
 import soundfile
 
 import trainers
-from core import audio, cards, certainty, datasets, evaluation, listening, paths, rundir, supervisor
+from core import (
+    audio,
+    cards,
+    certainty,
+    datasets,
+    evaluation,
+    listening,
+    paths,
+    polyphonic,
+    polyreports,
+    rundir,
+    supervisor,
+)
 from core.datasets import INSTRUMENT_NAMES, splits
 from core.executors import local
 from core.runner import save_evaluation
@@ -55,6 +67,9 @@ RECORDINGS = "folder:instruments"
 PINNED = {"instruments": ["starter-fonts-committee"]}
 """What Listen opens with until somebody pins another: validation scores on different data do not rank runs."""
 
+POLYPHONIC = ("fonts-committee",)
+"""Runs that ship with a report of what they hear in the mixes of their own data set, with the published windows."""
+
 KEPT_EPOCHS = {"cues-trees-0": (10, 40, 100)}
 """Moments that ship so that "listen to this epoch" can be tried at once: the weights of 10 rounds are 29 kB, of 100
 240 kB, and its curves move with the music."""
@@ -73,6 +88,8 @@ def make_run(name: str) -> Path:
     status = rundir.read_status(folder)
     if status.state != "done":
         raise RuntimeError(f"{name} ended {status.state}: {status.reason}")
+    if name in POLYPHONIC:
+        polyphonic.evaluate(spec.id, data, polyreports.Settings())
     return ship(name, folder)
 
 
@@ -86,7 +103,9 @@ def ship(name: str, folder: Path) -> Path:
     kept = [f"checkpoints/epoch-{epoch:04d}.safetensors" for epoch in KEPT_EPOCHS.get(name, ())]
     for file in ("spec.json", "events.jsonl", "checkpoints/final.safetensors", *kept):
         shutil.copy(folder / file, target / file)
-    shutil.copytree(folder / "evaluations", target / "evaluations")
+    for part in ("evaluations", "polyphonic"):
+        if (folder / part).exists():
+            shutil.copytree(folder / part, target / part)
     rundir.set_status(target, replace(status, host="", pid=0, pid_started=0.0, process=""))
     model = evaluation.load_model(folder)
     if model.task == "instruments":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import trainers
-from core import audio, checkpoints, evaluation, listening, paths, rundir
+from core import audio, checkpoints, evaluation, listening, paths, polyreports, rundir
 from starter import make
 
 SHIPPED = sorted((paths.PROJECT / "starter" / "runs").glob("*"))
@@ -35,6 +35,16 @@ def test_a_starter_run_is_whole_and_slim(folder: Path) -> None:
     assert model.input in listening.AUDIO_INPUTS
     assert "Licence of the data" in (folder / "card.md").read_text()
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 3_000_000
+
+
+@pytest.mark.parametrize("name", make.POLYPHONIC)
+def test_the_report_that_ships_is_of_the_weights_that_ship(name: str) -> None:
+    trainer, data, *_ = make.RUNS[name]
+    run = f"starter-{name}"
+    report = polyreports.find(run, data, polyreports.Settings())  # as the Polyphonic view opens
+    assert report is not None and (report["run"], report["trainer"], report["data"]) == (run, trainer, data)
+    assert report["stamp"] == evaluation.load_model(paths.PROJECT / "starter" / "runs" / run).stamp
+    assert report["polyphonic"]["n_items"] == 300 and "/" not in "".join(report["items"]["item"])
 
 
 @pytest.mark.parametrize("folder", OF_STUDIES, ids=lambda folder: folder.name)

@@ -272,6 +272,12 @@ def test_what_ships_stays_as_it_is(
     assert not (shipped / run / "polyphonic").exists()
     assert polyreports.find(run, music, SHORT) == report
     assert polyreports.place(run) == cache / "polyphonic" / run
+    (kept,) = (cache / "polyphonic" / run).iterdir()
+    (shipped / run / "polyphonic").mkdir()
+    kept.rename(shipped / run / "polyphonic" / kept.name)  # a report may ship with its run
+    assert polyreports.find(run, music, SHORT) == report and polyreports.reports(run) == [report]
+    newer = polyreports.write(report | {"made_at": "2030-01-01T00:00:00+00:00"})  # the one made here stands before it
+    assert polyreports.find(run, music, SHORT) == newer and polyreports.reports(run) == [newer]
 
 
 def test_two_runs_on_the_same_items(run: str, music: str, hear: Any) -> None:
