@@ -39,12 +39,13 @@ import sklearn  # noqa: E402
 import torch  # noqa: E402
 import torchaudio.functional as AF  # noqa: E402
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: E402
+from sklearn.metrics import f1_score, log_loss  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.svm import SVC  # noqa: E402
 
 import trainers  # noqa: E402
-from core import config, datasets, evaluation, lineage, paths, rundir  # noqa: E402
+from core import certainty, config, datasets, evaluation, lineage, paths, rundir, scored  # noqa: E402
 from core.datasets import IRMAS_CLASSES, Dataset, no_progress  # noqa: E402
 from core.events import Done, FitData, Inputs, Part  # noqa: E402
 from trainers import _waves, instrument_net  # noqa: E402
@@ -251,16 +252,41 @@ def network(epochs: int, made: Sounds, real: Sounds, rows: tuple[np.ndarray, np.
     raise AssertionError("the training ended without a model")
 
 
-def answers_of_run(run: str, real: Sounds, fold: str) -> np.ndarray:
-    """The class [n] that a finished run gives to each real clip; ValueError where it learned from the fold."""
+def scores_of_run(run: str, real: Sounds, folds: list[str]) -> np.ndarray:
+    """What a finished run says [n, classes] of each real clip; ValueError where it learned from one of the folds."""
     folder = rundir.find(run)
     clips = datasets.load(REAL, "instruments")
-    lineage.refuse_leak(folder.name, clips, np.where(np.asarray(clips.sources) == fold, "test", "train"))
+    lineage.refuse_leak(folder.name, clips, np.where(np.isin(np.asarray(clips.sources), folds), "test", "train"))
     model = evaluation.load_model(folder)
     if (model.input, model.window_s) != ("wave16k", 3.0):
         raise ValueError(f"{run} eats {model.window_s:g} s of {model.input}; here it would be given 3 s of wave16k.")
     asked = Inputs("wave16k", real.waves, np.full(len(real), 1.5))
-    return trainers.load(model.trainer).predict(model.model, asked).values.argmax(axis=1)
+    return trainers.load(model.trainer).predict(model.model, asked).values
+
+
+def calibrated(run: str, scores: np.ndarray, real: Sounds, fold: str) -> str:
+    """How well a run's scores [n, classes] are probabilities on a fold, and how well what they name is there: as they
+    are, calibrated on the run's own validation part, where what it said of that is kept, and on all other real clips.
+    """
+    truth, names = np.eye(len(IRMAS_CLASSES))[real.classes], np.arange(len(real)).astype(str)
+    one = scored.Scored(tuple(IRMAS_CLASSES), names, real.groups, truth, scores)
+    is_it = real.sources == fold
+    others = scored.Scored(
+        one.labels, one.items[~is_it], one.groups[~is_it], one.truth[~is_it], one.scores[~is_it]
+    )  # fmt: skip
+    known = {"real clips of other sources": certainty.fitted_to(others, run, REAL, "all", is_own=False)}
+    try:
+        known["its own validation part"] = certainty.fitted(evaluation.load_model(rundir.find(run)))
+    except ValueError as error:
+        print(f"{run} calibrated on its own validation part: left out, {error}")
+    told = [f"as it is, log loss {log_loss(truth[is_it].ravel(), scores[is_it].ravel()):.3f} per label"]
+    for what, how in known.items():
+        p = how.probability(scores[is_it])
+        loss, named = log_loss(truth[is_it].ravel(), p.ravel()), p >= how.named_from
+        told.append(
+            f"on {what} {loss:.3f} (micro F1 of what is named {f1_score(truth[is_it], named, average='micro'):.3f})"
+        )
+    return f"{fold:20} calibrated   {run:24} {'; '.join(told)}"
 
 
 def answers_of(recipe: str, kind: str, made: Sounds, real: Sounds, tables: Tables, seed: int) -> Answers:
@@ -324,8 +350,10 @@ def main() -> None:
         groups = len(set(real.groups[real.sources == fold]))
         print(f"{fold}: {counts.sum()} clips of {groups} groups ({held}); voice and trumpet untested")
     for run in chosen.runs or ():
+        scores = scores_of_run(run, real, chosen.folds)
         for fold in chosen.folds:
-            print(line(run, "as stored", fold, [answers_of_run(run, real, fold)], real, "not chosen"), flush=True)
+            print(line(run, "as stored", fold, [scores.argmax(axis=1)], real, "not chosen"))
+            print(calibrated(run, scores, real, fold), flush=True)
     if chosen.runs:
         return
     made = generated(chosen.data, chosen.takes)

@@ -1,4 +1,5 @@
-"""How sure a run's scores are: what turns them into probabilities, fitted once on the run's own validation part.
+"""How sure a run's scores are: what turns them into probabilities, fitted once on the run's own validation part, or,
+for what ships to hear recordings, on recordings that it did not learn from.
 
 A score of .9 need not come true nine times in ten: a network that learned its training part by heart is too sure, one
 that learned from smoothed labels not sure enough. Here p = σ(scale · logit(score) + shift), one scale and one shift for
@@ -38,9 +39,10 @@ FOLDS = 5
 class Certainty:
     """What makes probabilities of a run's scores, and how it was found.
 
-    `named_from` is the probability from which a class is named: where micro F1 on the validation items is best.
-    `loss_before` and `loss_after` (nats per label) are mean log losses of scores and probabilities, each group's from
-    a fit to the other groups; None where there are too few groups.
+    `named_from` is the probability from which a class is named: where micro F1 on the items is best. `is_own` says
+    whether the items are the run's validation part; else they are of other data, which it did not learn from, and
+    `data` and `split` are those of the items. `loss_before` and `loss_after` (nats per label) are mean log losses of
+    scores and probabilities, each group's from a fit to the other groups; None where there are too few groups.
     """
 
     run: str
@@ -53,6 +55,7 @@ class Certainty:
     n_groups: int
     loss_before: float | None
     loss_after: float | None
+    is_own: bool = True
     version: int = VERSION
 
     def probability(self, scores: np.ndarray | float) -> np.ndarray:
@@ -97,15 +100,18 @@ def fitted(model: evaluation.Model) -> Certainty:
     n_there = int((one.truth > 0).sum())
     if len(one) < FEWEST_ITEMS or n_there < FEWEST_PRESENT or n_there > one.truth.size - FEWEST_PRESENT:
         raise ValueError(f"its validation part has only {len(one)} items with {n_there} labels")
+    return fitted_to(one, spec.id, spec.data, spec.split, is_own=True)
+
+
+def fitted_to(one: scored.Scored, run: str, data: str, split: str, *, is_own: bool) -> Certainty:
+    """Fit to what `run` says of these items, which are of that data and split, its validation part or not."""
     scale, shift = fit(one.truth, one.scores)
     probabilities = _sigmoid(scale * _logit(one.scores) + shift)
     best = classmetrics.threshold_f1(one.truth, probabilities)
     before, after = held_out_losses(one)
     named_from = float(np.clip(best, LOWEST, HIGHEST))
     n_groups = len(set(one.groups))
-    return Certainty(
-        spec.id, spec.data, spec.split, scale, shift, named_from, len(one), n_groups, before, after
-    )  # fmt: skip
+    return Certainty(run, data, split, scale, shift, named_from, len(one), n_groups, before, after, is_own)
 
 
 def fit(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
@@ -159,9 +165,13 @@ def shipped() -> Path:
     return paths.starter() / "calibrations"
 
 
-def ship(model: evaluation.Model) -> Path:
-    """Fit, and put the result where it ships, in place of those of other weights of this run."""
-    made = fitted(model)
+def ship(model: evaluation.Model, heard: scored.Scored | None = None, data: str = "") -> Path:
+    """Fit, and put the result where it ships, in place of those of other weights of this run.
+
+    `heard` is what the run says of all items of `data`, from which it did not learn; without it the run's own
+    validation part is what is fitted to.
+    """
+    made = fitted(model) if heard is None else fitted_to(heard, model.run, data, "all", is_own=False)
     for path in shipped().glob("*.json"):
         before = _read(path)
         if before is None or before.run == model.run:

@@ -29,11 +29,13 @@ from core import (
     polyphonic,
     polyreports,
     rundir,
+    scored,
     supervisor,
 )
 from core.datasets import INSTRUMENT_NAMES, splits
 from core.executors import local
 from core.runner import save_evaluation
+from core.scored import Scored
 from trainers import instrument_net
 
 SEEDS, PLACES = range(5), ("first", "second", "third", "fourth", "fifth")
@@ -109,23 +111,30 @@ def ship(name: str, folder: Path) -> Path:
     rundir.set_status(target, replace(status, host="", pid=0, pid_started=0.0, process=""))
     model = evaluation.load_model(folder)
     if model.task == "instruments":
-        certainty.ship(model)  # what Listen would fit to the predictions, which stay behind
-        _hear_recordings(model, target)
+        heard = _hear_recordings(model, target)
+        if heard is not None and spec.data == "cues-fonts":  # made to hear recordings
+            certainty.ship(model, heard, RECORDINGS)
+        else:
+            certainty.ship(model)  # what Listen would fit to the predictions, which stay behind
     (target / "card.md").write_text(cards.card(target, dataset, model), encoding="utf-8")
     return target
 
 
-def _hear_recordings(model: evaluation.Model, target: Path) -> None:
-    """Score an instrument run on real recordings, where they are on this machine."""
+def _hear_recordings(model: evaluation.Model, target: Path) -> Scored | None:
+    """Score an instrument run on real recordings, where they are on this machine; returns what it says of each."""
     try:
         recordings = datasets.load(RECORDINGS, "instruments")
     except datasets.Missing:
-        return
+        return None
     everything = splits.assign(recordings, "all")
-    found, _ = evaluation.evaluate(
+    found, predictions = evaluation.evaluate(
         trainers.load(model.trainer), model, recordings, everything, parts=("test",), progress=datasets.no_progress
     )
     save_evaluation(target, found | {"split": "all", "run": model.run, "is_leaky": False})
+    with tempfile.TemporaryDirectory() as place:
+        kept = Path(place) / "predictions.parquet"
+        predictions.to_parquet(kept, index=False)
+        return scored.read(kept, "test")
 
 
 def make_clips() -> None:

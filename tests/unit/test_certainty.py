@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import certainty, checkpoints, evaluation, heardwords, rundir, scored
+from core import certainty, checkpoints, evaluation, heardwords, paths, rundir, scored
 from core.datasets import IRMAS_CLASSES
 
 RNG = np.random.default_rng(3)
@@ -140,6 +140,27 @@ def test_a_run_is_calibrated_once_and_then_read(cache: Path) -> None:
     assert certainty.of(model) == (first, "")
     (path,) = certainty.kept().iterdir()
     assert path.name == f"{model.stamp}.json" and json.loads(path.read_text()) == asdict(first)
+
+
+def test_what_ships_may_be_calibrated_on_recordings(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sure of its own validation part (scale 2), less of what it never learned from (0.5): that is what counts."""
+    model = run_with(*planted(2.0, 0.0, n=300))
+    monkeypatch.setattr(paths, "starter", lambda: tmp_path)
+    own = certainty.Certainty(**json.loads(certainty.ship(model).read_text()))
+    assert own.is_own and own.scale == pytest.approx(2.0, abs=0.3)
+    truth, scores = planted(0.5, -0.5, n=1000)
+    names = np.arange(1000).astype(str)
+    heard = scored.Scored(IRMAS_CLASSES, names, names, truth, scores)
+    path = certainty.ship(model, heard, "folder:instruments")
+    assert list(certainty.shipped().iterdir()) == [path]  # in place of the one before
+    known, why = certainty.of(model)
+    assert known is not None and why == "" and not known.is_own
+    assert (known.data, known.n_items, known.n_groups) == ("folder:instruments", 1000, 1000)
+    assert (known.scale, known.shift) == pytest.approx((0.5, -0.5), abs=0.1)
+    note = heardwords.say(song(pia=0.9), known).note
+    assert "calibrated on 1,000 clips of folder:instruments, from which it did not learn: true of sounds like those" in note
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"scale": 1}', "version", "scale"])
