@@ -73,7 +73,8 @@ def _state(found: Reading, newest: dict[str, Summary]) -> None:
             st.badge("running", color="blue", icon=":material/progress_activity:")
         elif not len(found.runs):
             st.badge("never run", color="gray", icon=":material/hourglass_empty:")
-        here = f"{there} of {found.wanted()} runs are here{variant}"
+        of_all = f", {len(found.files)} stages in all" if len(found.files) > 1 else ""
+        here = f"{there} of {found.wanted()} runs are here{variant}{of_all}"
         st.caption(shared.plain(f"{n_claims} published claim{'s' * (n_claims != 1)} · {here}"))
         if len(found.runs):
             study_claims.tally(results, is_run=True)

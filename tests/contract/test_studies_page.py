@@ -262,7 +262,7 @@ def test_real_runs_of_a_quick_study(app: Any, folder: Path, monkeypatch: pytest.
     toy = datasets.load("toy", "emotion")
     names = [made_runs.finished("toy", toy, {"epochs": 3, "learning_rate": rate}, 0).name for rate in (0.05, 0.1)]
     page = app()
-    assert "2 of 8 runs are here" in words(page) and "1 reproduced" in words(page)
+    assert "2 of 8 runs are here, 2 stages in all" in words(page) and "1 reproduced" in words(page)
     page = app(study="toy_study", variant="quick")
     assert "1 reproduced" in words(page) and "1 not reproduced" in words(page)
     table = page.dataframe[0].value
