@@ -18,11 +18,15 @@ class that is one group (all of tonejs) is resampled by clip: such an interval s
 `--network` adds instrument_net, its preset for sources it never heard, for that many epochs (12 take a quarter of an
 hour of one core for each training), and the committee of the seeds (the trainer `committee`); `--training` and
 `--network-only` leave the rest out.
+
+`--runs` asks stored runs that learned from no clip here: of the first 3 s, and of the whole clip as Listen hears it.
+Runs ship without their answers to the validation part; `python -m starter.make NAME` makes a run with them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -45,8 +49,18 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.svm import SVC  # noqa: E402
 
 import trainers  # noqa: E402
-from core import certainty, config, datasets, evaluation, lineage, paths, rundir, scored  # noqa: E402
-from core.datasets import IRMAS_CLASSES, Dataset, no_progress  # noqa: E402
+from core import (  # noqa: E402
+    certainty,
+    config,
+    datasets,
+    evaluation,
+    lineage,
+    listening,
+    paths,
+    rundir,
+    scored,
+)
+from core.datasets import IRMAS_CLASSES, Dataset, no_progress, splits  # noqa: E402
 from core.events import Done, FitData, Inputs, Part  # noqa: E402
 from trainers import _waves, instrument_net  # noqa: E402
 
@@ -252,11 +266,11 @@ def network(epochs: int, made: Sounds, real: Sounds, rows: tuple[np.ndarray, np.
     raise AssertionError("the training ended without a model")
 
 
-def scores_of_run(run: str, real: Sounds, folds: list[str]) -> np.ndarray:
-    """What a finished run says [n, classes] of each real clip; ValueError where it learned from one of the folds."""
+def scores_of_run(run: str, real: Sounds) -> np.ndarray:
+    """What a finished run says [n, classes] of each real clip; ValueError where it learned from one of them."""
     folder = rundir.find(run)
     clips = datasets.load(REAL, "instruments")
-    lineage.refuse_leak(folder.name, clips, np.where(np.isin(np.asarray(clips.sources), folds), "test", "train"))
+    lineage.refuse_leak(folder.name, clips, splits.assign(clips, "all"))
     model = evaluation.load_model(folder)
     if (model.input, model.window_s) != ("wave16k", 3.0):
         raise ValueError(f"{run} eats {model.window_s:g} s of {model.input}; here it would be given 3 s of wave16k.")
@@ -265,28 +279,22 @@ def scores_of_run(run: str, real: Sounds, folds: list[str]) -> np.ndarray:
 
 
 def calibrated(run: str, scores: np.ndarray, real: Sounds, fold: str) -> str:
-    """How well a run's scores [n, classes] are probabilities on a fold, and how well what they name is there: as they
-    are, calibrated on the run's own validation part, where what it said of that is kept, and on all other real clips.
-    """
-    truth, names = np.eye(len(IRMAS_CLASSES))[real.classes], np.arange(len(real)).astype(str)
-    one = scored.Scored(tuple(IRMAS_CLASSES), names, real.groups, truth, scores)
-    is_it = real.sources == fold
-    others = scored.Scored(
-        one.labels, one.items[~is_it], one.groups[~is_it], one.truth[~is_it], one.scores[~is_it]
-    )  # fmt: skip
-    known = {"real clips of other sources": certainty.fitted_to(others, run, REAL, "all", is_own=False)}
-    try:
-        known["its own validation part"] = certainty.fitted(evaluation.load_model(rundir.find(run)))
-    except ValueError as error:
-        print(f"{run} calibrated on its own validation part: left out, {error}")
-    told = [f"as it is, log loss {log_loss(truth[is_it].ravel(), scores[is_it].ravel()):.3f} per label"]
-    for what, how in known.items():
-        p = how.probability(scores[is_it])
-        loss, named = log_loss(truth[is_it].ravel(), p.ravel()), p >= how.named_from
+    """Log loss (nats per label) on a fold of what a run says [n, classes] of whole clips, micro F1 of what it names:
+    calibrated on all other sources, as what ships is, and on the run's validation part, where its answers are kept."""
+    truth, names, is_it = np.eye(len(IRMAS_CLASSES))[real.classes], np.arange(len(real)), real.sources == fold
+    others = scored.of_rows(tuple(IRMAS_CLASSES), names[~is_it], real.sources[~is_it], truth[~is_it], scores[~is_it])
+    known = [certainty.fitted_to(others, run, REAL, "all", "other sources")]
+    with contextlib.suppress(ValueError):
+        known.append(certainty.fitted(evaluation.load_model(rundir.find(run))))
+    told = []
+    for one in known:
+        p = one.probability(scores[is_it])
+        loss, named = log_loss(truth[is_it].ravel(), p.ravel()), p >= one.named_from
+        f1 = f1_score(truth[is_it], named, average="micro")
         told.append(
-            f"on {what} {loss:.3f} (micro F1 of what is named {f1_score(truth[is_it], named, average='micro'):.3f})"
+            f"by {one.items or 'its validation part'} (× {one.scale:.2f} {one.shift:+.2f}) {loss:.3f}, {f1:.3f}"
         )
-    return f"{fold:20} calibrated   {run:24} {'; '.join(told)}"
+    return f"{fold:20} whole clip   log loss per label, micro F1 of what is named: {'; '.join(told)}"
 
 
 def answers_of(recipe: str, kind: str, made: Sounds, real: Sounds, tables: Tables, seed: int) -> Answers:
@@ -335,7 +343,7 @@ def main() -> None:
     parser.add_argument("--network", type=int, default=0, metavar="EPOCHS")
     parser.add_argument("--network-only", action="store_true")
     parser.add_argument("--runs", nargs="+", metavar="RUN", help="ask these (3 s of wave16k), train nothing")
-    parser.add_argument("--folds", nargs="+", default=list(FOLDS), choices=FOLDS, help="of the network alone")
+    parser.add_argument("--folds", nargs="+", default=list(FOLDS), choices=FOLDS, help="of the network and of --runs")
     parser.add_argument("--training", nargs="+", default=list(TRAINING), choices=TRAINING)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -350,10 +358,12 @@ def main() -> None:
         groups = len(set(real.groups[real.sources == fold]))
         print(f"{fold}: {counts.sum()} clips of {groups} groups ({held}); voice and trumpet untested")
     for run in chosen.runs or ():
-        scores = scores_of_run(run, real, chosen.folds)
+        scores = scores_of_run(run, real)
+        whole = listening.songs(listening.load(run), datasets.load(REAL, "instruments"))
         for fold in chosen.folds:
-            print(line(run, "as stored", fold, [scores.argmax(axis=1)], real, "not chosen"))
-            print(calibrated(run, scores, real, fold), flush=True)
+            print(line(run, "first 3 s", fold, [scores.argmax(axis=1)], real, "not chosen"))
+            print(line(run, "whole clip", fold, [whole.argmax(axis=1)], real, "not chosen"))
+            print(calibrated(run, whole, real, fold), flush=True)
     if chosen.runs:
         return
     made = generated(chosen.data, chosen.takes)

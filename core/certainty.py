@@ -1,5 +1,6 @@
 """How sure a run's scores are: what turns them into probabilities, fitted once on the run's own validation part, or,
-for what ships to hear recordings, on recordings that it did not learn from.
+for what ships to hear recordings, on recordings that it did not learn from. Where no fit is truer of groups that it did
+not see than the scores are, they are the probabilities.
 
 A score of .9 need not come true nine times in ten: a network that learned its training part by heart is too sure, one
 that learned from smoothed labels not sure enough. Here p = σ(scale · logit(score) + shift), one scale and one shift for
@@ -21,7 +22,7 @@ import numpy as np
 
 from core import classmetrics, evaluation, paths, rundir, scored
 
-VERSION = 1
+VERSION = 2
 """Raised where the numbers would come out otherwise: what was kept before is fitted again."""
 
 FEWEST_ITEMS, FEWEST_PRESENT = 20, 10
@@ -32,17 +33,18 @@ LOWEST, HIGHEST = 0.3, 0.5
 half (Lipton, Elkan & Naryanaswamy 2014); without the lower end a model that knows nothing would name every class."""
 
 EDGE = 1e-6  # scores nearer to 0 or 1 count as that near
-FOLDS = 5
+FOLDS, FEWEST_GROUPS = 5, 3
 
 
 @dataclass(frozen=True)
 class Certainty:
     """What makes probabilities of a run's scores, and how it was found.
 
-    `named_from` is the probability from which a class is named: where micro F1 on the items is best. `is_own` says
-    whether the items are the run's validation part; else they are of other data, which it did not learn from, and
-    `data` and `split` are those of the items. `loss_before` and `loss_after` (nats per label) are mean log losses of
-    scores and probabilities, each group's from a fit to the other groups; None where there are too few groups.
+    `named_from` is the probability from which a class is named: where micro F1 on the items is best. `loss_before` and
+    `loss_after` (nats per label) are mean log losses of scores and of a fit, each group's from a fit to the other
+    groups; None where there are too few groups. Where the fit does not lose less, it is not used: scale 1, shift 0.
+    `items` says in words what was fitted to; empty where it is the run's validation part. Else `data` and `split` are
+    those of the items.
     """
 
     run: str
@@ -55,8 +57,13 @@ class Certainty:
     n_groups: int
     loss_before: float | None
     loss_after: float | None
-    is_own: bool = True
+    items: str = ""
     version: int = VERSION
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether probabilities are anything else than the scores."""
+        return (self.scale, self.shift) != (1.0, 0.0)
 
     def probability(self, scores: np.ndarray | float) -> np.ndarray:
         """Probabilities of scores of any shape; NaN stays NaN."""
@@ -97,21 +104,24 @@ def fitted(model: evaluation.Model) -> Certainty:
     with contextlib.suppress(FileNotFoundError):
         if (folder / "checkpoints" / "final.safetensors").stat().st_mtime_ns > path.stat().st_mtime_ns:
             raise ValueError("its stored predictions are older than its weights")
+    return fitted_to(one, spec.id, spec.data, spec.split)
+
+
+def fitted_to(one: scored.Scored, run: str, data: str, split: str, items: str = "") -> Certainty:
+    """Fit to what `run` says of these items of that data and split; `items` are words for them, empty where they are
+    the run's validation part. ValueError, the end of a sentence, where they are too few."""
     n_there = int((one.truth > 0).sum())
     if len(one) < FEWEST_ITEMS or n_there < FEWEST_PRESENT or n_there > one.truth.size - FEWEST_PRESENT:
-        raise ValueError(f"its validation part has only {len(one)} items with {n_there} labels")
-    return fitted_to(one, spec.id, spec.data, spec.split, is_own=True)
-
-
-def fitted_to(one: scored.Scored, run: str, data: str, split: str, *, is_own: bool) -> Certainty:
-    """Fit to what `run` says of these items, which are of that data and split, its validation part or not."""
+        what = "what it was asked about" if items else "its validation part"
+        raise ValueError(f"{what} has only {len(one)} items with {n_there} labels")
     scale, shift = fit(one.truth, one.scores)
-    probabilities = _sigmoid(scale * _logit(one.scores) + shift)
-    best = classmetrics.threshold_f1(one.truth, probabilities)
     before, after = held_out_losses(one)
+    if before is not None and after is not None and after >= before:
+        scale, shift = 1.0, 0.0
+    best = classmetrics.threshold_f1(one.truth, _sigmoid(scale * _logit(one.scores) + shift))
     named_from = float(np.clip(best, LOWEST, HIGHEST))
     n_groups = len(set(one.groups))
-    return Certainty(run, data, split, scale, shift, named_from, len(one), n_groups, before, after, is_own)
+    return Certainty(run, data, split, scale, shift, named_from, len(one), n_groups, before, after, items)
 
 
 def fit(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
@@ -145,10 +155,10 @@ def fit(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 def held_out_losses(one: scored.Scored) -> tuple[float | None, float | None]:
     """Mean log loss of the scores as they are and of probabilities, nats per label; a group's come from the others."""
     names, which = np.unique(one.groups, return_inverse=True)
-    if len(names) < FOLDS:
+    if len(names) < FEWEST_GROUPS:
         return None, None
     fold, logits = which % FOLDS, np.zeros_like(one.scores)
-    for number in range(FOLDS):
+    for number in range(min(FOLDS, len(names))):
         scale, shift = fit(one.truth[fold != number], one.scores[fold != number])
         logits[fold == number] = scale * _logit(one.scores[fold == number]) + shift
     is_there = (one.truth > 0).astype(float)
@@ -165,18 +175,15 @@ def shipped() -> Path:
     return paths.starter() / "calibrations"
 
 
-def ship(model: evaluation.Model, heard: scored.Scored | None = None, data: str = "") -> Path:
-    """Fit, and put the result where it ships, in place of those of other weights of this run.
-
-    `heard` is what the run says of all items of `data`, from which it did not learn; without it the run's own
-    validation part is what is fitted to.
-    """
-    made = fitted(model) if heard is None else fitted_to(heard, model.run, data, "all", is_own=False)
+def ship(model: evaluation.Model, known: Certainty | None = None) -> Path:
+    """Put what is known, or else a fit to the run's validation part, where it ships, in place of that of other weights
+    of this run."""
+    known = known or fitted(model)
     for path in shipped().glob("*.json"):
         before = _read(path)
         if before is None or before.run == model.run:
             path.unlink()
-    return _write(shipped(), model, made)
+    return _write(shipped(), model, known)
 
 
 def _read(path: Path) -> Certainty | None:

@@ -66,15 +66,13 @@ def say(song: Mapping[str, float], known: certainty.Certainty | None, why: str =
     else:
         probability = dict(zip(scores, map(float, known.probability(np.array(list(scores.values())))), strict=True))
         numbers, threshold, threshold_score = probability, known.named_from, known.named_from_score
-        those = (
-            f"{known.n_items:,} validation items of {known.data}"
-            if known.is_own
-            else f"{known.n_items:,} clips of {evaluation.short_name(known.data)}, from which it did not learn"
+        those = f"{known.n_items:,} {known.items or f'validation items of {known.data}'}"
+        how = (
+            f"Probabilities, calibrated on {those}: true of sounds like those, a guess for others."
+            if known.is_fitted
+            else f"Its scores are told as probabilities: on {those} no calibration was truer. A guess for other sounds."
         )
-        note = (
-            f"Probabilities, calibrated on {those}: true of sounds like those, a guess for others. A class is named "
-            f"whose probability over the whole clip is {threshold:.2f} or more."
-        )
+        note = f"{how} A class is named whose probability over the whole clip is {threshold:.2f} or more."
     shown = numbers if probability is None else {label: min(p, SUREST) for label, p in probability.items()}
     words = _words(shown, threshold, has_pitch)
     return Said(words, note, scores, probability, threshold, threshold_score, has_pitch)

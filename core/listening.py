@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import checkpoints, evaluation, heardwords, metrics, paths, pitch, rundir, threads, windows
+from core import audio, checkpoints, evaluation, heardwords, metrics, paths, pitch, rundir, threads, windows
 from core.audio import Clip
 from core.config import fingerprint
-from core.datasets import EMOTION_LABELS, IRMAS_CLASSES
+from core.datasets import EMOTION_LABELS, IRMAS_CLASSES, Dataset
 from core.events import Prediction
 from core.longclip import LongClip
 from core.runner import load_trainer
@@ -93,6 +93,14 @@ def listen(
     prediction = _predict(clip, model, windows.grid(clip.seconds, hop_s), used, tell)
     _write(_place(clip, model, used, hop_s), prediction)
     return Heard(model, used, prediction, clip.seconds)
+
+
+def songs(model: evaluation.Model, dataset: Dataset) -> np.ndarray:
+    """What `model` says about each whole item of a data set of sound, as Listen tells it: [items, labels]."""
+    if dataset.audio is None:
+        raise ValueError(f"{dataset.name} has no sound to listen to.")
+    heard = [listen(audio.decode(dataset.audio(number)), model).song for number in range(len(dataset.items))]
+    return np.array([list(song.values()) for song in heard])
 
 
 def heard_before(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core import aggregation, datasets, disk, listening, multilabel, paths, rundir, thresholds
+from core import aggregation, datasets, disk, evaluation, listening, multilabel, paths, rundir, thresholds
 from core.config import fingerprint
 
 VERSION = 1
@@ -54,25 +54,20 @@ def place(run: str) -> Path:
     return paths.cache() / "polyphonic" / folder.name if rundir.is_starter(folder) else folder / "polyphonic"
 
 
-def _places(run: str) -> list[Path]:
-    """Where reports of a run are read: where they are kept, then those that ship with it."""
-    return list(dict.fromkeys([place(run), listening.folder_of(run) / "polyphonic"]))
-
-
 def find(run: str, data: str, settings: Settings) -> dict[str, Any] | None:
-    """The kept report of a run as it was made with these settings on this data set; None where there is none."""
+    """The kept report of a run as it was made with these settings on this data set, or the one that ships with the
+    run; None where there is none."""
+    folder = listening.folder_of(run)
     try:
         name = _name(run, datasets.settled(data), settings)
     except ValueError:  # no such data set any more
         return None
-    return next((report for folder in _places(run) if (report := _read(folder / name)) is not None), None)
-
-
-def reports(run: str) -> list[dict[str, Any]]:
-    """All kept reports of a run, the newest first; damaged ones and those of another version are left out."""
-    there = {path.name: path for folder in reversed(_places(run)) for path in folder.glob("*.json")}
-    found = [report for path in there.values() if (report := _read(path)) is not None]
-    return sorted(found, key=lambda report: str(report["made_at"]), reverse=True)
+    report = _read(place(run) / name)
+    if not rundir.is_starter(folder):
+        return report
+    if report is not None and report.get("stamp") == evaluation.load_model(folder).stamp:
+        return report
+    return _read(folder / "polyphonic" / name)  # what is kept in the cache was of weights that shipped before
 
 
 def _name(run: str, data: str, settings: Settings) -> str:

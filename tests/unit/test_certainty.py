@@ -142,25 +142,54 @@ def test_a_run_is_calibrated_once_and_then_read(cache: Path) -> None:
     assert path.name == f"{model.stamp}.json" and json.loads(path.read_text()) == asdict(first)
 
 
+def asked(truth: np.ndarray, scores: np.ndarray, n_groups: int) -> scored.Scored:
+    """Items of so many groups in turn."""
+    names = np.arange(len(truth))
+    return scored.Scored(IRMAS_CLASSES, names.astype(str), (names % n_groups).astype(str), truth, scores)
+
+
 def test_what_ships_may_be_calibrated_on_recordings(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sure of its own validation part (scale 2), less of what it never learned from (0.5): that is what counts."""
+    """Not sure enough of its own validation part (scale 2), too sure of what it never learned from (0.5)."""
     model = run_with(*planted(2.0, 0.0, n=300))
     monkeypatch.setattr(paths, "starter", lambda: tmp_path)
     own = certainty.Certainty(**json.loads(certainty.ship(model).read_text()))
-    assert own.is_own and own.scale == pytest.approx(2.0, abs=0.3)
-    truth, scores = planted(0.5, -0.5, n=1000)
-    names = np.arange(1000).astype(str)
-    heard = scored.Scored(IRMAS_CLASSES, names, names, truth, scores)
-    path = certainty.ship(model, heard, "folder:instruments")
+    assert own.items == "" and own.scale == pytest.approx(2.0, abs=0.3)
+    heard = asked(*planted(0.5, -0.5, n=1000), n_groups=4)
+    words = "recordings from which it did not learn"
+    path = certainty.ship(model, certainty.fitted_to(heard, model.run, "folder:recordings", "all", words))
     assert list(certainty.shipped().iterdir()) == [path]  # in place of the one before
     known, why = certainty.of(model)
-    assert known is not None and why == "" and not known.is_own
-    assert (known.data, known.n_items, known.n_groups) == ("folder:instruments", 1000, 1000)
+    assert known is not None and why == "" and known.is_fitted
+    assert (known.data, known.n_items, known.n_groups) == ("folder:recordings", 1000, 4)
     assert (known.scale, known.shift) == pytest.approx((0.5, -0.5), abs=0.1)
     note = heardwords.say(song(pia=0.9), known).note
-    assert "calibrated on 1,000 clips of folder:instruments, from which it did not learn: true of sounds" in note
+    assert f"calibrated on 1,000 {words}: true of sounds like those, a guess for others." in note
+
+
+def test_scores_that_no_fit_makes_truer_stay_as_they_are() -> None:
+    """Each of four sources is off its own way, and together they are right: what is learned of three misleads about
+    the fourth, and less is lost by the scores as they are."""
+    parts = [planted(scale, shift, n=250) for scale, shift in ((0.6, -0.8), (1.6, 0.8), (0.7, 0.7), (1.3, -0.7))]
+    truth, scores = (np.stack([part[of] for part in parts], axis=1).reshape(1000, 11) for of in (0, 1))
+    one = asked(truth, scores, n_groups=4)
+    before, after = certainty.held_out_losses(one)
+    assert before is not None and after is not None and after > before
+    known = certainty.fitted_to(one, "r", "d", "all")
+    assert (known.scale, known.shift, known.is_fitted) == (1.0, 0.0, False) and certainty.fit(truth, scores) != (1, 0)
+    assert known.probability(np.array([0.1, 0.5, 0.9])) == pytest.approx([0.1, 0.5, 0.9])
+    assert known.named_from_score == pytest.approx(known.named_from)
+    said = heardwords.say(song(pia=0.9), known)
+    assert said.words.startswith("piano 0.90")
+    assert "Its scores are told as probabilities: on 1,000 validation items of d no calibration was truer." in said.note
+
+
+def test_too_little_is_refused_whatever_it_is_of() -> None:
+    truth, scores = planted(0.5, -0.5, n=12)
+    with pytest.raises(ValueError, match="what it was asked about has only 12 items"):
+        certainty.fitted_to(asked(truth, scores, 4), "r", "d", "all", "recordings")
+    assert certainty.held_out_losses(asked(*planted(1, 0, n=30), n_groups=2)) == (None, None)
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"scale": 1}', "version", "scale"])
