@@ -1,7 +1,8 @@
 """Train and write what ships: `python -m starter.make [NAME …]` (all where none is named).
 
 Each run is an ordinary run, made in the cache and then copied without what must not or need not ship: predictions
-(they hold DEAM's ratings), all checkpoints but a few of one run, and the name of the machine it ran on.
+(they hold DEAM's ratings), all checkpoints but a few of one run, and the name of the machine it ran on. DEAM and the
+recordings must be in `EARSHOT_DATA`, the six sound fonts of `cues-fonts` in `EARSHOT_FONTS`.
 """
 
 from __future__ import annotations
