@@ -216,6 +216,16 @@ def test_the_leaderboard_shows_the_baseline_and_the_ceiling(filled: Path) -> Non
     assert table.value.loc[table.value["configuration"].str.startswith("baseline"), "#"].item() == ""
 
 
+def test_every_choice_of_a_board_is_taken(filled: Path) -> None:
+    app = opened("pages/leaderboard.py")
+    boards = app.selectbox[0].options
+    assert len(boards) >= 3
+    for name in [*boards, *reversed(boards)]:
+        app = app.selectbox[0].select(name).run()
+        assert app.selectbox[0].value == name
+        assert app.query_params["data"] == name.split(" · ")[1].replace("\\", "") or "folder:" in name
+
+
 # ---- Train ----
 
 
