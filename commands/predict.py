@@ -14,7 +14,8 @@ from commands import Json
 def predict(
     clips: list[Path],
     run: Annotated[
-        list[str] | None, typer.Option(help="Run to predict with (repeatable); best on its board else.")
+        list[str] | None,
+        typer.Option(help="Run to predict with (repeatable); else the run put on Listen, or the best of its board."),
     ] = None,
     window: Annotated[float | None, typer.Option(help="Window in s; the length each model learned from else.")] = None,
     hop: Annotated[float, typer.Option(help="A prediction every … s.")] = 0.5,
@@ -29,7 +30,7 @@ def predict(
         try:
             clip = library.opened(path)
             heard = [listening.listen(clip, model, window_s=window, hop_s=hop) for model in emotion]
-            scores = listening.listen(clip, instruments, window_s=window, hop_s=hop) if instruments else None
+            scores = [listening.listen(clip, model, window_s=window, hop_s=hop) for model in instruments]
         except (ValueError, OSError) as error:
             bad += 1
             typer.echo(" ".join(str(error).split()), err=True)
@@ -40,7 +41,7 @@ def predict(
         raise typer.Exit(2)
 
 
-def _models_to_listen(named: list[str]) -> tuple[list[Any], Any]:
+def _models_to_listen(named: list[str]) -> tuple[list[Any], list[Any]]:
     from core import listening
     from core.store import memory_store
 
@@ -53,22 +54,23 @@ def _models_to_listen(named: list[str]) -> tuple[list[Any], Any]:
     if not models:
         raise ValueError("No stored run can listen yet; train one: python lab.py train ridge --data cues-small")
     emotion = [model for model in models if model.task == "emotion"]
-    return emotion, next((model for model in models if model.task == "instruments"), None)
+    return emotion, [model for model in models if model.task == "instruments"]
 
 
 def _in_words(found: dict[str, Any]) -> str:
-    """What is told of a clip, and by which runs: the song's values are those of the first of each task."""
+    """What is told of a clip by each run."""
     from core import heardwords
 
-    song, models = found["song"], found["models"]
-    told_by = [*models["emotion"][:1], *([models["instruments"]] if models["instruments"] else [])]
-    runs = [model["run"] for model in told_by]
-    words = [f"{found['clip']}  {found['seconds']:.1f} s, heard by {' and '.join(runs)}"]
-    if "valence" in song:
-        valence, arousal = ("—" if song[label] is None else f"{song[label]:.2f}" for label in ("valence", "arousal"))
-        words.append(f"valence {valence}, arousal {arousal} (1–9)")
-    if "instruments_words" in song:
-        words += [f"instruments: {song['instruments_words']}"]
-        brief = heardwords.while_words(song["instruments_for_a_while"])
-        words += [f"  {text}" for text in (brief, song["instruments_note"]) if text]
+    song = found["song"]
+    words = [f"{found['clip']}  {found['seconds']:.1f} s"]
+    for run, values in song["by_run"].items():
+        valence, arousal = (
+            "—" if values[label] is None else f"{values[label]:.2f}" for label in ("valence", "arousal")
+        )
+        words.append(f"valence {valence}, arousal {arousal} (1–9), heard by {run}")
+    for run, told in song.get("instruments_by_run", {}).items():
+        words.append(f"instruments: {told['instruments_words']}, heard by {run}")
+        brief = heardwords.while_words(told["instruments_for_a_while"], bool(told["instruments_named"]))
+        trust = [told["instruments_note"], told["instruments_measured"]] if told["instruments_note"] else []
+        words += [f"  {text}" for text in (brief, *trust) if text]
     return "\n  ".join([*words, *found["warnings"]])

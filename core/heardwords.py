@@ -27,7 +27,7 @@ class Said:
     that none does; `note` says what the numbers are. `scores` has every class in the model's order, `probability` too
     where the scores are calibrated. `threshold` is in the unit of the words, `threshold_score` the same as a score
     (None where no score reaches it). Where nothing in the clip has a pitch (`has_pitch`), no class is named, whatever
-    its number.
+    its score, and there is no probability; of silence there is no note either.
     """
 
     words: str
@@ -70,9 +70,15 @@ def say(song: Mapping[str, float], known: certainty.Certainty | None, why: str =
         how = (
             f"Probabilities, calibrated on {those}: true of sounds like those, a guess for others."
             if known.is_fitted
-            else f"Its scores are told as probabilities: on {those} no calibration was truer. A guess for other sounds."
+            else f"Probabilities: on {those} its scores came true about as often as they say, and no calibration made "
+            "them truer; of other sounds they are a guess."
         )
         note = f"{how} A class is named whose probability over the whole clip is {threshold:.2f} or more."
+    if not has_pitch:
+        numbers, probability = scores, None
+        note = "All that it knows have a pitch: whatever it scores here, no instrument is named."
+    if not np.isfinite(list(scores.values())).all():
+        note = ""
     shown = numbers if probability is None else {label: min(p, SUREST) for label, p in probability.items()}
     words = _words(shown, threshold, has_pitch)
     return Said(words, note, scores, probability, threshold, threshold_score, has_pitch)
@@ -86,13 +92,19 @@ def for_a_while(said: Said, labels: Sequence[str], values: np.ndarray) -> dict[s
         return {}
     shares = dict(zip(labels, (heard >= said.threshold_score).mean(axis=0).tolist(), strict=True))
     brief = {label: share for label, share in shares.items() if share > 0 and label not in said.named}
-    return dict(sorted(brief.items(), key=lambda pair: -pair[1])[:MOST])
+    return dict(sorted(brief.items(), key=lambda pair: -pair[1]))
 
 
-def while_words(shares: Mapping[str, float]) -> str:
-    """What `for_a_while` found, a sentence; "" where that is nothing."""
+def while_words(shares: Mapping[str, float], is_any_named: bool = True) -> str:
+    """What `for_a_while` found, a sentence, beside words that name a class or none; "" where that is nothing."""
     told = [f"{INSTRUMENT_NAMES.get(label, label)} ({_percent(share)})" for label, share in shares.items()]
-    return f"Heard in some of its windows: {', '.join(told)}." if told else ""
+    if not told:
+        return ""
+    more = f", and {len(told) - MOST} more" if len(told) > MOST else ""
+    head = (
+        "Heard in some of its windows" if is_any_named else "That is of the whole clip; in some of its windows it hears"
+    )
+    return f"{head}: {', '.join(told[:MOST])}{more}."
 
 
 def _percent(share: float) -> str:
@@ -108,8 +120,9 @@ def _words(numbers: Mapping[str, float], threshold: float, has_pitch: bool) -> s
         more = sum(number >= threshold for number in numbers.values()) - len(named)
         return ", ".join(named) + (f", and {more} more" if more else "")
     count = "eleven" if len(numbers) == len(INSTRUMENT_NAMES) else f"{len(numbers)} it knows"
-    why = "" if has_pitch else ": nothing in it has a pitch"
-    return f"none of the {count}, or not music{why} (highest: {_one(*best[0])})"
+    if not has_pitch:
+        return f"none of the {count}, or not music: nothing in it has a pitch"
+    return f"none of the {count}, or not music (highest: {_one(*best[0])})"
 
 
 def _one(label: str, number: float) -> str:
@@ -120,7 +133,10 @@ def on_other_data(model: evaluation.Model) -> str:
     """How often the highest score of the run was right on data of another kind than it learned from, by the evaluations
     that are kept beside it; "" where there are none."""
     found = []
-    folder = rundir.find(model.run.partition("@")[0])
+    try:
+        folder = rundir.find(model.run.partition("@")[0])
+    except ValueError:  # deleted since it was heard
+        return ""
     for path in sorted((folder / "evaluations").glob("*.json")):
         try:
             report = json.loads(path.read_text(encoding="utf-8"))

@@ -211,7 +211,7 @@ def _predict(
     values = of_different[place]
     if is_silent.any():
         values = np.where(is_silent[:, None], np.nan, values)
-        warnings.append("Where it is silent there is no prediction.")
+        warnings.append(f"Where it is silent (below {SILENT_BELOW_DB:.0f} dBFS) there is no prediction.")
     if clip.seconds < window_s:
         known = f"{model.data}: {model.trainer}"
         text = f"{known} learned from {window_s:g} s at a time; a clip of {clip.seconds:.1f} s is less than it expects."
@@ -239,20 +239,19 @@ def _rms_db(mono: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
     return 10 * np.log10((energy[end] - energy[first]) / np.maximum(end - first, 1) + 1e-20)
 
 
-def report(clip: Clip | LongClip, emotion: list[Heard], instruments: Heard | None) -> dict[str, Any]:
-    """One JSON object for a clip. The first of `emotion` gives the curves; all of them give a song-level value."""
-    first = emotion[0] if emotion else None
-    any_heard = first or instruments
+def report(clip: Clip | LongClip, emotion: Sequence[Heard], instruments: Sequence[Heard]) -> dict[str, Any]:
+    """One JSON object for a clip. The first of each task gives the curves, all of them what is said of the song."""
+    first, strip = (next(iter(heard), None) for heard in (emotion, instruments))
+    any_heard = first or strip
     times_s = any_heard.prediction.times_s if any_heard else np.zeros(0)
     warnings = list(clip.warnings)
-    for heard in [*emotion, *([instruments] if instruments else [])]:
+    for heard in [*emotion, *instruments]:
         warnings += [text for text in heard.prediction.warnings if text not in warnings]
     song: dict[str, Any] = {label: _rounded(first.song[label]) for label in EMOTION_LABELS} if first else {}
     song["by_run"] = {heard.model.run: {k: _rounded(v) for k, v in heard.song.items()} for heard in emotion}
     if instruments:
-        said = heardwords.of(instruments.model, instruments.song, pitch.is_in(clip))
-        brief = heardwords.for_a_while(said, instruments.prediction.labels, instruments.prediction.values)
-        song |= _told(said) | {"instruments_for_a_while": {label: _rounded(share) for label, share in brief.items()}}
+        told = {heard.model.run: _told(heard, pitch.is_in(clip)) for heard in instruments}
+        song |= next(iter(told.values())) | {"instruments_by_run": told}
     return {
         "clip": clip.name,
         "seconds": round(clip.seconds, 3),
@@ -262,27 +261,32 @@ def report(clip: Clip | LongClip, emotion: list[Heard], instruments: Heard | Non
         "valence": _column(first, "valence"),
         "arousal": _column(first, "arousal"),
         "instruments": {
-            "labels": list(instruments.prediction.labels if instruments else IRMAS_CLASSES),
-            "scores": [[_rounded(s) for s in row] for row in instruments.prediction.values] if instruments else [],
+            "labels": list(strip.prediction.labels if strip else IRMAS_CLASSES),
+            "scores": [[_rounded(s) for s in row] for row in strip.prediction.values] if strip else [],
         },
         "song": song,
         "models": {
             "emotion": [heard.about() for heard in emotion],
-            "instruments": instruments.about() if instruments else None,
+            "instruments": strip.about() if strip else None,
         },
         "warnings": warnings,
     }
 
 
-def _told(said: heardwords.Said) -> dict[str, Any]:
+def _told(heard: Heard, has_pitch: bool) -> dict[str, Any]:
     """What is said of the instruments of a whole clip, as JSON; `instruments_probability` is null where unknown."""
+    said = heardwords.of(heard.model, heard.song, has_pitch)
+    brief = heardwords.for_a_while(said, heard.prediction.labels, heard.prediction.values)
     probability = said.probability
     return {
         "instruments": {label: _rounded(score) for label, score in said.scores.items()},
         "instruments_probability": probability and {label: _rounded(p) for label, p in probability.items()},
         "instruments_threshold": _rounded(said.threshold),
+        "instruments_named": said.named,
         "instruments_words": said.words,
         "instruments_note": said.note,
+        "instruments_measured": heardwords.on_other_data(heard.model),
+        "instruments_for_a_while": {label: _rounded(share) for label, share in brief.items()},
     }
 
 
@@ -365,6 +369,16 @@ def _pins(folder: Path) -> dict[str, list[str]]:
         return found
     except (FileNotFoundError, ValueError):
         return {}
+
+
+def own_pins(task: str) -> list[str]:
+    """The runs of a task that the user put on Listen, newest first."""
+    return _pins(paths.cache()).get(task, [])
+
+
+def unpin(task: str) -> None:
+    """Listen begins again with what ships pinned, or the best of its board."""
+    rundir.write_json(paths.cache() / "pins.json", {**_pins(paths.cache()), task: []})
 
 
 def pin(task: str, run: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import streamlit as st
 
 from core import certainty, heardwords, listening
@@ -28,11 +29,8 @@ def choose_strip(heard: list[listening.Heard], name: Callable[[str], str]) -> No
     runs = [one.model.run for one in heard]
     if st.session_state.get(SHOWN) not in runs:
         st.session_state[SHOWN] = runs[0]
-    # Streamlit knows an option again by its label: of two that are alike the second could not be chosen.
-    named = [name(run) for run in runs]
-    labels = {run: one if named.count(one) == 1 else f"{one} {run}" for run, one in zip(runs, named, strict=True)}
     st.segmented_control(
-        "The strip shows", runs, required=True, key=SHOWN, format_func=lambda run: shared.plain(labels[run])
+        "The strip shows", runs, required=True, key=SHOWN, format_func=lambda run: shared.plain(name(run))
     )
 
 
@@ -51,7 +49,7 @@ def strip(one: listening.Heard | None, has_pitch: bool = True) -> Strip | None:
         one.prediction.times_s,
         one.prediction.values,
         threshold=threshold if threshold is not None and has_pitch else 1.0,  # None: no score says anything
-        calibration=None if known is None else (known.scale, known.shift),
+        calibration=(known.scale, known.shift) if known is not None and known.is_fitted and has_pitch else None,
     )
 
 
@@ -64,7 +62,9 @@ def whole_clip(heard: list[listening.Heard], name: Callable[[str], str], has_pit
         st.markdown(f"**Instruments** ({shared.plain(name(one.model.run))}): {shared.plain(words)}")
         brief = heardwords.for_a_while(said, one.prediction.labels, one.prediction.values)
         if brief:
-            st.markdown(shared.plain(heardwords.while_words(brief)))
+            st.markdown(shared.plain(heardwords.while_words(brief, bool(said.named))))
+        if not said.note:  # of silence there is nothing to trust
+            continue
         st.caption(shared.plain(" ".join(filter(None, (heardwords.made_of(one.model), said.note)))))
         if measured := heardwords.on_other_data(one.model):
             st.caption(shared.plain(measured))
@@ -79,14 +79,16 @@ def whole_clip(heard: list[listening.Heard], name: Callable[[str], str], has_pit
 
 
 def table(said: Said) -> str:
-    """Every class as Markdown, in the order of the strip: mean score, probability, and whether it is named."""
-    named = said.named
+    """Every class as Markdown, in the order of the strip: mean score, probability where that is another number, and
+    whether it is named."""
+    named, shown = said.named, said.probability or said.scores
+    is_other = said.probability is not None and not np.allclose(list(shown.values()), list(said.scores.values()))
     rows = []
-    for label, score in said.scores.items():
-        cells = [shared.plain(INSTRUMENT_NAMES.get(label, label)), _number(score)]
-        cells += [_probability(said.probability[label])] if said.probability else []
+    for label, number in shown.items():
+        cells = [shared.plain(INSTRUMENT_NAMES.get(label, label)), *([_number(said.scores[label])] if is_other else [])]
+        cells += [_probability(number) if said.probability else _number(number)]
         rows.append(f"| {' | '.join(cells)} | {'●' if label in named else ''} |")
-    kinds = ["mean score", "probability"] if said.probability else ["mean score"]
+    kinds = [*(["mean score"] if is_other else []), "probability" if said.probability else "mean score"]
     head = f"| instrument | {' | '.join(kinds)} | from {said.threshold:.2f} on |"
     return "\n".join([head, f"|:--|{'--:|' * len(kinds)}:-:|", *rows])
 

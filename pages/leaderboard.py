@@ -50,7 +50,7 @@ def _choose_board(found: pd.DataFrame) -> dict[str, Any]:
         spec = rundir.read_spec(rundir.find(of))
         asked |= {"task": spec.task, "data": spec.data, "split": spec.split}
     fits = [all(asked[key] in (None, board[key]) for key in asked) for board in found.to_dict("records")]
-    # With a key, or the box would be another one as soon as the address says what was chosen, and forget the next choice.
+    # With a key: without one it is another box once the address says what was chosen, and forgets the next choice.
     if of or st.session_state.get("board") not in names:
         st.session_state["board"] = names[fits.index(True) if any(fits) else 0]
     chosen = st.selectbox(

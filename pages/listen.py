@@ -7,7 +7,8 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ def _name(run: str) -> str:
     return f"{shared.data_name(spec.data)}: {spec.trainer}, seed {spec.seed}{_moment(run)} ({when})"
 
 
+def _namer(runs: Sequence[str]) -> Callable[[str], str]:
+    """Names for these runs, no two of them alike: Streamlit knows an option again by its label."""
+    plain = {run: _name(run) for run in runs}
+    several = {name for name, n in Counter(plain.values()).items() if n > 1}
+    told = {run: f"{name} {run.rpartition('-')[2]}" if name in several else name for run, name in plain.items()}
+    return lambda run: told.get(run) or _name(run)
+
+
 def _moment(run: str) -> str:
     """What is added to a run's name where it is heard as it was at some moment: ", epoch 7"."""
     moment = run.partition("@")[2]
@@ -48,9 +57,25 @@ def _choose_runs(task: str, label: str, most: int, help_text: str) -> list[str]:
     key = f"runs.{task}"
     if key not in st.session_state or not set(st.session_state[key]) <= set(offered):
         st.session_state[key] = default
-    chosen = st.multiselect(label, offered, key=key, format_func=_name, help=help_text, placeholder="No run chosen")
+    chosen = st.multiselect(
+        label, offered, key=key, format_func=_namer(offered), help=help_text, placeholder="No run chosen"
+    )
     st.query_params[task] = chosen
+    _pinned(task, offered)
     return chosen
+
+
+def _pinned(task: str, offered: list[str]) -> None:
+    """That a run of the user's choice comes first on Listen, with the way back."""
+    first = next((run for run in listening.own_pins(task) if run in offered), None)
+    if first is None:
+        return
+    st.caption(shared.plain(f"{_namer(offered)(first)} comes first here and in the terminal: it was put on Listen."))
+    if st.button("Back to the default", key=f"unpin.{task}", icon=":material/undo:", type="tertiary"):
+        listening.unpin(task)
+        st.session_state.pop(f"runs.{task}", None)
+        st.query_params.pop(task, None)
+        st.rerun()
 
 
 def _is_moment(name: str, task: str) -> bool:
@@ -169,16 +194,19 @@ def _points(heard: list[listening.Heard]) -> list[Point]:
     ]
 
 
-def _song_level(emotion: list[listening.Heard], instruments: list[listening.Heard], has_pitch: bool) -> None:
+def _song_level(
+    emotion: list[listening.Heard], instruments: list[listening.Heard], name: Callable[[str], str], has_pitch: bool
+) -> None:
     rows = []
     for one in emotion:
         unit = "whole song" if one.window_s >= listening.LONG_WINDOW_S else f"mean of {one.window_s:g} s windows"
-        name = shared.plain(_name(one.model.run))
-        rows.append(f"| {name} | {_value(one, 'valence')} | {_value(one, 'arousal')} | {unit} |")
+        rows.append(
+            f"| {shared.plain(name(one.model.run))} | {_value(one, 'valence')} | {_value(one, 'arousal')} | {unit} |"
+        )
     if rows:  # in words: a data frame would have the browser load a megabyte of scripts before the page rests
         head = "| run | valence (1–9) | arousal (1–9) | from |\n|:--|--:|--:|:--|"
         st.markdown("\n".join([head, *rows]))
-    heard_instruments.whole_clip(instruments, _name, has_pitch)
+    heard_instruments.whole_clip(instruments, name, has_pitch)
 
 
 def _value(one: listening.Heard, label: str) -> str:
@@ -235,6 +263,7 @@ def _page() -> None:
     unheard = [task for task, runs in chosen.items() if runs and task not in {one.model.task for one in heard}]
     emotion = [one for one in heard if one.model.task == "emotion"]
     instruments = [one for one in heard if one.model.task == "instruments"]
+    name = _namer([one.model.run for one in heard])
     # Straight on the page, in no container: there its key keeps it, whatever appears above it.
     deck(
         key="listen",
@@ -245,14 +274,14 @@ def _page() -> None:
         unheard=unheard,
         **view,
     )
-    heard_instruments.choose_strip(instruments, _name)
-    _below(entry, clip, emotion, instruments, bool(unheard))
+    heard_instruments.choose_strip(instruments, name)
+    _below(entry, clip, emotion, instruments, name, bool(unheard))
     # ---- panels below the player: one call each, from a module of their own ----
     if emotion or instruments:
         _panel(
             "Retrain and hear the difference",
             ":material/model_training:",
-            lambda: retrain.panel([*emotion, *instruments], _name),
+            lambda: retrain.panel([*emotion, *instruments], name),
         )
     retrain.watch()
     _panel("Rate this clip", ":material/adjust:", lambda: _rate(entry, clip.sha256))
@@ -277,17 +306,20 @@ def _below(
     clip: clips.Clip,
     emotion: list[listening.Heard],
     instruments: list[listening.Heard],
+    name: Callable[[str], str],
     is_waiting: bool,
 ) -> None:
     """What is said of the whole clip, where it comes from, and the files to take away."""
-    report = listening.report(clip, emotion, instruments[0] if instruments else None)
+    report = listening.report(clip, emotion, instruments)
+    if entry.shelf == "yours":  # its file begins with the hash of what is in it
+        report["clip"] = entry.title
     for warning in report["warnings"]:
         st.caption(f":material/info: {shared.plain(warning)}")
     st.subheader("The whole clip", anchor=False)
     if not emotion and not instruments:
         until = "once they have heard it" if is_waiting else "choose a run under Models, in the sidebar"
         st.caption(f"What the chosen models say of the clip as a whole will stand here: {until}.")
-    _song_level(emotion, instruments, pitch.is_in(clip))
+    _song_level(emotion, instruments, name, pitch.is_in(clip))
     _provenance(entry, emotion)
     with st.container(horizontal=True):
         _exports(report, emotion, instruments)

@@ -326,7 +326,8 @@ def _on(device: str, values: Any) -> torch.Tensor:
 def _check(waves: torch.Tensor | np.ndarray) -> None:
     if waves.ndim != 2 or waves.shape[1] < SHORTEST:
         raise ValueError(
-            f"Instrument net needs excerpts [n, samples] of {SHORTEST:,} samples or more, not {tuple(waves.shape)}."
+            f"Instrument net needs excerpts [n, samples] of {SHORTEST:,} samples ({SHORTEST / RATE_HZ:g} s) or more, "
+            f"not {tuple(waves.shape)}."
         )
     if isinstance(waves, torch.Tensor) and not torch.isfinite(waves).all():
         raise ValueError("The training excerpts hold values that are not numbers; leave those clips out.")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -79,6 +80,30 @@ def test_the_pinned_run_is_heard_else_the_best_of_its_board(filled: Path) -> Non
     listening.pin("instruments", second)
     app = opened("pages/listen.py")
     assert heard(app) == [second] and f"({rundir.read_spec(rundir.find(second)).data}: instrunet" in told(app)
+    assert "comes first here and in the terminal: it was put on Listen" in told(app)
+    (back,) = [button for button in app.button if button.label == "Back to the default"]
+    app = back.click().run()
+    assert heard(app) == [first] and "it was put on Listen" not in told(app)
+    assert listening.own_pins("instruments") == []
+
+
+def test_runs_of_one_minute_can_be_told_apart_and_chosen(filled: Path) -> None:
+    """Names have minutes; here both runs were made at the same one, with the same seed on the same data."""
+    from core.store import memory_store
+
+    first = listening.choices(memory_store(), "instruments")[0]
+    folder = rundir.find(first)
+    twin = f"{first.rpartition('-')[0]}-ffffffff"
+    shutil.copytree(folder, folder.with_name(twin))
+    spec = json.loads((folder / "spec.json").read_text())
+    (folder.with_name(twin) / "spec.json").write_text(json.dumps(spec | {"id": twin}))
+    app = opened("pages/listen.py")
+    (box,) = [box for box in app.multiselect if box.label == "Instruments from"]
+    assert len(box.options) == len(set(box.options)) == 3
+    for run in (twin, first):
+        (box,) = [box for box in app.multiselect if box.label == "Instruments from"]
+        app = box.set_value([run]).run()
+        assert heard(app) == [run] and app.query_params["instruments"] in (run, [run])
 
 
 def test_of_two_runs_either_fills_the_strip(filled: Path) -> None:
@@ -158,9 +183,38 @@ def test_what_is_heard_for_a_while_is_told_beside_the_words() -> None:
     assert said.named == ["cel"] and brief == {"flu": 0.2, "pia": 0.1}
     assert heardwords.while_words(brief) == "Heard in some of its windows: flute (20 %), piano (10 %)."
     assert heardwords.while_words({"flu": 0.004, "pia": 0.999}).endswith("flute (under 1 %), piano (99 %).")
-    assert heardwords.while_words({}) == ""
+    assert heardwords.while_words({}) == "" == heardwords.while_words({}, is_any_named=False)
+    five = heardwords.while_words(dict.fromkeys(("cel", "cla", "flu", "gac", "gel"), 0.5), is_any_named=False)
+    assert five == (
+        "That is of the whole clip; in some of its windows it hears: cello (50 %), clarinet (50 %), flute (50 %), "
+        "and 2 more."
+    )
     assert heardwords.for_a_while(heardwords.say(song, None, has_pitch=False), labels, values) == {}
     assert heardwords.for_a_while(said, labels, np.full((3, 4), np.nan)) == {}
+
+
+def test_where_scores_are_the_probabilities_they_are_told_once() -> None:
+    as_they_are = certainty.Certainty("r", "d", "all", 1.0, 0.0, 0.3, 397, 4, 0.21, 0.22, "recordings")
+    song = dict(zip(IRMAS_CLASSES, np.linspace(0.001, 0.9, 11), strict=True))
+    text = heard_instruments.table(heardwords.say(song, as_they_are))
+    assert "| instrument | probability | from 0.30 on |" in text and "mean score" not in text
+    assert "| cello | under 0.01 |" in text and "| voice | 0.90 | ● |" in text
+    fitted = replace(as_they_are, scale=0.5)
+    assert "| instrument | mean score | probability |" in heard_instruments.table(heardwords.say(song, fitted))
+
+
+def test_the_terminal_tells_what_every_run_hears(filled: Path, lab: Callable, tmp_path: Path) -> None:
+    first, second = sorted(folder.name for folder in rundir.directories())[:2]
+    flat(rundir.find(first), 0.4)
+    flat(rundir.find(second), 0.7)
+    (tmp_path / "tone.wav").write_bytes(sound())
+    found = lab("predict", str(tmp_path / "tone.wav"), "--run", first, "--run", second)
+    lines = [line.strip() for line in found.stdout.splitlines() if "instruments:" in line]
+    assert lines[0].startswith("instruments: cello 0.40") and lines[0].endswith(f"heard by {first}")
+    assert lines[1].startswith("instruments: cello 0.70") and lines[1].endswith(f"heard by {second}")
+    told = json.loads(lab("predict", str(tmp_path / "tone.wav"), "--run", first, "--run", second, "--json").stdout)
+    assert list(told["song"]["instruments_by_run"]) == [first, second]
+    assert told["song"]["instruments"] == told["song"]["instruments_by_run"][first]["instruments"]
 
 
 def test_silence_has_no_value_in_the_terminal(filled: Path, lab: Callable, tmp_path: Path) -> None:
@@ -169,6 +223,7 @@ def test_silence_has_no_value_in_the_terminal(filled: Path, lab: Callable, tmp_p
     found = lab("predict", str(tmp_path / "silence.wav"))
     assert found.returncode == 0, found.stderr
     assert "valence —, arousal — (1–9)" in found.stdout and "instruments: it is silent" in found.stdout
+    assert "right in this share" not in found.stdout and "A class is named" not in found.stdout
 
 
 def test_the_terminal_says_the_same(filled: Path, lab: Callable, tmp_path: Path) -> None:
@@ -188,7 +243,7 @@ def test_the_terminal_says_the_same(filled: Path, lab: Callable, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "words"),
     [("5703-47212-0000.ogg", "none of the eleven, or not music (highest: "),
-     ("rain.wav", "none of the eleven, or not music: nothing in it has a pitch (highest: ")],
+     ("rain.wav", "none of the eleven, or not music: nothing in it has a pitch")],
 )  # fmt: skip
 def test_speech_and_rain_are_none_of_the_eleven(
     cache: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
@@ -199,7 +254,7 @@ def test_speech_and_rain_are_none_of_the_eleven(
         pytest.skip("EARSHOT_DATA is not set: the clips of speech and rain lie there")
     monkeypatch.setenv("EARSHOT_STARTER", str(STARTER))
     clip = audio.decode(Path(root) / "clips" / name)
-    said = listening.report(clip, [], listening.listen(clip, listening.load("starter-cues-instrunet-0")))
+    said = listening.report(clip, [], [listening.listen(clip, listening.load("starter-cues-instrunet-0"))])
     assert said["song"]["instruments_words"].startswith(words)
 
 
@@ -208,10 +263,12 @@ def test_no_instrument_is_named_where_nothing_has_a_pitch(cache: Path) -> None:
     model = flat(folder, 0.9)
     noise = audio.wav_bytes(0.1 * np.random.default_rng(0).standard_normal(4 * 16_000), 16_000)
     heard = [listening.listen(audio.decode(noise), model)]
-    song = listening.report(audio.decode(noise), [], heard[0])["song"]
-    none = "none of the eleven, or not music: nothing in it has a pitch (highest: cello 0.90)"
+    song = listening.report(audio.decode(noise), [], heard[:1])["song"]
+    none = "none of the eleven, or not music: nothing in it has a pitch"
+    assert song["instruments_probability"] is None and song["instruments_named"] == []
+    assert "whatever it scores here, no instrument is named" in song["instruments_note"]
     assert song["instruments_words"] == none and heardwords.of(model, heard[0].song, has_pitch=False).named == []
-    assert listening.report(audio.decode(sound()), [], heard[0])["song"]["instruments_words"].startswith("cello 0.90")
+    assert listening.report(audio.decode(sound()), [], heard[:1])["song"]["instruments_words"].startswith("cello 0.90")
     strips = [heard_instruments.strip(heard[0], has_pitch) for has_pitch in (True, False)]
     assert [strip and strip.threshold for strip in strips] == [0.3, 1.0]
 

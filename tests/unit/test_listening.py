@@ -137,7 +137,9 @@ def test_of_silence_only_the_silence_is_told(cache: Path, loud_s: float, told: i
     loud = 0.5 * np.sin(2 * np.pi * 440 * np.arange(int(loud_s * RATE_HZ)) / RATE_HZ)
     sound = np.concatenate([np.zeros(4 * RATE_HZ), loud]).astype(np.float32)
     heard = listening.listen(audio.decode(audio.wav_bytes(sound, RATE_HZ)), listening.load(run)).prediction
-    assert [text for text in heard.warnings if "silent" in text] == ["Where it is silent there is no prediction."]
+    assert [text for text in heard.warnings if "silent" in text] == [
+        "Where it is silent (below -70 dBFS) there is no prediction."
+    ]
     clipped = [text for text in heard.warnings if "clipped" in text]
     assert len(clipped) == told
     n_heard = int(np.isfinite(heard.values[:, 0]).sum())
@@ -170,7 +172,7 @@ def test_the_report_keeps_its_contract(cache: Path) -> None:
     slow = listening.listen(clip, listening.load(write_loudness_model(window_s=45.0, data="deam")))
     scores = np.tile(np.linspace(0, 1, 11), (N + 1, 1))
     instruments = heard_by("i", listening.IRMAS_CLASSES, scores)
-    found = listening.report(clip, [emotion, slow], instruments)
+    found = listening.report(clip, [emotion, slow], [instruments])
     assert list(found) == [*KEYS, "warnings"]
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["seconds"], found["unit"], found["window_s"]) == (8.0, "1–9", 3.0)
@@ -189,7 +191,7 @@ def test_the_report_keeps_its_contract(cache: Path) -> None:
 
 
 def test_a_report_without_models_has_the_same_keys(cache: Path) -> None:
-    found = listening.report(rising(), [], None)
+    found = listening.report(rising(), [], [])
     assert list(found) == [*KEYS, "warnings"]
     assert found["times_s"] == found["valence"] == found["arousal"] == found["instruments"]["scores"] == []
     assert found["models"] == {"emotion": [], "instruments": None}
@@ -197,7 +199,7 @@ def test_a_report_without_models_has_the_same_keys(cache: Path) -> None:
 
 def test_what_is_no_number_is_null(cache: Path) -> None:
     heard = heard_by("e", ("valence", "arousal"), np.array([[1.0, np.nan], [2.0, np.inf]]))
-    found = listening.report(rising(), [heard], None)
+    found = listening.report(rising(), [heard], [])
     assert (found["valence"], found["arousal"]) == ([1.0, 2.0], [None, None])
     assert json.dumps(found, allow_nan=False)
 
