@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from commands import Json, plain, teller
+from core import evaluation
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1", "micro_roc_auc", "macro_roc_auc", "lrap")
 
@@ -56,8 +57,8 @@ def _told(report: dict[str, Any]) -> None:
         f"{limits[0]:.3f}" if report["thresholds"] == "global" else f"{min(limits):.3f} to {max(limits):.3f} by class"
     )
     typer.echo(
-        f"threshold {span}, chosen on {chosen['n']} mixtures of training clips "
-        f"(micro F1 there {chosen['micro_f1']:.3f})"
+        f"threshold {span}, chosen on {chosen['n']} mixtures of training clips of "
+        f"{evaluation.short_name(report['trained_on'])} (micro F1 there {chosen['micro_f1']:.3f})"
     )
     heads = "".join(f"{head:>24}" for head in ("validation, 0.5", "polyphonic, 0.5", "polyphonic, chosen"))
     typer.echo(f"\n{'':16}{heads}{'say everything':>16}")

@@ -19,7 +19,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a finished run on other data, or on another split of its own."""
-    from core import datasets, evaluation, lineage
+    from core import datasets, evaluation, itemwords, lineage
     from core.datasets import splits
     from core.runner import save_evaluation
 
@@ -42,9 +42,13 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(plain(found)))
         return
+    of_test = itemwords.of_report(found)["test"]
+    typer.echo(f"{of_test.n:,} test items of {data}, split {wanted}, 95 % intervals over their groups")
     for name, score in found["parts"]["test"]["metrics"].items():
         interval = f"  [{score['low']:.3f}, {score['high']:.3f}]" if score["low"] is not None else ""
         typer.echo(f"{name:24} {score['value']:8.4f}{interval}")
+    for sentence in itemwords.sentences(itemwords.of_report(found), spec.task):
+        typer.echo(sentence)
 
 
 def runs(as_json: Json = False, limit: int = 50) -> None:
@@ -59,6 +63,8 @@ def runs(as_json: Json = False, limit: int = 50) -> None:
     else:
         shown = frame[["run", "state", "trainer", "data", "split", "seed", "epochs", "seconds"]]
         typer.echo(shown.to_string(index=False, na_rep="—", float_format=_number))
+        if len(frame) == limit:
+            typer.echo(f"The newest {limit}; `--limit` shows more.")
 
 
 def _number(value: float) -> str:

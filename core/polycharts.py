@@ -15,7 +15,7 @@ import pandas as pd
 from core import wording
 from core.datasets import INSTRUMENT_NAMES
 
-NONE = "nothing else"
+NONE = "nothing"
 TOTALS = {"micro_f1": "all, pooled (micro)", "macro_f1": "all, mean of classes (macro)"}
 READING = {
     "classes": "F1 of each class and its 95 % interval (other songs, drawn by group). Beside it stands in how many "

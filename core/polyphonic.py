@@ -77,7 +77,8 @@ def evaluate(
     progress(SCORING, "Scoring")
     report = _scored(asked, heard)
     report["explained"] = polygap.explained(report["mono"], report["usual"], report["polyphonic"])
-    report["notes"] = _notes(report, [*heard.on_items.warnings, *heard.on_clips.warnings])
+    warnings = [*heard.on_items.warnings, *heard.on_clips.warnings]
+    report["notes"] = [*_other_data(asked), *_notes(report, warnings)]
     kept = polyreports.write(report)
     progress(1.0, "Scored")
     return kept
@@ -270,6 +271,25 @@ def _notes(report: dict[str, Any], warnings: list[str]) -> list[str]:
     if report["polyphonic"]["n_groups"] < 2:
         notes.append("All items are of one group, so no interval can be given.")
     return [*notes, *dict.fromkeys(warnings)]
+
+
+def _other_data(asked: _Asked) -> list[str]:
+    """Where thresholds and validation clips are of other data than what is scored, or than the run learned from."""
+    trained, dataset, notes = asked.trained, asked.dataset, []
+    name, other = evaluation.short_name(trained.name), evaluation.short_name(dataset.name)
+    if dataset is not trained:
+        notes.append(
+            f"Thresholds and validation clips are of {name}, what is scored is of {other}: some of what lies between "
+            "them is the data's."
+        )
+    events, _ = rundir.read_events(listening.folder_of(asked.spec.id))
+    learned = next((event["version"] for event in events if event["kind"] == "data"), trained.version)
+    if learned != trained.version:
+        notes.append(
+            f"The run learned from version {learned} of {name}; mixtures and validation clips are of the one that is "
+            f"here, {trained.version}."
+        )
+    return notes
 
 
 def _stretch(progress: Progress, begin: float, end: float) -> Progress:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core import boards, guide, itemwords, metrics, rundir, runview
+from core import ancestors, boards, guide, itemwords, metrics, rundir, runview
 from core.store import Store
 from pages import (
     actions,
@@ -105,7 +105,7 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
     if "seconds" in took:
         rate = took.get("items_per_s")
         speed = "" if rate is None else f"{rate:,.0f} rows/s" if rate >= 100 else f"{rate:.3g} rows/s"
-        shown.append(("training time", shared.duration(took["seconds"]), speed))
+        shown.append(("training time", shared.duration(took["seconds"]), _behind(index, spec.id) or speed))
     if "peak_memory_mb" in took:
         shown.append(("peak memory", f"{took['peak_memory_mb']:,.0f} MB", ""))
     if shown:
@@ -119,6 +119,16 @@ def _figures(index: Store, spec: rundir.Spec) -> None:
         )
     if different := itemwords.unlike(itemwords.of_scores(of_own), spec.task):
         st.caption(f":material/info: {shared.plain(different)}")
+
+
+def _behind(index: Store, run: str) -> str:
+    """What the runs that this one stands on took, as far as they are known; "" where it stands on none."""
+    try:
+        others = [spec.id for spec in ancestors.of(run) if spec.id != run]
+    except ValueError:  # one of them is gone for good
+        return ""
+    seconds = sum(runview.figures(index, one).get("seconds", 0.0) for one in others)
+    return f"and {shared.duration(seconds)} of {len(others)} run{'s' * (len(others) != 1)} behind it" if seconds else ""
 
 
 def _actions(folder: Path, spec: rundir.Spec, status: rundir.Status, told: pd.DataFrame) -> None:

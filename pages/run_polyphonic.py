@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import aggregation, datasets, polycharts, polyreports, rundir, thresholds, wording
+from core import aggregation, datasets, evaluation, polycharts, polyreports, rundir, thresholds, wording
 from core.polyreports import Settings
 from core.store import Store
 from pages import actions, drawing, palette, polyphonic_pair, polyphonic_work, shared
@@ -184,8 +184,9 @@ def _how(report: dict[str, Any]) -> str:
         limits = f"{wording.number_text(min(values), 2)} to {wording.number_text(max(values), 2)} by class"
     return (
         f"n = {side['n_items']:,} items of {side['n_groups']:,} groups, {report['n_windows']:,} windows. Threshold "
-        f"{limits}, chosen on {chosen['n']:,} mixtures of {chosen['labels_per_item']:.1f} training clips on average "
-        f"(micro F1 there {chosen['micro_f1']:.2f}); no validation or test item was used for that."
+        f"{limits}, chosen on {chosen['n']:,} mixtures of {chosen['labels_per_item']:.1f} training clips of "
+        f"{evaluation.short_name(report['trained_on'])} on average (micro F1 there "
+        f"{chosen['micro_f1']:.2f}); no validation or test item was used for that."
     )
 
 

@@ -21,7 +21,7 @@ from core import branching, checkpoints, datasets, listening, rundir, runview, s
 from core.executors import local
 from core.runcurves import Mark
 from core.store import Store, memory_store
-from pages import run_curves
+from pages import run_curves, shared
 from tests import made_runs
 from tests.contract.test_pages import HOSTILE, assert_text, opened, seen
 
@@ -81,6 +81,12 @@ def test_the_family_names_parent_and_knobs(filled: Path) -> None:
         "dropout 0 → 0.25, epochs 3 → 5", "epochs 3 → 5, dropout 0 → 0.25"
     )
     assert "parent, done" in told(app)
+
+
+def test_what_a_run_stands_on_took_time_too(filled: Path) -> None:
+    took = runview.figures(memory_store(), "parent")["seconds"]
+    assert took > 0 and "run behind it" not in told(opened("pages/run.py", run="parent"))
+    assert f"and {shared.duration(took)} of 1 run behind it" in told(opened("pages/run.py", run="child"))
 
 
 def test_a_run_that_is_not_there_or_damaged_is_said_and_others_are_offered(filled: Path) -> None:

@@ -125,3 +125,17 @@ def test_a_report_that_nobody_counted_says_nothing(cache: Path) -> None:
     assert itemwords.of_scores(index.scores(["run"])) == {"validation": Items(4), "test": Items(8)}
     assert itemwords.sentences(itemwords.of_report(old), "instruments") == []
     index.close()
+
+
+def test_classes_of_few_items_are_named_where_a_mean_hangs_on_them() -> None:
+    """Of the 8 test items 18 labels: by hand, every class has 1 to 3 but the first, which none has."""
+    found = itemwords.of_report(report())["test"]
+    counts = dict(zip(mixes()[0].labels, mixes()[0].targets[12:].sum(axis=0).astype(int).tolist(), strict=True))
+    assert dict(found.few) == {label: n for label, n in counts.items() if n}
+    assert [n for _, n in found.few] == sorted(n for _, n in found.few)
+    told = itemwords.rare(Items(397, 397, 1.0, (("tru", 1), ("voi", 3))), "test")
+    assert told == (
+        "Macro scores count every class alike, also those of which there are few test items: trumpet 1, voice 3."
+    )
+    assert itemwords.rare(Items(397, 397, 1.0), "test") == "" == itemwords.rare(Items(9, few=(("tru", 1),)), "test")
+    assert itemwords.rare(found, "test").endswith(f" and {len(found.few) - 6} more.")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import datasets, listening, mixtures, paths, polyphonic, polyreports, rundir, trash
+from core import datasets, evaluation, listening, mixtures, paths, polyphonic, polyreports, rundir, trash
 from core.background import Cancelled
 from core.datasets import IRMAS_CLASSES, _irmas, splits
 from core.polyreports import Settings
@@ -237,6 +237,21 @@ def test_progress_rises_and_may_end_it(run: str, music: str) -> None:
     with pytest.raises(Cancelled):
         polyphonic.evaluate(run, music, Settings(1.0, 0.4), stop)
     assert polyreports.find(run, music, Settings(1.0, 0.4)) is None
+
+
+def test_data_of_another_kind_or_version_is_told(run: str, music: str) -> None:
+    folder = rundir.find(run)
+    place = evaluation.short_name(rundir.read_spec(folder).data)
+    (told,) = [note for note in polyphonic.evaluate(run, music, SHORT)["notes"] if "the data's" in note]
+    assert told.startswith(f"Thresholds and validation clips are of {place}, what is scored is of ")
+    with (folder / "events.jsonl").open("a") as file:
+        file.write(json.dumps({"n": 10**6, "t": 0.0, "kind": "data", "version": "older"}) + "\n")
+    (told,) = [note for note in polyphonic.evaluate(run, music, SHORT)["notes"] if "version" in note]
+    here = datasets.load(rundir.read_spec(folder).data, "instruments").version
+    assert told == (
+        f"The run learned from version older of {place}; mixtures and validation clips are of the one that is here, "
+        f"{here}."
+    )
 
 
 def test_a_report_is_found_again_and_the_index_passes_it_by(run: str, music: str) -> None:
