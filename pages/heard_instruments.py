@@ -50,6 +50,7 @@ def strip(one: listening.Heard | None, has_pitch: bool = True) -> Strip | None:
         one.prediction.values,
         threshold=threshold if threshold is not None and has_pitch else 1.0,  # None: no score says anything
         calibration=(known.scale, known.shift) if known is not None and known.is_fitted and has_pitch else None,
+        word="probability" if known is not None and not known.is_fitted and has_pitch else "score",
     )
 
 

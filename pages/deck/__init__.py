@@ -51,6 +51,7 @@ class Strip:
     Rows stay in the order of `labels`; NaN is a gap. `label_names` are the words shown; None takes the plain names of
     the eleven IRMAS classes. Scores from `threshold` on are underlined; without one the best is always named.
     `calibration` (scale, shift) makes probabilities of scores, σ(scale · logit(score) + shift), shown beside them.
+    `word` is what a score is called: "probability" where it is one already.
     """
 
     labels: Sequence[str]
@@ -59,6 +60,7 @@ class Strip:
     scores: np.ndarray
     threshold: float | None = None
     calibration: tuple[float, float] | None = None
+    word: str = "score"
 
     @property
     def names(self) -> list[str]:
@@ -261,6 +263,7 @@ def _strip(strip: Strip) -> dict[str, Any]:
         "names": strip.names,
         "times": _base64(strip.times_s, "<f4"),
         "scores": _base64(strip.scores, "<f4"),
+        "word": strip.word,
         "threshold": None if strip.threshold is None else float(strip.threshold),
         "calibration": None if strip.calibration is None else [float(number) for number in strip.calibration],
     }

@@ -13,7 +13,7 @@ function drawStrip(context, layout, data, theme) {
     return;
   }
   const { names, times, scores, threshold, calibration } = data.strip;
-  drawStripKey(context, layout, theme, layout.left + used + 16, top - TITLE / 2, threshold);
+  drawStripKey(context, layout, theme, layout.left + used + 16, top - TITLE / 2, data.strip);
   if (calibration) {
     write(context, theme, "score", layout.right + 8, top - TITLE / 2, { size: 10 });
     write(context, theme, "prob.", layout.right + 8 + COLUMN, top - TITLE / 2, { size: 10, align: "right" });
@@ -40,18 +40,18 @@ function drawStrip(context, layout, data, theme) {
 }
 
 // What the colours and the line mean, above the strip.
-function drawStripKey(context, layout, theme, x, y, threshold) {
+function drawStripKey(context, layout, theme, x, y, { threshold, word }) {
   write(context, theme, "0", x, y);
   for (let i = 0; i < 40; i += 1) {
     context.fillStyle = mix(theme.primary, theme.panel, (i + 1) / 40);
     context.fillRect(x + 11 + i, y - 4, 1, 8);
   }
-  const end = x + 57 + write(context, theme, "1  score", x + 57, y);
+  const end = x + 57 + write(context, theme, `1  ${word}`, x + 57, y);
   if (threshold === null) return;
   context.fillStyle = theme.text;
   context.fillRect(x + 11 + clamp(threshold, 0, 1) * 40 - 1, y - 7, 2, 14);
-  const said = threshold >= 1 ? "none is named" : `heard: score ≥ ${threshold.toFixed(2)}`;
-  if (layout.right - end < 150) return;
+  const said = threshold >= 1 ? "none is named" : `heard: ${word} ≥ ${threshold.toFixed(2)}`;
+  if (layout.right - end < 38 + 6 * said.length) return; // it would run out of the panel
   context.fillRect(end + 16, y + 3, 16, UNDERLINE);
   write(context, theme, said, end + 38, y);
 }

@@ -167,7 +167,13 @@ def test_the_strip_has_the_models_order_its_threshold_and_gaps(cache: Path) -> N
     np.testing.assert_array_equal(strip.scores, values)
     lost = run_with(np.eye(11)[np.arange(110) % 11], np.full((110, 11), 0.15))
     strip = heard_instruments.strip(listening.Heard(lost, 3.0, prediction, 3.0))
-    assert strip is not None and strip.threshold == 1.0
+    assert strip is not None and (strip.threshold, strip.word) == (1.0, "score")
+    as_they_are = certainty.Certainty(model.run, "d", "all", 1.0, 0.0, 0.3, 397, 4, 0.21, 0.22, "recordings")
+    with mock.patch.object(certainty, "of", lambda model: (as_they_are, "")):
+        heard = listening.Heard(model, 3.0, prediction, 3.0)
+        strips = [heard_instruments.strip(heard, has_pitch) for has_pitch in (True, False)]
+    told = [strip and (strip.threshold, strip.calibration, strip.word) for strip in strips]
+    assert told == [(pytest.approx(0.3), None, "probability"), (1.0, None, "score")]
     assert heard_instruments.strip(None) is None
 
 
