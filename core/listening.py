@@ -99,8 +99,24 @@ def songs(model: evaluation.Model, dataset: Dataset) -> np.ndarray:
     """What `model` says about each whole item of a data set of sound, as Listen tells it: [items, labels]."""
     if dataset.audio is None:
         raise ValueError(f"{dataset.name} has no sound to listen to.")
-    heard = [listen(audio.decode(dataset.audio(number)), model).song for number in range(len(dataset.items))]
-    return np.array([list(song.values()) for song in heard])
+    clips = map(audio.decode, map(dataset.audio, range(len(dataset.items))))
+    return np.array([list(pitched(clip, listen(clip, model)).song.values()) for clip in clips])
+
+
+def pitched(clip: Clip | LongClip, heard: Heard) -> Heard:
+    """What was heard of instruments, without the windows in which nothing has a pitch, if others have one.
+
+    Where none has (`pitch.is_in`), all is left, and told to say nothing; a long clip is judged as a whole alone.
+    """
+    if heard.model.task != "instruments" or isinstance(clip, LongClip) or not pitch.is_in(clip):
+        return heard
+    known = heard.prediction
+    has_pitch = pitch.in_windows(clip, *windows.bounds(known.times_s, heard.window_s, clip.seconds))
+    if not has_pitch.any() or np.isnan(known.values[~has_pitch]).all():
+        return heard
+    values = np.where(has_pitch[:, None], known.values, np.nan)
+    warnings = [*known.warnings, "Where nothing has a pitch no instrument is heard."]
+    return replace(heard, prediction=replace(known, values=values, warnings=warnings))
 
 
 def heard_before(
@@ -241,6 +257,7 @@ def _rms_db(mono: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 def report(clip: Clip | LongClip, emotion: Sequence[Heard], instruments: Sequence[Heard]) -> dict[str, Any]:
     """One JSON object for a clip. The first of each task gives the curves, all of them what is said of the song."""
+    instruments = [pitched(clip, heard) for heard in instruments]
     first, strip = (next(iter(heard), None) for heard in (emotion, instruments))
     any_heard = first or strip
     times_s = any_heard.prediction.times_s if any_heard else np.zeros(0)

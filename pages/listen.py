@@ -262,7 +262,7 @@ def _page() -> None:
     heard = _hear(clip, [run for runs in chosen.values() for run in runs], window_s, hop_s)
     unheard = [task for task, runs in chosen.items() if runs and task not in {one.model.task for one in heard}]
     emotion = [one for one in heard if one.model.task == "emotion"]
-    instruments = [one for one in heard if one.model.task == "instruments"]
+    instruments = [listening.pitched(clip, one) for one in heard if one.model.task == "instruments"]
     name = _namer([one.model.run for one in heard])
     # Straight on the page, in no container: there its key keeps it, whatever appears above it.
     deck(

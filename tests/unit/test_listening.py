@@ -190,6 +190,28 @@ def test_the_report_keeps_its_contract(cache: Path) -> None:
     assert found["warnings"].count("Far away.") == 1
 
 
+def test_where_nothing_has_a_pitch_no_instrument_counts(cache: Path) -> None:
+    """Four seconds of a chord, four of noise; a model that is sure of a cello in the noise alone."""
+    t = np.arange(4 * 16_000) / 16_000
+    chord = sum(np.sin(2 * np.pi * hz * t) for hz in (220.0, 275.0, 330.0))
+    noise = np.random.default_rng(0).standard_normal(len(t))
+    clip = audio.decode(audio.wav_bytes(0.1 * np.concatenate([chord, noise]), 16_000))
+    scores = np.zeros((16, 11))
+    scores[:, 6], scores[8:, 0] = 0.6, 1.0
+    heard = heard_by("i", listening.IRMAS_CLASSES, scores)
+    heard = replace(heard, window_s=1.0, model=replace(heard.model, task="instruments"))
+    left = listening.pitched(clip, heard)
+    is_left = np.isfinite(left.prediction.values).all(axis=1)
+    assert is_left[:9].all() and not is_left[10:].any()
+    assert left.song["pia"] == pytest.approx(0.6) and left.song["cel"] < 0.15 < heard.song["cel"]
+    assert left.prediction.warnings[-1] == "Where nothing has a pitch no instrument is heard."
+    assert listening.pitched(clip, left) is left
+    song = listening.report(clip, [], [heard])["song"]
+    assert song["instruments"]["pia"] == pytest.approx(0.6) and song["instruments"]["cel"] < 0.15
+    rain = audio.decode(audio.wav_bytes(0.1 * noise, 16_000))  # none of it: is_in says so, and all scores are shown
+    assert listening.pitched(rain, heard) is heard
+
+
 def test_a_report_without_models_has_the_same_keys(cache: Path) -> None:
     found = listening.report(rising(), [], [])
     assert list(found) == [*KEYS, "warnings"]

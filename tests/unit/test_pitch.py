@@ -55,6 +55,19 @@ def test_one_note_among_noise_is_heard_and_silence_is_not_judged() -> None:
     assert pitch.is_in(clip(np.sin(2 * np.pi * 800 * TIMES_S[:1000]), "less than a frame"))
 
 
+def test_each_stretch_of_a_clip_is_told_on_its_own() -> None:
+    """Two seconds of a tone, two of noise, two so quiet that nothing can be said."""
+    tone = np.sin(2 * np.pi * 440.0 * TIMES_S)
+    level = np.sqrt((tone**2).mean())
+    both = np.where(TIMES_S < 2, tone, np.where(TIMES_S < 4, level * NOISE, 1e-4 * level * NOISE))
+    starts_s = np.array([0.0, 1.0, 1.5, 2.0, 2.9, 4.0, 5.5, 6.0])
+    found = pitch.in_windows(clip(both), starts_s, starts_s + 1.0)
+    assert found.tolist() == [True, True, True, False, False, True, True, True]
+    (known,) = pitch.in_windows(clip(both), np.array([0.0]), np.array([0.01]))  # shorter than a frame: its first
+    assert known
+    assert pitch.in_windows(clip(np.zeros(6 * RATE_HZ), "silence"), starts_s, starts_s + 1.0).all()
+
+
 def test_a_clip_is_known_by_its_content() -> None:
     tone = clip(np.sin(2 * np.pi * 440 * TIMES_S), "the same")
     first = pitch.share(tone)
