@@ -6,6 +6,7 @@ Clocks are believed last: one that was set back must neither bury a run that bea
 from __future__ import annotations
 
 import functools
+import os
 import socket
 import threading
 import time
@@ -65,13 +66,22 @@ def is_dead(folder: Path, status: Status, now: float | None = None) -> bool:
 def _is_process(status: Status) -> bool:
     if status.process:  # a fifth of what psutil takes: of a sweep, a hundred runs and more are asked about at once
         state, found = _life(status.pid)
-        return state not in ("Z", "X") and found == status.process
+        return found == status.process and (state not in ("Z", "X") or _has_threads(status.pid))
     try:
         process = psutil.Process(status.pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         return abs(process.create_time() - status.pid_started) < 2.0  # by the clock: all that some systems offer
     except psutil.NoSuchProcess:
+        return False
+
+
+def _has_threads(pid: int) -> bool:
+    """Whether threads of a process outlive its first one. Killed, it is a zombie from when that one is gone, and holds
+    its files, the lock of its run among them, until the last is: short of time, they may take a moment to die."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:  # gone
         return False
 
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import os
+import platform
 import re
 import shutil
 import socket
@@ -184,6 +185,35 @@ def test_a_killed_process_leaves_a_lost_run(folder: Path) -> None:
     status = rundir.read_status(folder)
     assert (status.state, status.is_finished) == ("lost", True)
     assert json.loads((folder / "status.json").read_text())["state"] == "running"  # derived, never written
+
+
+EXIT = {"x86_64": 60, "aarch64": 93}
+"""The number of the system call that ends one thread."""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or platform.machine() not in EXIT, reason="Linux has /proc")
+def test_a_killed_process_lives_until_its_last_thread_has_let_go_of_the_run(folder: Path) -> None:
+    """Its first thread is gone, so it is a zombie, and another still holds the lock: whoever took the run for lost now
+    would find it owned, think that somebody had resumed it, and never ask again."""
+    script = (
+        "import ctypes, os, sys, threading\nfrom pathlib import Path\nfrom core import rundir\n"
+        "rundir.Writer(Path(sys.argv[1])).set(state='running')\n"
+        "threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()\n"
+        f"ctypes.CDLL(None).syscall({EXIT[platform.machine()]}, 0)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdin=subprocess.PIPE)
+    try:
+        eventually(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+        with pytest.raises(ValueError, match=f"is at work in process {child.pid}"):
+            rundir.Writer(folder, begins=False)
+        assert rundir.read_status(folder).state == "running"
+        assert child.stdin is not None
+        child.stdin.close()  # now the other thread ends, too
+        eventually(lambda: rundir.read_status(folder).state == "lost")
+        rundir.Writer(folder, begins=False).close()
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_another_process_with_the_same_number_is_not_the_run(folder: Path) -> None:
