@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import audio, checkpoints, evaluation, heardwords, metrics, paths, pitch, rundir, threads, windows
+from core import audio, checkpoints, evaluation, heardwords, metrics, paths, pins, pitch, rundir, threads, windows
 from core.audio import Clip
 from core.config import fingerprint
 from core.datasets import EMOTION_LABELS, IRMAS_CLASSES, Dataset
@@ -321,7 +321,7 @@ def choices(store: Store, task: str) -> list[str]:
     sound = sorted(
         (row for row in leaders.values() if not row["is_leaky"]), key=lambda row: (_is_song_level(row), -_score(row))
     )
-    order = [*pins().get(task, []), *(row["run"] for row in sound), *(row["run"] for row in rows)]
+    order = [*pins.pins().get(task, []), *(row["run"] for row in sound), *(row["run"] for row in rows)]
     usable = {row["run"] for row in rows if _has_weights(row["run"])}
     return [run for run in dict.fromkeys(order) if run in usable]
 
@@ -372,37 +372,6 @@ def _checkpoint(folder: Path, moment: str) -> str:
         have = ", ".join(str(number) for number in sorted(kept)) or "none"
         raise ValueError(f"Run {folder.name} has no checkpoint of epoch {moment!r}; the epochs kept are: {have}.")
     return kept[epoch]
-
-
-def pins() -> dict[str, list[str]]:
-    """The runs pinned to Listen, per task: the user's, newest first, then those that ship pinned."""
-    own, shipped = _pins(paths.cache()), _pins(paths.starter())
-    return {task: list(dict.fromkeys([*own.get(task, []), *shipped.get(task, [])])) for task in {*own, *shipped}}
-
-
-def _pins(folder: Path) -> dict[str, list[str]]:
-    try:
-        found: dict[str, list[str]] = json.loads((folder / "pins.json").read_text())
-        return found
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-def own_pins(task: str) -> list[str]:
-    """The runs of a task that the user put on Listen, newest first."""
-    return _pins(paths.cache()).get(task, [])
-
-
-def unpin(task: str) -> None:
-    """Listen begins again with what ships pinned, or the best of its board."""
-    rundir.write_json(paths.cache() / "pins.json", {**_pins(paths.cache()), task: []})
-
-
-def pin(task: str, run: str) -> None:
-    """Put a run first on Listen."""
-    kept = _pins(paths.cache())
-    kept[task] = [run, *(other for other in kept.get(task, []) if other != run)][:5]
-    rundir.write_json(paths.cache() / "pins.json", kept)
 
 
 def _read(path: Path) -> Prediction | None:

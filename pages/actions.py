@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 import trainers
-from core import branching, config, control, listening, rundir, supervisor, trash
+from core import branching, config, control, listening, pins, rundir, supervisor, trash
 from core.config import Knob
 from pages import shared
 
@@ -99,7 +99,7 @@ def _of_finished(folder: Path, spec: rundir.Spec, status: rundir.Status) -> None
         if st.button("Run again", icon=":material/replay:", help=help):
             _open(lambda: control.rerun(folder))
     if not why_not_heard(folder, folder.name) and st.button("Use on Listen", icon=":material/hearing:", type="primary"):
-        listening.pin(spec.task, spec.id)
+        pins.pin(spec.task, spec.id)
         st.switch_page("pages/listen.py", query_params={spec.task: spec.id})
 
 

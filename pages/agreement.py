@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 import trainers
-from core import agreement, library, listening, ratings, rundir
+from core import agreement, library, listening, pins, ratings, rundir
 from core.datasets import EMOTION_LABELS, Missing, rated
 from core.longclip import LongClip
 from pages import forms, shared
@@ -257,7 +257,7 @@ def _retrain(name: str) -> None:
         if new and st.button("Hear the difference", icon=":material/hearing:"):
             spec = rundir.read_spec(rundir.find(new))
             beside = spec.inputs.get("base") or next((run for run in [base] if run != new), None)
-            listening.pin("emotion", new)
+            pins.pin("emotion", new)
             runs = [new, *([beside] if beside else [])]
             st.session_state["runs.emotion"] = runs  # Listen keeps its choice of an earlier visit otherwise
             st.switch_page("pages/listen.py", query_params={"emotion": runs})

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 import trainers
-from core import boards, charts, guide, itemwords, listening, metrics, rundir
+from core import boards, charts, guide, itemwords, listening, metrics, pins, rundir
 from pages import drawing, forms, palette, run_scores, runnames, shared
 
 SHOWN_ROWS = 300
@@ -173,7 +173,7 @@ def _actions(row: pd.Series) -> None:
         if link and st.button("Retrain with these values", icon=":material/tune:"):
             st.switch_page("pages/train.py", query_params=link)
         if row["input"] in listening.AUDIO_INPUTS and st.button("Use on Listen", icon=":material/hearing:"):
-            listening.pin(row["task"], row["runs"][0])
+            pins.pin(row["task"], row["runs"][0])
             st.switch_page("pages/listen.py", query_params={row["task"]: row["runs"][0]})
         for run, called in runnames.of(row["runs"][:5]).items():
             runnames.link(run, called)

@@ -15,7 +15,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import background, evaluation, library, listening, pitch, rundir
+from core import background, evaluation, library, listening, pins, pitch, rundir
 from core.datasets import INSTRUMENT_NAMES
 from core.longclip import LongClip
 from pages import address, clips, heard_instruments, microphone, retrain, shared, waiting
@@ -67,12 +67,12 @@ def _choose_runs(task: str, label: str, most: int, help_text: str) -> list[str]:
 
 def _pinned(task: str, offered: list[str]) -> None:
     """That a run of the user's choice comes first on Listen, with the way back."""
-    first = next((run for run in listening.own_pins(task) if run in offered), None)
+    first = next((run for run in pins.own(task) if run in offered), None)
     if first is None:
         return
     st.caption(shared.plain(f"{_namer(offered)(first)} comes first here and in the terminal: it was put on Listen."))
     if st.button("Back to the default", key=f"unpin.{task}", icon=":material/undo:", type="tertiary"):
-        listening.unpin(task)
+        pins.unpin(task)
         st.session_state.pop(f"runs.{task}", None)
         st.query_params.pop(task, None)
         st.rerun()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 import trainers
-from core import config, datasets, listening, rundir, supervisor
+from core import config, datasets, listening, pins, rundir, supervisor
 from pages import forms, shared
 
 
@@ -80,6 +80,6 @@ def hear_new_run() -> None:
     """A run that was retrained here goes first, the one it came from stays beside it."""
     if new := st.session_state.pop("hear", None):
         task, run = new
-        listening.pin(task, run)
+        pins.pin(task, run)
         st.session_state[f"runs.{task}"] = [run, *st.session_state.get(f"runs.{task}", [])][:2]
         st.toast("The new run is drawn solid, the old one dashed.")

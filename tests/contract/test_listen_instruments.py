@@ -16,7 +16,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import audio, certainty, checkpoints, heardwords, library, listening, paths, rundir
+from core import audio, certainty, checkpoints, heardwords, library, listening, paths, pins, rundir
 from core.datasets import IRMAS_CLASSES
 from pages import deck as listen_deck
 from pages import heard_instruments
@@ -77,14 +77,14 @@ def test_the_pinned_run_is_heard_else_the_best_of_its_board(filled: Path) -> Non
 
     first, second = listening.choices(memory_store(), "instruments")
     assert heard(opened("pages/listen.py")) == [first]
-    listening.pin("instruments", second)
+    pins.pin("instruments", second)
     app = opened("pages/listen.py")
     assert heard(app) == [second] and f"({rundir.read_spec(rundir.find(second)).data}: instrunet" in told(app)
     assert "comes first here and in the terminal: it was put on Listen" in told(app)
     (back,) = [button for button in app.button if button.label == "Back to the default"]
     app = back.click().run()
     assert heard(app) == [first] and "it was put on Listen" not in told(app)
-    assert listening.own_pins("instruments") == []
+    assert pins.own("instruments") == []
 
 
 def test_runs_of_one_minute_can_be_told_apart_and_chosen(filled: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import audio, background, checkpoints, evaluation, listening, longclip, rundir
+from core import audio, background, checkpoints, evaluation, listening, longclip, pins, rundir
 from core.store import memory_store
 from tests import made_runs
 from trainers import ridge
@@ -243,7 +243,7 @@ def test_pinned_first_and_only_what_can_listen(cache: Path) -> None:
     assert listening.choices(store, "emotion") == [short.name, other.name, song.name]  # whole songs last
     assert listening.choices(store, "instruments") == []
     for run in (other.name, song.name, "19990101-000000-gone-0000", other.name):
-        listening.pin("emotion", run)
+        pins.pin("emotion", run)
     assert listening.choices(store, "emotion") == [other.name, song.name, short.name]
     (cache / "pins.json").write_text("{torn")
     assert listening.choices(store, "emotion")[0] == short.name
@@ -252,13 +252,13 @@ def test_pinned_first_and_only_what_can_listen(cache: Path) -> None:
 def test_what_ships_pinned_stands_behind_what_the_user_pins(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("EARSHOT_STARTER", str(tmp_path))
     (tmp_path / "pins.json").write_text('{"instruments": ["ours"]}')
-    assert listening.pins() == {"instruments": ["ours"]}
+    assert pins.pins() == {"instruments": ["ours"]}
     for run in ("first", "second"):
-        listening.pin("instruments", run)
-    assert listening.pins() == {"instruments": ["second", "first", "ours"]}
+        pins.pin("instruments", run)
+    assert pins.pins() == {"instruments": ["second", "first", "ours"]}
     assert json.loads((cache / "pins.json").read_text()) == {"instruments": ["second", "first"]}
-    listening.pin("instruments", "ours")  # the user's own wish now
-    assert listening.pins()["instruments"][0] == "ours"
+    pins.pin("instruments", "ours")  # the user's own wish now
+    assert pins.pins()["instruments"][0] == "ours"
 
 
 def test_a_run_that_eats_something_else_says_so(cache: Path) -> None:
